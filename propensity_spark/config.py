@@ -1,0 +1,452 @@
+"""What a user may set: one frozen dataclass per YAML section, each checking itself.
+
+A section's defaults are the product's defaults; conf/base.yaml spells them out, and a test holds the two equal.
+"""
+
+import re
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from zoneinfo import available_timezones
+
+from propensity_spark.errors import ConfigError
+from propensity_spark.schemas import EVENT_TYPES
+
+SOURCE_FORMATS = ("csv", "json", "parquet", "delta")
+CALIBRATIONS = ("auto", "platt", "isotonic", "none")
+FAMILIES = ("lightgbm", "logistic")
+TIME_FORMATS = ("iso", "epoch_s", "epoch_ms")  # anything else is a pattern such as dd/MM/yyyy HH:mm
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+def _within(key: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{key} must be in [{low}, {high}], got {value!r}")
+
+
+def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{key} must be one of {', '.join(choices)}; got {value!r}")
+
+
+def _zone(key: str, value: str) -> None:
+    if value not in available_timezones():
+        raise ConfigError(f"{key} must be an IANA time zone such as Europe/London, got {value!r}")
+
+
+def _name(key: str, value: str) -> None:
+    if not _NAME.fullmatch(value):
+        raise ConfigError(f"{key} must be letters, digits and _, beginning with a letter; got {value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShopConfig:
+    """Who the shop is; its days begin at midnight of `time_zone`."""
+
+    name: str = "shop"
+    time_zone: str = "UTC"
+    currency: str = ""
+
+    def __post_init__(self) -> None:
+        _name("shop.name", self.name)
+        _zone("shop.time_zone", self.time_zone)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnMap:
+    """Which column of a source plays each part: a column's name, or `= SQL expression` over its columns."""
+
+    user_id: str = ""
+    product_id: str = ""
+    event_ts: str = ""
+    event: str = ""
+    price: str = ""
+    quantity: str = ""
+    amount: str = ""
+    session_id: str = ""
+    order_id: str = ""
+    category: str = ""
+    product_name: str = ""
+    ingested_ts: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeConfig:
+    """How a source writes its times; `time_zone` (default: the shop's) is for times that carry none."""
+
+    format: str = "iso"
+    time_zone: str = ""
+
+    def __post_init__(self) -> None:
+        if self.time_zone:
+            _zone("sources.time.time_zone", self.time_zone)
+        if self.format not in TIME_FORMATS and not re.search(r"[yu].*M.*d|d.*M.*[yu]|M.*d.*[yu]", self.format):
+            raise ConfigError(
+                f"sources.time.format must be {', '.join(TIME_FORMATS)} or a pattern such as "
+                f"dd/MM/yyyy HH:mm, got {self.format!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleConfig:
+    """A row rule of the shop's own: rows for which `reject_when` (SQL over the source's columns) holds are refused."""
+
+    name: str
+    reject_when: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """One log: where it lies, how it reads, and what its columns mean.
+
+    `path` is a file, folder or glob (one or several); `table` names a table of the session's catalog instead.
+    `event` is the type of every row, or `event_types` maps the values of `map.event`; unmapped values are refused.
+    """
+
+    name: str
+    path: tuple[str, ...] = ()
+    table: str = ""
+    format: str = "csv"
+    header: bool = True
+    columns: tuple[str, ...] = ()
+    delimiter: str = ","
+    encoding: str = "UTF-8"
+    map: ColumnMap = field(default_factory=ColumnMap)
+    event: str = ""
+    event_types: dict[str, str] = field(default_factory=dict)
+    time: TimeConfig = field(default_factory=TimeConfig)
+    rules: tuple[RuleConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        where = f"sources.{self.name}"
+        _name("sources.name", self.name)
+        _one_of(f"{where}.format", self.format, SOURCE_FORMATS)
+        if bool(self.path) == bool(self.table):
+            raise ConfigError(f"{where} needs either `path` or `table`")
+        if not self.header and not self.columns and self.format == "csv":
+            raise ConfigError(f"{where}: a CSV without header needs `columns`, the names in file order")
+        for part in ("user_id", "product_id", "event_ts"):
+            if not getattr(self.map, part):
+                raise ConfigError(f"{where}.map.{part} is missing: say which column plays that part")
+        self._check_events(where)
+
+    def _check_events(self, where: str) -> None:
+        if not self.event and not self.map.event:
+            raise ConfigError(f"{where} needs `event: purchase` (all rows alike) or `map.event` with `event_types`")
+        if self.event:
+            _one_of(f"{where}.event", self.event, EVENT_TYPES)
+        for value, event in self.event_types.items():
+            _one_of(f"{where}.event_types.{value}", event, EVENT_TYPES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityConfig:
+    """An optional table of users or products: its key, its name column, and the attributes worth keeping."""
+
+    path: tuple[str, ...] = ()
+    table: str = ""
+    format: str = "csv"
+    header: bool = True
+    delimiter: str = ","
+    id: str = ""
+    name: str = ""
+    category: str = ""
+    price: str = ""
+    attributes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _one_of("format", self.format, SOURCE_FORMATS)
+        if (self.path or self.table) and not self.id:
+            raise ConfigError("a users or products table needs `id`, its key column")
+
+    @property
+    def given(self) -> bool:
+        """Whether the shop brought this table."""
+        return bool(self.path or self.table)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityConfig:
+    """Which rows are refused, and when so many are that the whole load is.
+
+    Times before `earliest` or more than `future_minutes` ahead of their arrival are refused.
+    """
+
+    earliest: date = date(2000, 1, 1)
+    future_minutes: int = 60
+    max_price: float = 1e7
+    max_rejected_share: float = 0.6
+    bot_events_per_day: int = 1000
+    bot_events_per_minute: int = 60
+
+    def __post_init__(self) -> None:
+        _within("quality.future_minutes", self.future_minutes, 0, 1440)
+        _within("quality.max_price", self.max_price, 0, 1e15)
+        _within("quality.max_rejected_share", self.max_rejected_share, 0, 1)
+        _within("quality.bot_events_per_day", self.bot_events_per_day, 10, 10_000_000)
+        _within("quality.bot_events_per_minute", self.bot_events_per_minute, 5, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionConfig:
+    """A silence longer than this starts the next visit."""
+
+    gap_minutes: int = 30
+
+    def __post_init__(self) -> None:
+        _within("sessions.gap_minutes", self.gap_minutes, 1, 240)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureConfig:
+    """The windows, in days, and the half-life of decayed counts."""
+
+    windows: tuple[int, ...] = (1, 7, 28, 90)
+    half_life_days: float = 60.0
+    history_days: int = 365
+
+    def __post_init__(self) -> None:
+        if not self.windows or list(self.windows) != sorted(set(self.windows)):
+            raise ConfigError(f"features.windows must be rising days such as [1, 7, 28, 90], got {self.windows!r}")
+        _within("features.windows", min(self.windows), 1, 3650)
+        _within("features.half_life_days", self.half_life_days, 0.1, 3650)
+        _within("features.history_days", self.history_days, max(self.windows), 3650)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PopulationConfig:
+    """Who is scored: users with such an event within so many days before as_of."""
+
+    event: str = "purchase"
+    days: int = 180
+
+    def __post_init__(self) -> None:
+        _one_of("population.event", self.event, ("any", *EVENT_TYPES))
+        _within("population.days", self.days, 1, 3650)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateConfig:
+    """Which pairs are worth scoring, per user and source; 0 switches a source off."""
+
+    touched: int = 300
+    touched_days: int = 365
+    popular: int = 200
+    popular_days: int = 28
+    together: int = 100
+    together_days: int = 180
+    together_neighbours: int = 50
+
+    def __post_init__(self) -> None:
+        for key in ("touched", "popular", "together"):
+            _within(f"candidates.{key}", getattr(self, key), 0, 100_000)
+        for key in ("touched_days", "popular_days", "together_days"):
+            _within(f"candidates.{key}", getattr(self, key), 1, 3650)
+        _within("candidates.together_neighbours", self.together_neighbours, 1, 10_000)
+        if not (self.touched or self.popular or self.together):
+            raise ConfigError("candidates: every source is switched off; set touched, popular or together above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelConfig:
+    """What is predicted: a purchase within `[as_of, as_of + horizon_days)`."""
+
+    horizon_days: int = 28
+
+    def __post_init__(self) -> None:
+        _within("labels.horizon_days", self.horizon_days, 1, 730)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """How many training as-of dates, how far apart, how many negatives, and below what nothing is trained.
+
+    `step_days` 0 means the horizon. `negative_rate` is kept per row, so probabilities stay exact.
+    """
+
+    dates: int = 3
+    step_days: int = 0
+    negative_rate: float = 0.2
+    min_positives: int = 200
+    min_buyers: int = 50
+    min_history_days: int = 28
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        _within("train.dates", self.dates, 1, 104)
+        _within("train.step_days", self.step_days, 0, 365)
+        _within("train.negative_rate", self.negative_rate, 0.0001, 1)
+        _within("train.min_positives", self.min_positives, 1, 10**9)
+        _within("train.min_buyers", self.min_buyers, 1, 10**9)
+        _within("train.min_history_days", self.min_history_days, 1, 3650)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LightGBMConfig:
+    """Gradient boosting (SynapseML); `timeout_seconds` ends a stuck fit."""
+
+    rounds: int = 150
+    leaves: int = 63
+    learning_rate: float = 0.06
+    min_data_in_leaf: int = 200
+    feature_fraction: float = 0.5
+    bagging_fraction: float = 0.8
+    l2: float = 5.0
+    max_bin: int = 127
+    timeout_seconds: int = 1800
+
+    def __post_init__(self) -> None:
+        _within("models.lightgbm.rounds", self.rounds, 1, 100_000)
+        _within("models.lightgbm.leaves", self.leaves, 2, 4096)
+        _within("models.lightgbm.learning_rate", self.learning_rate, 1e-5, 1)
+        _within("models.lightgbm.min_data_in_leaf", self.min_data_in_leaf, 1, 10**7)
+        _within("models.lightgbm.feature_fraction", self.feature_fraction, 0.01, 1)
+        _within("models.lightgbm.bagging_fraction", self.bagging_fraction, 0.01, 1)
+        _within("models.lightgbm.l2", self.l2, 0, 1e6)
+        _within("models.lightgbm.max_bin", self.max_bin, 2, 65535)
+        _within("models.lightgbm.timeout_seconds", self.timeout_seconds, 10, 10**6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogisticConfig:
+    """Logistic regression (Spark ML) with elastic net on standardised, log-scaled features."""
+
+    regularisation: float = 1e-4
+    elastic_net: float = 0.0
+    max_iterations: int = 50
+
+    def __post_init__(self) -> None:
+        _within("models.logistic.regularisation", self.regularisation, 0, 1e6)
+        _within("models.logistic.elastic_net", self.elastic_net, 0, 1)
+        _within("models.logistic.max_iterations", self.max_iterations, 1, 10_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelsConfig:
+    """The families to train, and the one whose scores are published."""
+
+    families: tuple[str, ...] = FAMILIES
+    champion: str = "lightgbm"
+    lightgbm: LightGBMConfig = field(default_factory=LightGBMConfig)
+    logistic: LogisticConfig = field(default_factory=LogisticConfig)
+
+    def __post_init__(self) -> None:
+        for family in self.families:
+            _one_of("models.families", family, FAMILIES)
+        _one_of("models.champion", self.champion, self.families)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationConfig:
+    """How raw scores become probabilities; `auto` takes what does better on held-out calibration users."""
+
+    method: str = "auto"
+
+    def __post_init__(self) -> None:
+        _one_of("calibration.method", self.method, CALIBRATIONS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreConfig:
+    """Which date is scored (null: the day after the last full day of data) and how many rows the top view shows."""
+
+    as_of: date | None = None
+    top_products: int = 10
+
+    def __post_init__(self) -> None:
+        _within("score.top_products", self.top_products, 1, 100_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageConfig:
+    """Where tables and the report lie. With `catalog` (Unity or Hive) tables are named there instead."""
+
+    warehouse: str = "warehouse"
+    catalog: str = ""
+    report: str = ""
+
+    def report_path(self, shop: str) -> Path:
+        """The report's file: as configured, or report.html inside the warehouse."""
+        return Path(self.report) if self.report else Path(self.warehouse) / f"{shop}_report.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackingConfig:
+    """Where MLflow runs go; an empty uri is a SQLite file inside the warehouse."""
+
+    uri: str = ""
+    experiment: str = ""
+
+    def resolved(self, storage: StorageConfig) -> str:
+        """The tracking URI in force."""
+        return self.uri or f"sqlite:///{Path(storage.warehouse).absolute()}/mlflow.db"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SparkConfig:
+    """The session that a laptop starts; under spark-submit or on Databricks the running one is used.
+
+    `master` empty: what spark-submit says, else local[*]. `conf` passes any Spark setting through.
+    """
+
+    master: str = ""
+    driver_memory: str = "3g"
+    shuffle_partitions: int = 0
+    conf: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\d+[gm]", self.driver_memory):
+            raise ConfigError(f"spark.driver_memory must be like 3g or 900m, got {self.driver_memory!r}")
+        _within("spark.shuffle_partitions", self.shuffle_partitions, 0, 100_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorConfig:
+    """The simulated shop: its size, its period and how dirty its logs are. Used by `propensity simulate`."""
+
+    output: str = ""
+    users: int = 2000
+    products: int = 300
+    categories: int = 12
+    start: date = date(2024, 1, 1)
+    days: int = 240
+    events: int = 1_000_000
+    dirt: float = 0.01
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        _within("simulator.users", self.users, 10, 100_000_000)
+        _within("simulator.products", self.products, 5, 10_000_000)
+        _within("simulator.categories", self.categories, 1, self.products)
+        _within("simulator.days", self.days, 2, 3650)
+        _within("simulator.events", self.events, 1000, 10**10)
+        _within("simulator.dirt", self.dirt, 0, 0.5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that a run depends on."""
+
+    shop: ShopConfig = field(default_factory=ShopConfig)
+    sources: tuple[SourceConfig, ...] = ()
+    users: EntityConfig = field(default_factory=EntityConfig)
+    products: EntityConfig = field(default_factory=EntityConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    sessions: SessionConfig = field(default_factory=SessionConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    population: PopulationConfig = field(default_factory=PopulationConfig)
+    candidates: CandidateConfig = field(default_factory=CandidateConfig)
+    labels: LabelConfig = field(default_factory=LabelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    models: ModelsConfig = field(default_factory=ModelsConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    score: ScoreConfig = field(default_factory=ScoreConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    spark: SparkConfig = field(default_factory=SparkConfig)
+    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
+
+    def __post_init__(self) -> None:
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ConfigError(f"sources need names of their own, got {names}")

@@ -1,0 +1,73 @@
+"""Every deliberate failure: a type, a stable code, the place and the remedy.
+
+A PropensityError is the user's to mend (exit code 2, one line); anything else is a bug (exit code 1, a trace).
+"""
+
+from collections.abc import Iterable
+
+
+class PropensityError(Exception):
+    """Root of the failures that a user can mend. `code` is stable and may be matched on."""
+
+    code = "propensity"
+
+
+class ConfigError(PropensityError, ValueError):
+    """The YAML or a --set says something that cannot be meant; raised before Spark starts."""
+
+    code = "config"
+
+
+class SourceError(PropensityError):
+    """A source cannot be read as the configuration describes it."""
+
+    code = "source"
+
+
+class MissingColumns(PropensityError, ValueError):
+    """A table or file lacks columns that a stage needs."""
+
+    code = "missing_columns"
+
+    def __init__(self, table: str, missing: Iterable[str], found: Iterable[str], remedy: str = "") -> None:
+        hint = remedy or "Rerun the job that writes it."
+        super().__init__(f"{table} lacks {sorted(missing)}; it has {sorted(found)}. {hint}")
+
+
+class SchemaMismatch(PropensityError, ValueError):
+    """A frame about to be written does not fit its table's contract."""
+
+    code = "schema_mismatch"
+
+
+class TableMissing(PropensityError, LookupError):
+    """A table that an earlier job writes is not there."""
+
+    code = "table_missing"
+
+    def __init__(self, table: str, writer: str) -> None:
+        super().__init__(f"table {table} does not exist yet. Run `propensity {writer}` first.")
+
+
+class StorageError(PropensityError, OSError):
+    """The warehouse cannot be written."""
+
+    code = "storage"
+
+
+class InsufficientData(PropensityError):
+    """The data cannot carry a model: nothing is scored rather than junk."""
+
+    code = "insufficient_data"
+
+
+class SetupError(PropensityError):
+    """Java, the jars or a package that the chosen feature needs are not there."""
+
+    code = "setup"
+
+
+class TrainingFailed(PropensityError, RuntimeError):
+    """A fit ended without a usable model, or did not end within its limit."""
+
+    code = "training_failed"

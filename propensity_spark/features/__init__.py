@@ -1,0 +1,1 @@
+"""Declared features, computed as of a date."""

@@ -1,0 +1,1 @@
+"""Calibration, metrics, baselines and the report."""

@@ -1,0 +1,188 @@
+"""From YAML files and --set to a Config: merge, expand ${NAME:default}, refuse unknown keys, coerce types."""
+
+import dataclasses
+import os
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from propensity_spark.config import Config
+from propensity_spark.errors import ConfigError
+
+_VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::([^}]*))?\}")
+
+
+def load(files: Sequence[Path | str], settings: Sequence[str] = ()) -> Config:
+    """Read `files` in order (later wins), then `settings` of the form section.key=value, into a Config.
+
+    Raises ConfigError naming the file and key: file absent, not YAML, unknown key, wrong type, value out of range.
+    """
+    merged: dict[str, Any] = {}
+    for file in files:
+        merged = _merge(merged, _read(Path(file)))
+    for setting in settings:
+        merged = _merge(merged, _parse_setting(setting))
+    return from_mapping(merged)
+
+
+def from_mapping(values: Mapping[str, Any]) -> Config:
+    """Build a Config from nested plain values, as YAML gives them."""
+    return typing.cast(Config, _build(Config, _expand(dict(values)), ""))
+
+
+def to_mapping(config: object) -> dict[str, Any]:
+    """A Config (or section) as plain values, fit for YAML."""
+    return typing.cast(dict[str, Any], _plain(config))
+
+
+def _plain(value: object) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"config file {file} does not exist") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ConfigError(f"config file {file} cannot be read: {problem}") from None
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        raise ConfigError(f"{file} is not valid YAML: {' '.join(str(problem).split())}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file} must hold sections such as `shop:` and `sources:`, got {type(values).__name__}")
+    return values
+
+
+def _parse_setting(setting: str) -> dict[str, Any]:
+    key, equals, value = setting.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set wants section.key=value, got {setting!r}")
+    nested: Any = yaml.safe_load(value) if value.strip() else ""
+    for part in reversed(key.strip().split(".")):
+        nested = {part: nested}
+    return typing.cast(dict[str, Any], nested)
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings merge key by key; anything else is replaced."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _expand(value: Any) -> Any:
+    """Replace ${NAME:default} by the environment's NAME in every text."""
+    if isinstance(value, dict):
+        return {key: _expand(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item) for item in value]
+    return _VARIABLE.sub(_lookup, value) if isinstance(value, str) else value
+
+
+def _lookup(match: re.Match[str]) -> str:
+    name, default = match.group(1), match.group(2)
+    found = os.environ.get(name) or default
+    if found is None:
+        raise ConfigError(f"the configuration uses ${{{name}}}, but {name} is not set in the environment")
+    return found
+
+
+def _build(kind: type[Any], values: Any, where: str) -> Any:
+    """Make dataclass `kind` from a mapping; `where` is the key path so far."""
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where or 'the configuration'} must be a mapping of keys, got {values!r}")
+    hints = typing.get_type_hints(kind)
+    _refuse_unknown(values, list(hints), where)
+    made = {key: _coerce(hints[key], value, f"{where}.{key}" if where else key) for key, value in values.items()}
+    required = [
+        f.name
+        for f in dataclasses.fields(kind)
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    ]
+    missing = [name for name in required if name not in made]
+    if missing:
+        raise ConfigError(f"{where} lacks {', '.join(missing)}")
+    return kind(**made)
+
+
+def _refuse_unknown(values: dict[str, Any], known: list[str], where: str) -> None:
+    for key in values:
+        if key not in known:
+            close = get_close_matches(str(key), known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            place = f"{where}.{key}" if where else str(key)
+            raise ConfigError(f"unknown key {place}{hint} Known here: {', '.join(known)}")
+
+
+def _coerce(hint: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(hint)
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type[Any], hint), value, where)
+    if origin is types.UnionType:
+        return None if value is None else _coerce(typing.get_args(hint)[0], value, where)
+    if origin is tuple:
+        return _coerce_many(typing.get_args(hint)[0], value, where)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where} must be a mapping, got {value!r}")
+        return {str(key): str(item) for key, item in value.items()}
+    return _coerce_plain(hint, value, where)
+
+
+def _coerce_many(hint: Any, value: Any, where: str) -> tuple[Any, ...]:
+    items = value if isinstance(value, list) else [value]
+    if hint in (str, int) and any(isinstance(item, dict) for item in items):
+        raise ConfigError(f"{where} must be a list of {hint.__name__}, got {value!r}")
+    return tuple(_coerce(hint, item, f"{where}[{number}]") for number, item in enumerate(items))
+
+
+def _coerce_plain(hint: Any, value: Any, where: str) -> Any:
+    if hint is date:
+        return _as_date(value, where)
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str):
+        return _as_float(value, where)
+    if hint is str and value is None:
+        return ""
+    if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if type(value) is hint:
+        return value
+    raise ConfigError(f"{where} must be {hint.__name__}, got {value!r}")
+
+
+def _as_float(value: str, where: str) -> float:
+    """YAML 1.1 reads 1e-4 as text; a person means a number."""
+    try:
+        return float(value)
+    except ValueError:
+        raise ConfigError(f"{where} must be float, got {value!r}") from None
+
+
+def _as_date(value: Any, where: str) -> date:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise ConfigError(f"{where} must be a date such as 2024-03-01, got {value!r}") from None

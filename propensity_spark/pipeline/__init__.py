@@ -1,0 +1,1 @@
+"""The jobs: the only modules that connect the stages."""

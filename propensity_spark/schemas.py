@@ -1,0 +1,155 @@
+"""Table contracts: columns, keys, partitions, units, and the job that writes each table.
+
+Times are UTC instants; `event_date` and `as_of` are dates of the shop's own calendar (its midnights).
+"""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from pyspark.sql.types import StructType, _parse_datatype_string
+
+EVENT_TYPES = ("view", "cart", "favourite", "purchase", "return")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table's contract. `open_ended` tables carry further columns (features) behind the fixed ones."""
+
+    name: str
+    ddl: str
+    keys: tuple[str, ...]
+    writer: str
+    partition_by: tuple[str, ...] = ()
+    open_ended: bool = False
+    about: str = ""
+    columns: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = tuple(part.split()[0] for part in self.ddl.split(", "))
+        object.__setattr__(self, "columns", names)
+
+    def struct(self) -> StructType:
+        """The fixed columns as a Spark schema; needs a running session."""
+        return cast(StructType, _parse_datatype_string(self.ddl))
+
+
+# What `ingest` hands to every later stage: one row per accepted event.
+EVENTS = Table(
+    name="silver.events",
+    ddl="event_id STRING, user_id STRING, product_id STRING, event STRING, event_ts TIMESTAMP, event_date DATE, "
+    "price DOUBLE, quantity DOUBLE, amount DOUBLE, order_id STRING, session_id STRING, session_no INT, "
+    "category STRING, ingested_ts TIMESTAMP, cancelled_ts TIMESTAMP, is_bot BOOLEAN, source STRING, "
+    "source_file STRING",
+    keys=("event_id",),
+    writer="ingest",
+    about="price per piece, amount = price x quantity, in the shop's currency; cancelled_ts: when the whole order "
+    "line was taken back (null: never); is_bot: this user behaved like a machine on this day",
+)
+EVENTS_REJECTED = Table(
+    name="silver.events_rejected",
+    ddl="source STRING, source_file STRING, user_id STRING, product_id STRING, event STRING, event_time STRING, "
+    "price STRING, quantity STRING, order_id STRING, reasons ARRAY<STRING>, rejected_at TIMESTAMP",
+    keys=(),
+    writer="ingest",
+    about="rows as received, as text, with every reason for which they were refused",
+)
+PRODUCTS = Table(
+    name="silver.products",
+    ddl="product_id STRING, name STRING, category STRING, price DOUBLE, attributes MAP<STRING, STRING>",
+    keys=("product_id",),
+    writer="ingest",
+    about="every product of the catalogue or of the logs; price: the last known one",
+)
+USERS = Table(
+    name="silver.users",
+    ddl="user_id STRING, attributes MAP<STRING, STRING>",
+    keys=("user_id",),
+    writer="ingest",
+)
+INTAKE = Table(
+    name="silver.intake",
+    ddl="source STRING, step STRING, reason STRING, rows BIGINT",
+    keys=("source", "step", "reason"),
+    writer="ingest",
+    about="what became of the received rows: step is received, rejected, duplicate, accepted or bot",
+)
+
+FEATURES_USER = Table(
+    name="features.user",
+    ddl="as_of DATE, user_id STRING, feature_version STRING",
+    keys=("as_of", "user_id"),
+    writer="build-features",
+    partition_by=("as_of",),
+    open_ended=True,
+)
+FEATURES_PRODUCT = Table(
+    name="features.product",
+    ddl="as_of DATE, product_id STRING, feature_version STRING",
+    keys=("as_of", "product_id"),
+    writer="build-features",
+    partition_by=("as_of",),
+    open_ended=True,
+)
+FEATURES_PAIR = Table(
+    name="features.pair",
+    ddl="as_of DATE, user_id STRING, product_id STRING, feature_version STRING",
+    keys=("as_of", "user_id", "product_id"),
+    writer="build-features",
+    partition_by=("as_of",),
+    open_ended=True,
+)
+FEATURES_USER_CATEGORY = Table(
+    name="features.user_category",
+    ddl="as_of DATE, user_id STRING, category STRING, feature_version STRING",
+    keys=("as_of", "user_id", "category"),
+    writer="build-features",
+    partition_by=("as_of",),
+    open_ended=True,
+)
+CANDIDATES = Table(
+    name="trainset.candidates",
+    ddl="as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score DOUBLE",
+    keys=("as_of", "user_id", "product_id"),
+    writer="build-features",
+    partition_by=("as_of",),
+    about="the pairs worth scoring; candidate_source joins its sources by '+': touched, popular, together",
+)
+
+PROPENSITY = Table(
+    name="gold.propensity",
+    ddl="as_of DATE, user_id STRING, product_id STRING, horizon_days INT, propensity DOUBLE, rank INT, "
+    "expected_value DOUBLE, candidate_source STRING, model_name STRING, model_version STRING, "
+    "feature_version STRING, run_id STRING, scored_at TIMESTAMP",
+    keys=("as_of", "user_id", "product_id"),
+    writer="score",
+    partition_by=("as_of",),
+    about="the product: the calibrated probability that the user buys the product within "
+    "[as_of, as_of + horizon_days); rank 1 is the user's best; expected_value = propensity x price",
+)
+METRICS = Table(
+    name="gold.metrics",
+    ddl="as_of DATE, period STRING, scorer STRING, metric STRING, value DOUBLE, run_id STRING",
+    keys=("as_of", "period", "scorer", "metric"),
+    writer="train",
+    partition_by=("as_of",),
+    about="period is test (an as-of date of its own) or backtest (the labels of as_of itself); "
+    "value null: unknown, not zero",
+)
+
+TABLES = {
+    table.name: table
+    for table in (
+        EVENTS,
+        EVENTS_REJECTED,
+        PRODUCTS,
+        USERS,
+        INTAKE,
+        FEATURES_USER,
+        FEATURES_PRODUCT,
+        FEATURES_PAIR,
+        FEATURES_USER_CATEGORY,
+        CANDIDATES,
+        PROPENSITY,
+        METRICS,
+    )
+}

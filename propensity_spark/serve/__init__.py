@@ -1,0 +1,1 @@
+"""MLflow runs, score tables and their views."""

@@ -1,0 +1,90 @@
+"""A Spark session with Delta and SynapseML: started on a laptop, or the one that a cluster already has."""
+
+import os
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from propensity_spark import install, tables
+from propensity_spark.config import Config
+from propensity_spark.errors import SetupError
+
+# Small Delta logs need few tasks; the defaults (50, 200) are for tables of thousands of files.
+_LOCAL = {
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.ui.enabled": "false",
+    "spark.sql.debug.maxToStringFields": "200",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.network.timeout": "600s",
+    "spark.executor.heartbeatInterval": "60s",
+}
+# What results depend on, on every kind of cluster.
+_ALWAYS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "false",
+    "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.sources.partitionOverwriteMode": "static",
+}
+_DELTA = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+
+
+def start(config: Config) -> SparkSession:
+    """The session to work in, with the shop's tables attached.
+
+    A session that is already running (a notebook, Databricks) is used; otherwise one is started.
+    Raises SetupError where Java or the jars are absent, StorageError where the warehouse cannot be written.
+    """
+    tables.check_writable(config.storage)
+    running = SparkSession.getActiveSession()
+    spark = running or _build(config)
+    for key, value in _ALWAYS.items():
+        if spark.conf.isModifiable(key):
+            spark.conf.set(key, value)
+    tables.attach(spark, config.storage)
+    return spark
+
+
+def _build(config: Config) -> SparkSession:
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ  # spark-submit made the JVM: memory and jars are its business
+    builder = SparkSession.builder.appName(f"propensity {config.shop.name}")
+    settings = {**_ALWAYS, **_DELTA, **({} if submitted else _local_settings(config))}
+    for key, value in {**settings, **config.spark.conf}.items():
+        builder = builder.config(key, value)
+    if not submitted:
+        os.environ.setdefault("JAVA_HOME", str(install.java_home()))
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-java-options '{_java_options()}' pyspark-shell"
+        _check_master(config.spark.master)
+        builder = builder.master(config.spark.master or "local[*]")
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark
+
+
+def _local_settings(config: Config) -> dict[str, str]:
+    cores = os.cpu_count() or 2
+    return {
+        **_LOCAL,
+        "spark.driver.memory": config.spark.driver_memory,
+        "spark.jars": ",".join(str(jar) for jar in install.jars()),
+        "spark.sql.shuffle.partitions": str(config.spark.shuffle_partitions or 2 * cores),
+        "spark.sql.warehouse.dir": str(Path(config.storage.warehouse).absolute()),
+    }
+
+
+def _java_options() -> str:
+    """Quiet logging from the first line on."""
+    return f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
+
+
+def _check_master(master: str) -> None:
+    if master and not master.startswith(("local", "spark://", "yarn", "k8s://")):
+        raise SetupError(f"spark.master must be local[n], spark://host:port, yarn or k8s://..., got {master!r}")

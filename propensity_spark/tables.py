@@ -1,0 +1,185 @@
+"""The only place that reads and writes Delta. Tables go by name (`silver.events`); every write is one commit.
+
+Embedded (default), a table lies at <warehouse>/<schema>/<table>; with storage.catalog it is catalog.schema.table.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark.config import StorageConfig
+from propensity_spark.errors import MissingColumns, SchemaMismatch, StorageError, TableMissing
+from propensity_spark.schemas import TABLES, Table
+
+SCHEMAS = ("bronze", "silver", "features", "trainset", "gold")
+_WAREHOUSE = "spark.propensity.warehouse"
+_CATALOG = "spark.propensity.catalog"
+
+
+def check_writable(storage: StorageConfig) -> None:
+    """Make sure that an embedded warehouse can be written, before anything runs.
+
+    Raises StorageError with the folder and the reason.
+    """
+    folder = Path(storage.warehouse)
+    if storage.catalog or "://" in storage.warehouse:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as problem:
+        raise StorageError(
+            f"the warehouse {folder} cannot be written: {problem.strerror or problem}. "
+            "Set storage.warehouse to a folder of yours."
+        ) from None
+
+
+def attach(spark: SparkSession, storage: StorageConfig) -> None:
+    """Tell the session where the shop's tables lie, and register those that exist under their names."""
+    warehouse = storage.warehouse if "://" in storage.warehouse else str(Path(storage.warehouse).absolute())
+    spark.conf.set(_WAREHOUSE, warehouse)
+    spark.conf.set(_CATALOG, storage.catalog)
+    for schema in SCHEMAS:
+        spark.sql(f"CREATE SCHEMA IF NOT EXISTS {_prefix(spark)}{schema}")
+    if storage.catalog or "://" in warehouse:
+        return
+    for log in sorted(Path(warehouse).glob("*/*/_delta_log")):
+        if log.parent.parent.name in SCHEMAS:
+            _register(spark, f"{log.parent.parent.name}.{log.parent.name}")
+
+
+def path(spark: SparkSession, name: str) -> str:
+    """Where an embedded table lies."""
+    return f"{spark.conf.get(_WAREHOUSE)}/{name.replace('.', '/')}"
+
+
+def exists(spark: SparkSession, name: str) -> bool:
+    """Whether the table has been written."""
+    if _prefix(spark):
+        return bool(spark.catalog.tableExists(_prefix(spark) + name))
+    return bool(DeltaTable.isDeltaTable(spark, path(spark, name)))
+
+
+def read(spark: SparkSession, name: str, where: str = "") -> DataFrame:
+    """A table's rows, or those for which `where` (SQL) holds.
+
+    Raises TableMissing, naming the job that writes it.
+    """
+    if not exists(spark, name):
+        raise TableMissing(name, TABLES[name].writer if name in TABLES else "ingest")
+    frame = spark.table(_prefix(spark) + name) if _prefix(spark) else _load(spark, name)
+    return frame.where(where) if where else frame
+
+
+def overwrite(frame: DataFrame, name: str, note: str = "") -> int:
+    """Replace the whole table in one commit; returns the rows written.
+
+    `note` stays in the table's log beside the commit (an input fingerprint, say): see `last_note`.
+    """
+    return _write(frame, name, {"overwriteSchema": "true", "userMetadata": note})
+
+
+def replace(frame: DataFrame, name: str, where: str, note: str = "") -> int:
+    """Replace the rows for which `where` (SQL over partition columns) holds; returns the rows written.
+
+    Running it twice equals once; a killed run leaves the table as it was.
+    Raises SchemaMismatch or MissingColumns where the frame does not fit the contract.
+    """
+    if not exists(frame.sparkSession, name):
+        return _write(frame, name, {"userMetadata": note})
+    return _write(frame, name, {"replaceWhere": where, "mergeSchema": "true", "userMetadata": note})
+
+
+def version(spark: SparkSession, name: str) -> int:
+    """The table's Delta version, to be kept with what was made from it."""
+    return int(_handle(spark, name).history(1).select("version").collect()[0][0])
+
+
+def files(spark: SparkSession, name: str) -> int:
+    """The number of data files that a read touches."""
+    return int(_handle(spark, name).detail().select("numFiles").collect()[0][0])
+
+
+def properties(spark: SparkSession, name: str) -> dict[str, str]:
+    """The table's properties; empty where it does not exist."""
+    if not exists(spark, name):
+        return {}
+    return dict(_handle(spark, name).detail().select("properties").collect()[0][0])
+
+
+def last_note(spark: SparkSession, name: str) -> str:
+    """The note that the last write of the table left in its log; empty where there is none."""
+    if not exists(spark, name):
+        return ""
+    return str(_handle(spark, name).history(1).select("userMetadata").collect()[0][0] or "")
+
+
+def conform(frame: DataFrame, table: Table) -> DataFrame:
+    """The frame with the contract's columns, in its order and types; open-ended tables keep the rest behind them.
+
+    Raises MissingColumns, or SchemaMismatch where a type differs.
+    """
+    missing = [column for column in table.columns if column not in frame.columns]
+    if missing:
+        raise MissingColumns(table.name, missing, frame.columns)
+    types = {column.name: column.dataType for column in table.struct()}
+    wrong = [c for c in types if frame.schema[c].dataType != types[c]]
+    if wrong:
+        told = ", ".join(
+            f"{c} is {frame.schema[c].dataType.simpleString()}, not {types[c].simpleString()}" for c in wrong
+        )
+        raise SchemaMismatch(f"{table.name}: {told}")
+    rest = [column for column in frame.columns if column not in table.columns] if table.open_ended else []
+    return frame.select(*table.columns, *rest)
+
+
+def _write(frame: DataFrame, name: str, options: dict[str, str]) -> int:
+    spark, contract = frame.sparkSession, TABLES.get(name)
+    partitions: Sequence[str] = ()
+    if contract:
+        frame, partitions = conform(frame, contract), contract.partition_by
+    writer = frame.write.format("delta").mode("overwrite").options(**options)
+    if partitions:
+        writer = writer.partitionBy(*partitions)
+    if _prefix(spark):
+        writer.saveAsTable(_prefix(spark) + name)
+    else:
+        writer.save(path(spark, name))
+        _register(spark, name)
+    return _rows_written(spark, name)
+
+
+def _rows_written(spark: SparkSession, name: str) -> int:
+    metrics = _handle(spark, name).history(1).select("operationMetrics").collect()[0][0]
+    return int(metrics.get("numOutputRows", 0))
+
+
+def _register(spark: SparkSession, name: str) -> None:
+    spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING DELTA LOCATION '{path(spark, name)}'")
+
+
+def _handle(spark: SparkSession, name: str) -> DeltaTable:
+    if _prefix(spark):
+        return DeltaTable.forName(spark, _prefix(spark) + name)
+    return DeltaTable.forPath(spark, path(spark, name))
+
+
+def _load(spark: SparkSession, name: str) -> DataFrame:
+    return spark.read.format("delta").load(path(spark, name))
+
+
+def _prefix(spark: SparkSession) -> str:
+    catalog = spark.conf.get(_CATALOG, "")
+    return f"{catalog}." if catalog else ""
+
+
+def count_by(frame: DataFrame, *columns: str) -> dict[tuple[object, ...], int]:
+    """Rows per value of a few columns, for messages and reports (small by construction)."""
+    rows = frame.groupBy(*columns).agg(F.count(F.lit(1)).alias("_rows")).collect()
+    return {tuple(row[column] for column in columns): int(row["_rows"]) for row in rows}

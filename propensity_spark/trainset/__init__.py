@@ -1,0 +1,1 @@
+"""Candidates, labels, sampling and the dates of a training set."""
