@@ -235,13 +235,15 @@ class CandidateConfig:
     popular_days: int = 28
     together: int = 100
     together_days: int = 180
-    together_neighbours: int = 50
+    together_history: int = 50
+    together_neighbours: int = 20
 
     def __post_init__(self) -> None:
         for key in ("touched", "popular", "together"):
             _within(f"candidates.{key}", getattr(self, key), 0, 100_000)
         for key in ("touched_days", "popular_days", "together_days"):
             _within(f"candidates.{key}", getattr(self, key), 1, 3650)
+        _within("candidates.together_history", self.together_history, 1, 10_000)
         _within("candidates.together_neighbours", self.together_neighbours, 1, 10_000)
         if not (self.touched or self.popular or self.together):
             raise ConfigError("candidates: every source is switched off; set touched, popular or together above 0")
@@ -283,7 +285,10 @@ class TrainConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LightGBMConfig:
-    """Gradient boosting (SynapseML); `timeout_seconds` ends a stuck fit."""
+    """Gradient boosting (SynapseML); `timeout_seconds` ends a stuck fit.
+
+    `tasks` 0: one task up to `rows_on_one_task`, beyond that every slot of the cluster.
+    """
 
     rounds: int = 150
     leaves: int = 63
@@ -293,6 +298,8 @@ class LightGBMConfig:
     bagging_fraction: float = 0.8
     l2: float = 5.0
     max_bin: int = 127
+    tasks: int = 0
+    rows_on_one_task: int = 5_000_000
     timeout_seconds: int = 1800
 
     def __post_init__(self) -> None:
@@ -304,6 +311,8 @@ class LightGBMConfig:
         _within("models.lightgbm.bagging_fraction", self.bagging_fraction, 0.01, 1)
         _within("models.lightgbm.l2", self.l2, 0, 1e6)
         _within("models.lightgbm.max_bin", self.max_bin, 2, 65535)
+        _within("models.lightgbm.tasks", self.tasks, 0, 100_000)
+        _within("models.lightgbm.rows_on_one_task", self.rows_on_one_task, 0, 10**12)
         _within("models.lightgbm.timeout_seconds", self.timeout_seconds, 10, 10**6)
 
 

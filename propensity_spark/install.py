@@ -133,7 +133,13 @@ def _resolve(scratch: Path) -> None:
         '<ivy-module version="2.0"><info organisation="propensity" module="jars"/>'
         f"<dependencies>{wanted}{excluded}</dependencies></ivy-module>"
     )
-    command: list[str | Path] = [java_home() / "bin" / "java", f"-Duser.home={scratch}", "-cp", ivy, "org.apache.ivy.Main"]
+    command: list[str | Path] = [
+        java_home() / "bin" / "java",
+        f"-Duser.home={scratch}",
+        "-cp",
+        ivy,
+        "org.apache.ivy.Main",
+    ]
     options: list[str | Path] = ["-ivy", scratch / "ivy.xml", "-cache", scratch / "cache"]
     options += ["-confs", "default", "-types", "jar", "bundle"]
     options += ["-retrieve", f"{scratch}/jars/[artifact]-[revision].[ext]"]

@@ -55,14 +55,14 @@ EVENTS_REJECTED = Table(
 )
 PRODUCTS = Table(
     name="silver.products",
-    ddl="product_id STRING, name STRING, category STRING, price DOUBLE, attributes MAP<STRING, STRING>",
+    ddl="product_id STRING, name STRING, category STRING, price DOUBLE, attributes MAP<STRING,STRING>",
     keys=("product_id",),
     writer="ingest",
     about="every product of the catalogue or of the logs; price: the last known one",
 )
 USERS = Table(
     name="silver.users",
-    ddl="user_id STRING, attributes MAP<STRING, STRING>",
+    ddl="user_id STRING, attributes MAP<STRING,STRING>",
     keys=("user_id",),
     writer="ingest",
 )
@@ -98,6 +98,14 @@ FEATURES_PAIR = Table(
     partition_by=("as_of",),
     open_ended=True,
 )
+FEATURES_CATEGORY = Table(
+    name="features.category",
+    ddl="as_of DATE, category STRING, feature_version STRING",
+    keys=("as_of", "category"),
+    writer="build-features",
+    partition_by=("as_of",),
+    open_ended=True,
+)
 FEATURES_USER_CATEGORY = Table(
     name="features.user_category",
     ddl="as_of DATE, user_id STRING, category STRING, feature_version STRING",
@@ -108,11 +116,13 @@ FEATURES_USER_CATEGORY = Table(
 )
 CANDIDATES = Table(
     name="trainset.candidates",
-    ddl="as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score DOUBLE",
+    ddl="as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score FLOAT, label INT, "
+    "weight DOUBLE",
     keys=("as_of", "user_id", "product_id"),
     writer="build-features",
     partition_by=("as_of",),
-    about="the pairs worth scoring; candidate_source joins its sources by '+': touched, popular, together",
+    about="the pairs worth scoring; candidate_source joins its sources by '+': touched, popular, together; label is null "
+    "until the horizon has passed; weight: how many candidate pairs a row stands for (1 / rate for a sampled negative)",
 )
 
 PROPENSITY = Table(
@@ -148,6 +158,7 @@ TABLES = {
         FEATURES_PRODUCT,
         FEATURES_PAIR,
         FEATURES_USER_CATEGORY,
+        FEATURES_CATEGORY,
         CANDIDATES,
         PROPENSITY,
         METRICS,

@@ -29,6 +29,9 @@ _ALWAYS = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.sources.partitionOverwriteMode": "static",
 }
+# Wide rows make generated methods above 8 KB, which the JVM would otherwise interpret for ever; and with few cores the
+# parallel collector beats the default one (features of Online Retail: 88 s against 122 s).
+_JAVA_OPTIONS = "-XX:-DontCompileHugeMethods -XX:+UseParallelGC"
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -81,8 +84,8 @@ def _local_settings(config: Config) -> dict[str, str]:
 
 
 def _java_options() -> str:
-    """Quiet logging from the first line on."""
-    return f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')}"
+    """Quiet logging from the first line on, and what makes the JVM fast here."""
+    return f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')} {_JAVA_OPTIONS}"
 
 
 def _check_master(master: str) -> None:

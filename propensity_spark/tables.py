@@ -59,6 +59,11 @@ def path(spark: SparkSession, name: str) -> str:
     return f"{spark.conf.get(_WAREHOUSE)}/{name.replace('.', '/')}"
 
 
+def name(spark: SparkSession, table: str) -> str:
+    """The table's name in SQL, with the catalog where there is one."""
+    return _prefix(spark) + table
+
+
 def exists(spark: SparkSession, name: str) -> bool:
     """Whether the table has been written."""
     if _prefix(spark):

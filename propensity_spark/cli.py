@@ -1,0 +1,148 @@
+"""The command `propensity`: arguments, exit codes, and the order of start-up: configuration, sources, then Spark.
+
+Exit codes: 0 done, 2 a mistake of the user's (one clear line), 1 a bug (its trace).
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import date
+
+from propensity_spark import __version__, loading
+from propensity_spark.config import Config
+from propensity_spark.errors import ConfigError, PropensityError
+
+DONE, BUG, MISTAKE = 0, 1, 2
+_ABOUT = "Calibrated purchase propensities, from a shop's own logs to a score table."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        asked = _parser().parse_args(arguments)
+        return _COMMANDS[asked.command][0](asked) or DONE
+    except PropensityError as mistake:
+        print(f"propensity: {mistake.code}: {mistake}", file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        print("propensity: interrupted; tables are as before or as after, never between", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return DONE
+    except Exception:
+        traceback.print_exc()
+        print("propensity: this is a bug of propensity_spark; please report the trace above", file=sys.stderr)
+        return BUG
+
+
+def _run(asked: argparse.Namespace) -> None:
+    from propensity_spark.pipeline import run
+
+    run.everything(_config(asked))
+
+
+def _stage(name: str) -> Callable[[argparse.Namespace], None]:
+    def command(asked: argparse.Namespace) -> None:
+        from propensity_spark.pipeline import run
+
+        run.one(name, _config(asked))
+
+    return command
+
+
+def _check(asked: argparse.Namespace) -> int:
+    from propensity_spark.ingest import preflight
+
+    problems = preflight.problems(_config(asked))
+    for problem in problems:
+        print(problem)
+    print(f"{len(problems)} problem(s)" if problems else "nothing wrong found: `propensity run` may start")
+    return MISTAKE if problems else DONE
+
+
+def _init(asked: argparse.Namespace) -> int:
+    from propensity_spark.pipeline import init
+
+    return init.write(asked.samples, asked.name, asked.output)
+
+
+def _simulate(asked: argparse.Namespace) -> None:
+    from propensity_spark.pipeline import run
+
+    run.simulate(_config(asked))
+
+
+def _sql(asked: argparse.Namespace) -> None:
+    from propensity_spark.pipeline import run
+
+    run.sql(_config(asked), asked.query, asked.rows)
+
+
+Command = Callable[[argparse.Namespace], int | None]
+_COMMANDS: dict[str, tuple[Command, str]] = {
+    "run": (_run, "everything in order: ingest, build-features, train, score, report"),
+    "ingest": (_stage("ingest"), "raw logs to bronze and silver tables"),
+    "build-features": (_stage("build-features"), "features and candidate pairs of every date that a run needs"),
+    "train": (_stage("train"), "fit, calibrate and test the models; log them to MLflow"),
+    "score": (_stage("score"), "write gold.propensity with the latest model for the date"),
+    "report": (_stage("report"), "write the HTML report"),
+    "sql": (_sql, "query the tables, e.g. propensity sql 'select * from gold.top_products limit 10'"),
+    "check": (_check, "say what is wrong with a configuration and its sources before anything runs"),
+    "init": (_init, "look at sample files and write a commented configuration for them"),
+    "simulate": (_simulate, "write the logs of a simulated shop whose true propensities are known"),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="propensity", description=_ABOUT)
+    parser.add_argument("--version", action="version", version=f"propensity_spark {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, (_, about) in _COMMANDS.items():
+        one = commands.add_parser(name, help=about, description=about)
+        _ARGUMENTS.get(name, _add_config)(one)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="YAML; repeatable, later wins")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="one value; repeatable")
+    parser.add_argument("--as-of", metavar="YYYY-MM-DD", help="the date to score; default: after the last full day")
+
+
+def _add_sql(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("query")
+    parser.add_argument("--rows", type=int, default=20, help="how many rows to print")
+    _add_config(parser)
+
+
+def _add_init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("samples", nargs="+", metavar="FILE", help="sample files of the shop's logs")
+    parser.add_argument("--name", default="shop", help="the shop's name")
+    parser.add_argument("--output", default="", metavar="FILE", help="where to write it; default: <name>.yaml")
+
+
+_ARGUMENTS = {"sql": _add_sql, "init": _add_init}
+
+
+def _config(asked: argparse.Namespace) -> Config:
+    """The configuration in force. Without --config, PROPENSITY_CONFIG names it (as a laptop's shell profile may)."""
+    files = asked.config or [f for f in os.environ.get("PROPENSITY_CONFIG", "").split(os.pathsep) if f]
+    if not files:
+        raise ConfigError("which shop? Give --config conf/SHOP.yaml, or write one with `propensity init SAMPLE`.")
+    settings = list(asked.set)
+    if asked.as_of:
+        settings.append(f"score.as_of={_date(asked.as_of)}")
+    return loading.load(files, settings)
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"--as-of must be a date such as 2024-03-01, got {text!r}") from None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,113 @@
+"""Point-in-time columns: what was true just before the shop's midnight that begins `as_of`, and nothing later."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from propensity_spark.features.spec import Feature, FeatureSet, Measure
+
+PAIR_KEYS = ("as_of", "user_id", "product_id")
+_SECONDS_A_DAY = 86400.0
+
+
+def mark_firsts(events: DataFrame) -> DataFrame:
+    """Mark the event that opens a visit, an order, and an order's line of a product.
+
+    Takes   silver.events.
+    Returns its human rows (no bots) plus visit_first, order_first, line_first DOUBLE, 1 or 0: summing them counts visits,
+            orders and lines without a distinct. A mark depends on earlier events only, so later rows change none.
+    """
+    visit = Window.partitionBy("user_id").orderBy("event_ts", "event_id")
+    order = Window.partitionBy("user_id", "_order", "event").orderBy("event_ts", "event_id")
+    line = Window.partitionBy("user_id", "_order", "event", "product_id").orderBy("event_ts", "event_id")
+    bought = F.col("event") == "purchase"
+    keyed = events.where(~F.col("is_bot")).withColumn(
+        "_order", F.coalesce("order_id", F.concat(F.lit("visit "), F.col("session_no").cast("string")))
+    )
+    return keyed.select(
+        *events.columns,
+        _flag(F.col("session_no") > F.coalesce(F.lag("session_no").over(visit), F.lit(0))).alias("visit_first"),
+        _flag(bought & (F.row_number().over(order) == 1)).alias("order_first"),
+        _flag(bought & (F.row_number().over(line) == 1)).alias("line_first"),
+    )
+
+
+def _flag(condition: Column) -> Column:
+    return F.when(condition, 1.0).otherwise(0.0)
+
+
+def moments(events: DataFrame, as_of_dates: Sequence[date], time_zone: str) -> DataFrame:
+    """The as-of dates as rows: as_of DATE and as_of_ts, the UTC instant of the shop's midnight that begins it."""
+    spark = events.sparkSession
+    dates = spark.createDataFrame([(day.isoformat(),) for day in sorted(set(as_of_dates))], "as_of STRING")
+    return dates.select(
+        F.col("as_of").cast("date").alias("as_of"),
+        F.to_utc_timestamp(F.col("as_of").cast("date").cast("timestamp"), time_zone).alias("as_of_ts"),
+    )
+
+
+def as_seen(events: DataFrame, as_of: DataFrame, days: int) -> DataFrame:
+    """Events once per as_of that may see them: `event_date` in `[as_of - days, as_of)`, as they looked at that moment.
+
+    Takes   events with event_date (shop's days) and event_ts, cancelled_ts (UTC); `as_of` from `moments`.
+    Returns the events plus as_of, as_of_ts, age INT (whole days, at least 1) and age_days DOUBLE (time passed).
+            A purchase that had been taken back by then reads as event 'cancelled'.
+    """
+    earliest, latest = F.date_sub("as_of", days), F.col("as_of")
+    seen = events.join(
+        F.broadcast(as_of), on=(F.col("event_date") >= earliest) & (F.col("event_date") < latest), how="inner"
+    )
+    taken_back = (F.col("event") == "purchase") & (F.col("cancelled_ts") < F.col("as_of_ts"))
+    passed = F.col("as_of_ts").cast("double") - F.col("event_ts").cast("double")
+    return seen.select(
+        *(c for c in events.columns if c != "event"),
+        F.when(taken_back, "cancelled").otherwise(F.col("event")).alias("event"),
+        "as_of",
+        "as_of_ts",
+        F.datediff("as_of", "event_date").alias("age"),
+        (passed / _SECONDS_A_DAY).alias("age_days"),
+    )
+
+
+def measure_pairs(seen: DataFrame, measures: Sequence[Measure]) -> DataFrame:
+    """All measures in one pass over the events: one row per as_of, user_id, product_id that has any event."""
+    return seen.groupBy(*PAIR_KEYS).agg(*(_measure(measure) for measure in measures))
+
+
+def _measure(measure: Measure) -> Column:
+    condition = measure.where if measure.days is None else f"age <= {measure.days} AND {measure.where}"
+    empty = "0.0D" if measure.op == "sum" else "NULL"
+    value = f"coalesce({measure.value}, 0.0D)" if measure.op == "sum" else measure.value
+    return F.expr(f"{measure.op}(IF({condition}, {value}, {empty}))").alias(measure.name)
+
+
+def roll_up(pairs: DataFrame, keys: Sequence[str], features: Sequence[Feature]) -> DataFrame:
+    """An entity's features from the measures of its pairs: one row per as_of and key; rows without a key are left out."""
+    present = pairs.where(" AND ".join(f"{key} IS NOT NULL" for key in keys))
+    made = [F.expr(f.expression).cast("float").alias(f.name) for f in features if not f.derived]
+    grouped = present.groupBy(*keys).agg(*made) if made else present.select(*keys).distinct()
+    return derive(grouped, features)
+
+
+def pair_features(pairs: DataFrame, features: Sequence[Feature]) -> DataFrame:
+    """The pairs' own features: a pair's measures are already one row, so its rollup is the row itself."""
+    made = [F.expr(_unaggregated(f.expression)).cast("float").alias(f.name) for f in features if not f.derived]
+    return derive(pairs.select(*PAIR_KEYS, *made), features)
+
+
+def _unaggregated(expression: str) -> str:
+    """sum(x), min(x) and max(x) over a single row are x."""
+    return expression[expression.index("(") + 1 : -1]
+
+
+def derive(frame: DataFrame, features: Sequence[Feature]) -> DataFrame:
+    """Add the derived features, which may use one another in the order of their declaration."""
+    made = [f"CAST({f.expression} AS FLOAT) AS {f.name}" for f in features if f.derived]
+    return frame.selectExpr("*", *made) if made else frame
+
+
+def version_of(declared: FeatureSet) -> Column:
+    """The version that every feature row carries."""
+    return F.lit(declared.version).alias("feature_version")

@@ -1,0 +1,81 @@
+"""What a feature is: a declaration. A measure reads events; a rollup merges measures; a derived feature combines features.
+
+Windows are half-open in days of the shop, `[as_of - days, as_of)`. An event's `age` is the number of days between its
+date and as_of: 1 on the day before, so that window `days` is `1 <= age <= days`. Nothing younger exists for a feature.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+OPERATIONS = ("sum", "min", "max")  # all of them merge: pairs into users, days into windows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """A mergeable number read from events of one user and product: `op` of `value` where `where` holds.
+
+    `days` None reads the whole history. `needs` names the event types without which the measure is always empty.
+    A sum without rows is 0; a min or max without rows is null.
+    """
+
+    name: str
+    op: str = "sum"
+    where: str = "true"
+    value: str = "1.0D"
+    days: int | None = None
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """A column of an entity's feature table.
+
+    `expression` is an SQL aggregate over the measures of the entity's pairs (a rollup) or, with `derived`, plain SQL over
+    the features above it. `needs` names the event types without which the feature carries nothing.
+    """
+
+    name: str
+    expression: str
+    description: str
+    unit: str = "count"
+    derived: bool = False
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureSet:
+    """All declarations of a shop: the measures per pair, the features per entity, and those of a joined row."""
+
+    measures: tuple[Measure, ...]
+    user: tuple[Feature, ...]
+    product: tuple[Feature, ...]
+    pair: tuple[Feature, ...]
+    user_category: tuple[Feature, ...]
+    category: tuple[Feature, ...]
+    row: tuple[Feature, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The model's input columns, in order."""
+        entities = (self.pair, self.user, self.product, self.user_category, self.category, self.row)
+        return tuple(feature.name for entity in entities for feature in entity)
+
+    @property
+    def version(self) -> str:
+        """Changes with any definition."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+
+    def describe(self, name: str) -> str:
+        """A feature in plain words; empty where the name is unknown."""
+        entities = (self.pair, self.user, self.product, self.user_category, self.category, self.row)
+        return next((f.description for entity in entities for f in entity if f.name == name), "")
+
+
+T = TypeVar("T", Measure, Feature)
+
+
+def present(declared: Iterable[T], events: frozenset[str]) -> tuple[T, ...]:
+    """The declarations that a shop with these event types can fill."""
+    return tuple(item for item in declared if set(item.needs) <= events)

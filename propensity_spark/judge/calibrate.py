@@ -1,0 +1,212 @@
+"""From scores to probabilities: the exact prior correction, then Platt or isotonic calibration, fitted on their own period.
+
+Everything is fitted from one small table of score buckets that Spark aggregates, and applied by built-in expressions.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from propensity_spark.errors import InsufficientData
+from propensity_spark.trainset.sampling import uniform
+
+Vector = npt.NDArray[np.float64]
+EDGE = 1e-6  # probabilities stay strictly inside (0, 1)
+_WIDTH = 0.01  # of a score bucket, on the axis of `axis`
+_KNOTS = 64
+_SALT = 2
+PROBABILITY, COUNT = "probability", "count"
+
+
+def correct_prior(raw: Column, negative_rate: float) -> Column:
+    """Undo a sampling of negatives: odds learnt from a share r of them are 1/r too high. Exact for any model."""
+    return raw * negative_rate / (raw * negative_rate + 1 - raw)
+
+
+def axis(score: Column, kind: str) -> Column:
+    """The axis on which scores are calibrated: the logit of a probability, log(1 + x) of a count or rate."""
+    if kind == COUNT:
+        return F.log1p(F.greatest(score, F.lit(0.0)))
+    inside = F.least(F.greatest(score, F.lit(EDGE**2)), F.lit(1 - 1e-12))
+    return F.log(inside / (1 - inside))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrator:
+    """A monotone map from scores to probabilities.
+
+    On the axis of its `kind`, moved by `shift` (the prior): Platt is sigmoid(intercept + slope x), isotonic the line
+    through its knots, none the sigmoid. `log_losses` holds what `auto` compared on users that it had not fitted.
+    """
+
+    kind: str
+    method: str
+    shift: float = 0.0
+    intercept: float = 0.0
+    slope: float = 1.0
+    knots: tuple[tuple[float, float], ...] = ()
+    log_losses: tuple[tuple[str, float], ...] = ()
+
+    def apply(self, score: Column) -> Column:
+        """The calibrated probability of a score, strictly inside (0, 1)."""
+        x = axis(score, self.kind) + self.shift
+        if self.method == "isotonic":
+            return _segments(x, self.knots)
+        margin = x * self.slope + self.intercept
+        return F.least(F.greatest(1 / (1 + F.exp(-margin)), F.lit(EDGE)), F.lit(1 - EDGE))
+
+    def on(self, x: Vector) -> Vector:
+        """The same map on numbers of the (unmoved) axis."""
+        moved = x + self.shift
+        if self.method == "isotonic":
+            at, value = np.array(self.knots).T
+            return np.asarray(np.interp(moved, at, value))
+        return np.clip(1 / (1 + np.exp(-(moved * self.slope + self.intercept))), EDGE, 1 - EDGE)
+
+    def to_json(self) -> str:
+        """The calibrator as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Calibrator":
+        """The calibrator that `to_json` wrote."""
+        parts: dict[str, Any] = json.loads(text)
+        parts["knots"] = tuple((float(x), float(y)) for x, y in parts["knots"])
+        parts["log_losses"] = tuple((str(n), float(v)) for n, v in parts["log_losses"])
+        return cls(**parts)
+
+
+def fit(scored: DataFrame, score: str, method: str, negative_rate: float = 1.0, kind: str = PROBABILITY) -> Calibrator:
+    """Calibrate the column `score` on matured labels.
+
+    Takes   user_id, label (0, 1), weight (pairs that a row stands for) and `score`; `negative_rate` is the rate of the
+            sample that the model learnt from; `kind` COUNT for scores that are no probabilities (isotonic then).
+    Raises  InsufficientData where only one class is there.
+    """
+    buckets = _buckets(scored, score, kind)
+    if not buckets.positives.sum() or buckets.positives.sum() >= buckets.weight.sum():
+        raise InsufficientData("calibration needs bought and not bought pairs; its period has only one of them.")
+    shift = math.log(negative_rate) if kind == PROBABILITY else 0.0
+    plain = Calibrator(kind=kind, method="none", shift=shift)
+    if method == "auto":
+        method, compared = _choose(buckets, plain) if kind == PROBABILITY else ("isotonic", ())
+        plain = replace(plain, log_losses=compared)
+    return _fit(buckets.all(), plain, method)
+
+
+@dataclass(frozen=True, slots=True)
+class _Buckets:
+    """Score buckets of two halves of the users: weight, positives and the mean of the axis, as arrays."""
+
+    half: npt.NDArray[np.int64]
+    weight: Vector
+    positives: Vector
+    x: Vector
+
+    def part(self, half: int) -> tuple[Vector, Vector, Vector]:
+        """One half's x, weight, positives."""
+        mine = self.half == half
+        return self.x[mine], self.weight[mine], self.positives[mine]
+
+    def all(self) -> tuple[Vector, Vector, Vector]:
+        """Both halves."""
+        return self.x, self.weight, self.positives
+
+
+def _buckets(scored: DataFrame, score: str, kind: str) -> _Buckets:
+    x = axis(F.col(score), kind)
+    rows = (
+        scored.select(x.alias("x"), "weight", "label", (uniform(_SALT, "user_id") < 0.5).cast("int").alias("half"))
+        .groupBy("half", F.floor(F.col("x") / _WIDTH).alias("bucket"))
+        .agg(
+            F.sum("weight").alias("weight"),
+            F.sum(F.col("weight") * F.col("label")).alias("positives"),
+            (F.sum(F.col("x") * F.col("weight")) / F.sum("weight")).alias("x"),
+        )
+        .orderBy("half", "bucket")
+        .collect()
+    )
+    columns = (np.array([float(row[name]) for row in rows]) for name in ("weight", "positives", "x"))
+    return _Buckets(np.array([int(row["half"]) for row in rows]), *columns)
+
+
+def _choose(buckets: _Buckets, plain: Calibrator) -> tuple[str, tuple[tuple[str, float], ...]]:
+    """The method with the lower log loss on the half that it was not fitted on."""
+    held = buckets.part(1)
+    if not buckets.part(0)[2].sum() or not held[2].sum():
+        return "platt", ()
+    losses = [(name, _log_loss(_fit(buckets.part(0), plain, name), *held)) for name in ("platt", "isotonic")]
+    return min(losses, key=lambda pair: pair[1])[0], tuple(losses)
+
+
+def _log_loss(calibrator: Calibrator, x: Vector, weight: Vector, positives: Vector) -> float:
+    p = calibrator.on(x)
+    return float(-(positives * np.log(p) + (weight - positives) * np.log1p(-p)).sum() / weight.sum())
+
+
+def _fit(part: tuple[Vector, Vector, Vector], plain: Calibrator, method: str) -> Calibrator:
+    x, weight, positives = part
+    if method == "platt":
+        intercept, slope = _platt(x + plain.shift, weight, positives)
+        return replace(plain, method="platt", intercept=intercept, slope=slope)
+    if method == "isotonic":
+        return replace(plain, method="isotonic", knots=_isotonic(x + plain.shift, weight, positives))
+    return plain
+
+
+def _platt(x: Vector, weight: Vector, positives: Vector) -> tuple[float, float]:
+    """Newton's method for the weighted logistic regression of the label on x, with a slope that stays positive."""
+    beta = np.array([0.0, 1.0])
+    design = np.column_stack([np.ones_like(x), x])
+    ridge = np.diag([1e-9, 1e-6])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(design @ beta, -35, 35)))
+        step = np.linalg.solve(
+            (design.T * (weight * p * (1 - p))) @ design + ridge, design.T @ (positives - weight * p)
+        )
+        beta = beta + np.clip(step, -1, 1)
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(beta[0]), float(max(beta[1], EDGE))
+
+
+def _isotonic(x: Vector, weight: Vector, positives: Vector) -> tuple[tuple[float, float], ...]:
+    """Pool adjacent violators; the knots are the pools' centres, at most _KNOTS of about equal weight."""
+    from sklearn.isotonic import IsotonicRegression
+
+    order = np.argsort(x, kind="stable")
+    x, weight, rate = x[order], weight[order], positives[order] / weight[order]
+    level = IsotonicRegression().fit_transform(x, rate, sample_weight=weight)
+    pool = np.concatenate([[0], np.cumsum(np.diff(level) > 0)])
+    mass = np.bincount(pool, weight)
+    centre, value = np.bincount(pool, weight * x) / mass, np.bincount(pool, weight * level) / mass
+    kept = _thin(mass)
+    # distinct in exact arithmetic; after merging close pools their order must still be strict
+    return tuple((float(a), float(np.clip(b, EDGE, 1 - EDGE))) for a, b in zip(centre[kept], value[kept], strict=True))
+
+
+def _thin(mass: Vector) -> npt.NDArray[np.int64]:
+    """Which pools stay as knots: all of few; of many the first, the last and those at equal steps of log rank."""
+    if len(mass) <= _KNOTS:
+        return np.arange(len(mass))
+    above = np.log1p(np.cumsum(mass[::-1])[::-1])  # few scores are high, and those matter most
+    wanted = np.linspace(above[0], above[-1], _KNOTS)
+    return np.unique(np.concatenate([[0], np.searchsorted(-above, -wanted).clip(0, len(mass) - 1), [len(mass) - 1]]))
+
+
+def _segments(x: Column, knots: tuple[tuple[float, float], ...]) -> Column:
+    """The line through the knots, level beyond the ends, as a balanced tree of conditions."""
+    if len(knots) == 1:
+        return F.lit(knots[0][1])
+    if len(knots) == 2:
+        (x0, y0), (x1, y1) = knots
+        share = F.least(F.greatest((x - x0) / max(x1 - x0, 1e-12), F.lit(0.0)), F.lit(1.0))
+        return y0 + share * (y1 - y0)
+    middle = len(knots) // 2
+    return F.when(x < knots[middle][0], _segments(x, knots[: middle + 1])).otherwise(_segments(x, knots[middle:]))

@@ -1,0 +1,56 @@
+"""What every model family is: fit on rows of numeric feature columns, score rows, say what mattered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame
+
+from propensity_spark.config import ModelsConfig
+from propensity_spark.features.spec import Feature
+from propensity_spark.models.fast import Scorer
+from propensity_spark.models.vectors import add_probability
+
+LABEL = "label"
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained model, still uncalibrated.
+
+    `pipeline` is the Spark ML model (for the registry), `scorer` the same model for batches (for score tables).
+    `importance` gives each feature's share of what the model uses, summing to 1; `facts` are numbers worth logging.
+    """
+
+    family: str
+    pipeline: PipelineModel
+    scorer: Scorer
+    importance: dict[str, float]
+    facts: dict[str, float]
+
+    def transform(self, rows: DataFrame) -> DataFrame:
+        """The same rows plus the scorer's column, computed by the Spark pipeline."""
+        return add_probability(rows, self.pipeline, vector_column(self.family, "probability"), self.scorer.column)
+
+
+def vector_column(family: str, part: str) -> str:
+    """The name of a column inside a family's pipeline, apart from all other families'."""
+    return f"_{family}_{part}"
+
+
+def make_scorer(family: str, features: Sequence[Feature], payload: str) -> Scorer:
+    """A scorer of the family for these inputs."""
+    return Scorer(family, tuple(f.name for f in features), tuple(f.unit for f in features), payload)
+
+
+class Builder(Protocol):
+    """How a family is fitted.
+
+    Takes   rows with label INT (0, 1) and the features' columns, in any order; missing values are null.
+    Raises  TrainingFailed where no usable model comes out.
+    """
+
+    def __call__(self, rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
+        """Fit the family on the rows."""
+        ...

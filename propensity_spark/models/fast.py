@@ -1,0 +1,112 @@
+"""Scoring in vectorised batches: the same probabilities as the Spark pipelines, several times faster.
+
+Spark's LightGBM stage calls native code row by row; a batch through the native booster took a quarter of the time.
+A test holds both ways equal.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql.types import DoubleType, StructField, StructType
+
+from propensity_spark.models.vectors import DAYS_SCALE
+
+Matrix = npt.NDArray[np.float64]
+Predict = Callable[[Matrix], Matrix]
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """A trained model as plain values that travel to executors and into files.
+
+    `inputs` are the features' names in order and `units` theirs; `payload` is what the family needs, as text.
+    """
+
+    family: str
+    inputs: tuple[str, ...]
+    units: tuple[str, ...]
+    payload: str
+
+    @property
+    def column(self) -> str:
+        """The score's name: the probability of label 1 in the training sample."""
+        return raw_column(self.family)
+
+    def to_json(self) -> str:
+        """The scorer as text."""
+        parts = (self.family, self.inputs, self.units, self.payload)
+        return json.dumps(dict(zip(self.__slots__, parts, strict=True)))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Scorer":
+        """The scorer that `to_json` wrote."""
+        parts = json.loads(text)
+        return cls(parts["family"], tuple(parts["inputs"]), tuple(parts["units"]), parts["payload"])
+
+
+def raw_column(family: str) -> str:
+    """The name of a family's uncalibrated score."""
+    return f"raw_{family}"
+
+
+def score(rows: DataFrame, scorers: Sequence[Scorer], keep: Sequence[str]) -> DataFrame:
+    """The columns `keep` of the rows, plus each scorer's column DOUBLE in [0, 1]. Missing inputs are null."""
+    inputs = dict.fromkeys(name for scorer in scorers for name in scorer.inputs)
+    narrow = rows.select(*dict.fromkeys([*keep, *inputs]))
+    fields = [narrow.schema[name] for name in keep]
+    fields += [StructField(scorer.column, DoubleType(), nullable=False) for scorer in scorers]
+    return narrow.mapInArrow(_batches(tuple(scorers), tuple(keep)), StructType(fields))
+
+
+Batches = Iterable[pa.RecordBatch]
+
+
+def _batches(scorers: tuple[Scorer, ...], keep: tuple[str, ...]) -> Callable[[Batches], Iterator[pa.RecordBatch]]:
+    def run(batches: Batches) -> Iterator[pa.RecordBatch]:
+        predictors = [_FAMILIES[scorer.family](scorer) for scorer in scorers]
+        names = [*keep, *(scorer.column for scorer in scorers)]
+        for batch in batches:
+            made = [pa.array(p(_matrix(batch, s.inputs))) for s, p in zip(scorers, predictors, strict=True)]
+            yield pa.RecordBatch.from_arrays([*(batch.column(name) for name in keep), *made], names=names)
+
+    return run
+
+
+def _matrix(batch: pa.RecordBatch, inputs: tuple[str, ...]) -> Matrix:
+    """The batch's inputs as a matrix, NaN where there is none."""
+    columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in inputs]
+    return np.column_stack(columns).astype(np.float64, copy=False)
+
+
+def _lightgbm(scorer: Scorer) -> Predict:
+    import lightgbm
+
+    native = lightgbm.Booster(model_str=scorer.payload)
+
+    def predict(matrix: Matrix) -> Matrix:
+        return np.asarray(native.predict(matrix, num_threads=1), dtype=np.float64)
+
+    return predict
+
+
+def _logistic(scorer: Scorer) -> Predict:
+    """On inputs scaled as `models.vectors.scaled` scales them in SQL."""
+    weights = json.loads(scorer.payload)
+    coefficients, intercept = np.array(weights["coefficients"]), float(weights["intercept"])
+    is_days = np.array([unit == "days" for unit in scorer.units])
+
+    def predict(matrix: Matrix) -> Matrix:
+        close = 1.0 / (1.0 + np.maximum(matrix, 0.0) / DAYS_SCALE)
+        logs = np.sign(matrix) * np.log1p(np.abs(matrix))
+        inputs = np.nan_to_num(np.where(is_days, close, logs), nan=0.0)
+        return np.asarray(1.0 / (1.0 + np.exp(-(inputs @ coefficients + intercept))), dtype=np.float64)
+
+    return predict
+
+
+_FAMILIES: dict[str, Callable[[Scorer], Predict]] = {"lightgbm": _lightgbm, "logistic": _logistic}

@@ -1,0 +1,58 @@
+"""Logistic regression of Spark ML, with elastic net on standardised features."""
+
+import json
+from collections.abc import Sequence
+
+from pyspark.ml import PipelineModel
+from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
+from pyspark.ml.stat import Summarizer
+from pyspark.sql import DataFrame
+
+from propensity_spark.config import LogisticConfig, ModelsConfig
+from propensity_spark.features.spec import Feature
+from propensity_spark.models.contract import LABEL, Fitted, make_scorer, vector_column
+from propensity_spark.models.vectors import scaled
+
+FAMILY = "logistic"
+
+
+def fit_logistic(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
+    """Fit logistic regression; its importance is the absolute standardised coefficient.
+
+    The fit has no randomness: `seed` is part of the contract only.
+    """
+    vector = vector_column(FAMILY, "features")
+    prepare = PipelineModel(stages=scaled(features, vector))
+    vectors = prepare.transform(rows).select(LABEL, vector).persist()
+    try:
+        model = _learner(config.logistic, vector).fit(vectors)
+        importance = _importance(model, vectors, vector, features)
+    finally:
+        vectors.unpersist()
+    payload = json.dumps({"coefficients": list(map(float, model.coefficients)), "intercept": float(model.intercept)})
+    facts = {"iterations": float(model.summary.totalIterations), "intercept": float(model.intercept)}
+    pipeline = PipelineModel(stages=[*prepare.stages, model])
+    return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, payload), importance, facts)
+
+
+def _learner(settings: LogisticConfig, vector: str) -> LogisticRegression:
+    return LogisticRegression(
+        featuresCol=vector,
+        labelCol=LABEL,
+        probabilityCol=vector_column(FAMILY, "probability"),
+        rawPredictionCol=vector_column(FAMILY, "margin"),
+        predictionCol=vector_column(FAMILY, "class"),
+        regParam=settings.regularisation,
+        elasticNetParam=settings.elastic_net,
+        maxIter=settings.max_iterations,
+        standardization=True,
+    )
+
+
+def _importance(
+    model: LogisticRegressionModel, vectors: DataFrame, vector: str, features: Sequence[Feature]
+) -> dict[str, float]:
+    spread = vectors.select(Summarizer.std(vectors[vector])).collect()[0][0]
+    weights = [abs(c * s) for c, s in zip(model.coefficients, spread, strict=True)]
+    total = sum(weights) or 1.0
+    return {f.name: float(w / total) for f, w in zip(features, weights, strict=True)}

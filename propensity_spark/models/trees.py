@@ -1,0 +1,128 @@
+"""Gradient boosting: LightGBM of SynapseML, guarded against the ways in which it hangs or degrades silently."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame, SparkSession
+
+from propensity_spark.config import LightGBMConfig, ModelsConfig
+from propensity_spark.errors import TrainingFailed
+from propensity_spark.features.spec import Feature
+from propensity_spark.models.contract import LABEL, Fitted, make_scorer, vector_column
+from propensity_spark.models.vectors import with_missing
+from propensity_spark.models.watchdog import within
+
+FAMILY = "lightgbm"
+_KEYS = ("as_of", "user_id", "product_id")
+
+
+def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
+    """Fit LightGBM; its importance is the gain.
+
+    The rows are laid out by their keys (as_of, user_id, product_id, where present) first, so that equal rows give an
+    equal model wherever it is trained.
+    Raises TrainingFailed on a hang, on too few slots, and where fewer trees than asked for come back.
+    """
+    settings, spark = config.lightgbm, rows.sparkSession
+    tasks = _tasks(spark, rows, settings)
+    vector = vector_column(FAMILY, "features")
+    prepared = PipelineModel(stages=with_missing(features, vector))
+    laid_out = _lay_out(prepared.transform(rows), tasks, vector)
+    try:
+        with _fixed_partitions(spark):
+            laid_out.count()
+            learner = _learner(settings, vector, tasks, seed)
+            what = f"fitting LightGBM on {tasks} task(s)"
+            model = within(spark, settings.timeout_seconds, what, lambda: learner.fit(laid_out))
+    finally:
+        laid_out.unpersist()
+    native = model.getNativeModel()
+    trees = native.count("\nTree=")
+    if trees != settings.rounds:
+        raise TrainingFailed(
+            f"LightGBM stopped after {trees} of {settings.rounds} rounds: an iteration failed on an executor. "
+            "Its log says why; more rows, fewer leaves or a smaller min_data_in_leaf usually mend it."
+        )
+    pipeline = PipelineModel(stages=[*prepared.stages, model])
+    facts = {"trees": float(trees), "tasks": float(tasks)}
+    return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, native), _importance(model, features), facts)
+
+
+def _learner(settings: LightGBMConfig, vector: str, tasks: int, seed: int) -> Any:
+    from synapse.ml.lightgbm import LightGBMClassifier  # needs a running JVM
+
+    return LightGBMClassifier(
+        objective="binary",
+        featuresCol=vector,
+        labelCol=LABEL,
+        probabilityCol=vector_column(FAMILY, "probability"),
+        rawPredictionCol="",  # each further column would score every row once more
+        predictionCol="",
+        numIterations=settings.rounds,
+        numLeaves=settings.leaves,
+        learningRate=settings.learning_rate,
+        minDataInLeaf=settings.min_data_in_leaf,
+        featureFraction=settings.feature_fraction,
+        baggingFraction=settings.bagging_fraction,
+        baggingFreq=1,
+        lambdaL2=settings.l2,
+        maxBin=settings.max_bin,
+        numTasks=tasks,
+        samplingMode="global",  # `subset` takes bin boundaries from the first rows only
+        dataTransferMode="streaming",
+        seed=seed,
+        baggingSeed=seed,
+        deterministic=True,
+        passThroughArgs="force_row_wise=true",  # one of the two layouts must be fixed for equal results
+        timeout=float(settings.timeout_seconds),
+    )
+
+
+def _tasks(spark: SparkSession, rows: DataFrame, settings: LightGBMConfig) -> int:
+    """One task while one machine carries the rows (faster, and equal everywhere); else all the slots there are.
+
+    Raises TrainingFailed where more tasks are asked for than can run at once: they would wait for ever.
+    """
+    slots = _slots(spark)
+    if settings.tasks > slots:
+        raise TrainingFailed(
+            f"models.lightgbm.tasks is {settings.tasks}, but only {slots} task(s) can run at once here. Lower it or add executors."
+        )
+    if settings.tasks:
+        return settings.tasks
+    return 1 if rows.count() <= settings.rows_on_one_task else slots
+
+
+def _slots(spark: SparkSession) -> int:
+    context = spark.sparkContext
+    executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1  # the driver is in the list
+    if context.master.startswith("local[") or executors < 1:
+        return int(context.defaultParallelism)
+    return int(executors * int(context.getConf().get("spark.executor.cores", "1")))
+
+
+def _lay_out(vectors: DataFrame, tasks: int, vector: str) -> DataFrame:
+    keys = [key for key in _KEYS if key in vectors.columns]
+    spread = vectors.repartition(tasks, *keys) if keys and tasks > 1 else vectors.repartition(tasks)
+    ordered = spread.sortWithinPartitions(*keys) if keys else spread
+    return ordered.select(LABEL, vector).persist()
+
+
+@contextmanager
+def _fixed_partitions(spark: SparkSession) -> Iterator[None]:
+    """Adaptive execution may change partition counts under the learner: off for the fit."""
+    key = "spark.sql.adaptive.enabled"
+    before = spark.conf.get(key, "true")
+    spark.conf.set(key, "false")
+    try:
+        yield
+    finally:
+        spark.conf.set(key, str(before))
+
+
+def _importance(model: Any, features: Sequence[Feature]) -> dict[str, float]:
+    gains = [float(gain) for gain in model.getFeatureImportances("gain")]
+    total = sum(gains) or 1.0
+    return {feature.name: gain / total for feature, gain in zip(features, gains, strict=True)}

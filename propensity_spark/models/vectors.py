@@ -1,0 +1,46 @@
+"""From feature columns to the vector that a learner takes, and from its probability vector to a number."""
+
+from collections.abc import Sequence
+
+from pyspark.ml import PipelineModel, Transformer
+from pyspark.ml.feature import SQLTransformer, VectorAssembler
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from propensity_spark.features.spec import Feature
+
+DAYS_SCALE = 7.0  # a week ago weighs half of just now
+
+
+def with_missing(features: Sequence[Feature], output: str) -> list[Transformer]:
+    """For learners that split on missing values themselves: the raw numbers, NaN where there is none."""
+    names = [feature.name for feature in features]
+    return [VectorAssembler(inputCols=names, outputCol=output, handleInvalid="keep")]
+
+
+def scaled(features: Sequence[Feature], output: str) -> list[Transformer]:
+    """For linear learners: days as closeness in (0, 1] with 0 for never, everything else as a signed logarithm."""
+    columns = ", ".join(f"{_scale(feature)} AS {_scaled_name(feature)}" for feature in features)
+    names = [_scaled_name(feature) for feature in features]
+    return [
+        SQLTransformer(statement=f"SELECT *, {columns} FROM __THIS__"),
+        VectorAssembler(inputCols=names, outputCol=output),
+    ]
+
+
+def _scaled_name(feature: Feature) -> str:
+    return f"_scaled_{feature.name}"
+
+
+def _scale(feature: Feature) -> str:
+    name = feature.name
+    if feature.unit == "days":
+        return f"coalesce(1.0D / (1.0D + greatest({name}, 0.0D) / {DAYS_SCALE}D), 0.0D)"
+    return f"coalesce(CAST(signum({name}) * ln(1.0D + abs({name})) AS DOUBLE), 0.0D)"
+
+
+def add_probability(rows: DataFrame, pipeline: PipelineModel, vector: str, output: str) -> DataFrame:
+    """The rows plus `output`, the pipeline's probability of label 1; its own columns are left out."""
+    probability = F.element_at(vector_to_array(F.col(vector)), 2)
+    return pipeline.transform(rows).select(*rows.columns, probability.alias(output))

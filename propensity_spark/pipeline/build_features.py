@@ -1,0 +1,126 @@
+"""Job: features of every entity and the labelled candidate pairs, for all dates that a run needs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark import tables
+from propensity_spark.config import Config
+from propensity_spark.errors import InsufficientData
+from propensity_spark.features import compute
+from propensity_spark.features.definitions import feature_set
+from propensity_spark.features.spec import FeatureSet
+from propensity_spark.progress import Progress
+from propensity_spark.trainset import labels, sampling
+from propensity_spark.trainset.candidates import candidates
+from propensity_spark.trainset.population import population
+from propensity_spark.trainset.split import Timeline, plan
+
+ENTITIES = {
+    "user": ("as_of", "user_id"),
+    "product": ("as_of", "product_id"),
+    "user_category": ("as_of", "user_id", "category"),
+    "category": ("as_of", "category"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a run is about: its dates and its declared features."""
+
+    timeline: Timeline
+    features: FeatureSet
+
+
+def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
+    """Lay out the dates and the features that this shop's events can fill.
+
+    Raises InsufficientData where silver.events cannot carry the run.
+    """
+    events = tables.read(spark, "silver.events")
+    found = events.agg(F.min("event_date"), F.max("event_date"), F.collect_set("event")).collect()[0]
+    if found[0] is None:
+        raise InsufficientData(
+            "silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons."
+        )
+    declared = feature_set(config.features, frozenset(found[2]), config.candidates.popular_days)
+    return Moment(plan(config, as_of, found[0], found[1]), declared)
+
+
+def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
+    """Write features.* and trainset.candidates for the moment's dates; dates that are current already are left alone."""
+    fingerprint = _fingerprint(spark, config, moment)
+    if tables.last_note(spark, "trainset.candidates") == fingerprint:
+        progress.say("  features        as before: neither the events nor the settings have changed")
+        return
+    events = compute.mark_firsts(tables.read(spark, "silver.events"))
+    as_of = compute.moments(events, moment.timeline.dates, config.shop.time_zone)
+    seen = compute.as_seen(events, as_of, config.features.history_days)
+    _write_features(spark, config, moment, seen, progress)
+    _write_candidates(spark, config, moment, seen, fingerprint, progress)
+
+
+def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
+    parts = {
+        "silver": tables.version(spark, "silver.events"),
+        "features": moment.features.version,
+        "settings": repr((config.features, config.candidates, config.population, config.train, config.labels)),
+        "timeline": repr(moment.timeline),
+        "shop": repr(config.shop),
+    }
+    return json.dumps(parts, sort_keys=True)
+
+
+def _write_features(spark: SparkSession, config: Config, moment: Moment, seen: DataFrame, progress: Progress) -> None:
+    declared, where = moment.features, _dates(moment.timeline.dates)
+    categories = tables.read(spark, "silver.products").select("product_id", "category")
+    measured = compute.measure_pairs(seen, declared.measures).join(F.broadcast(categories), on="product_id", how="left")
+    measured = measured.persist()
+    version = compute.version_of(declared)
+    try:
+        with progress.stage("features pair") as stage:
+            pairs = compute.pair_features(measured, declared.pair)
+            stage.rows_out = tables.replace(pairs.select("*", version), "features.pair", where)
+        for entity, keys in ENTITIES.items():
+            with progress.stage(f"features {entity}".replace("_", " ")) as stage:
+                rolled = compute.roll_up(measured, keys, getattr(declared, entity))
+                stage.rows_out = tables.replace(rolled.select("*", version), f"features.{entity}", where)
+    finally:
+        measured.unpersist()
+
+
+def _write_candidates(
+    spark: SparkSession, config: Config, moment: Moment, seen: DataFrame, fingerprint: str, progress: Progress
+) -> None:
+    timeline, where = moment.timeline, _dates(moment.timeline.dates)
+    with progress.stage("candidates") as stage:
+        everyone = population(seen, config.population)
+        pairs = tables.read(spark, "features.pair", where)
+        found = candidates(everyone, pairs, tables.read(spark, "features.product", where), config.candidates)
+        labelled = attach_labels(spark, config, timeline, found)
+        rate = F.when(F.col("as_of").isin(list(timeline.in_full)), 1.0).otherwise(config.train.negative_rate)
+        sampled = sampling.sample_negatives(labelled, rate, config.train.seed)
+        stage.rows_out = tables.replace(sampled, "trainset.candidates", where, fingerprint)
+
+
+def attach_labels(spark: SparkSession, config: Config, timeline: Timeline, found: DataFrame) -> DataFrame:
+    """The candidates with weight 1 and label 1 (bought within the horizon), 0, or null (the horizon has not passed)."""
+    events = tables.read(spark, "silver.events")
+    dates = compute.moments(events, timeline.labelled, config.shop.time_zone)
+    positives = labels.bought(events, dates, timeline.horizon_days, config.shop.time_zone)
+    matured = F.col("as_of").isin(list(timeline.labelled))
+    hit = positives.withColumn("_hit", F.lit(1))
+    return found.join(hit, on=list(labels.KEYS), how="left").select(
+        *found.columns,
+        F.when(matured, F.coalesce("_hit", F.lit(0))).cast("int").alias("label"),
+        F.lit(1.0).alias("weight"),
+    )
+
+
+def _dates(dates: Sequence[date]) -> str:
+    listed = ", ".join(f"DATE'{day}'" for day in dates)
+    return f"as_of IN ({listed})"

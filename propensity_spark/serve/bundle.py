@@ -1,0 +1,53 @@
+"""What scores a date: the trained models as values, their calibrators, and where all of it came from."""
+
+import json
+from dataclasses import dataclass
+from datetime import date
+
+from propensity_spark.errors import PropensityError
+from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.models.fast import Scorer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Everything that turns a date's candidate rows into probabilities.
+
+    `calibrators` map a scorer's raw column, over candidates sampled at `negative_rate`, to the probability in all of them.
+    """
+
+    shop: str
+    as_of: date
+    horizon_days: int
+    champion: str
+    feature_version: str
+    scorers: dict[str, Scorer]
+    calibrators: dict[str, Calibrator]
+    versions: dict[str, str]
+
+    def to_json(self) -> str:
+        """The bundle as text."""
+        return json.dumps(
+            {
+                "shop": self.shop,
+                "as_of": self.as_of.isoformat(),
+                "horizon_days": self.horizon_days,
+                "champion": self.champion,
+                "feature_version": self.feature_version,
+                "scorers": {name: scorer.to_json() for name, scorer in self.scorers.items()},
+                "calibrators": {name: c.to_json() for name, c in self.calibrators.items()},
+                "versions": self.versions,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Bundle":
+        """The bundle that `to_json` wrote. Raises PropensityError where the text is not one."""
+        try:
+            parts = json.loads(text)
+            parts["as_of"] = date.fromisoformat(parts["as_of"])
+            parts["scorers"] = {n: Scorer.from_json(s) for n, s in parts["scorers"].items()}
+            parts["calibrators"] = {n: Calibrator.from_json(c) for n, c in parts["calibrators"].items()}
+            return cls(**parts)
+        except (ValueError, KeyError, TypeError) as problem:
+            raise PropensityError(f"the run's bundle.json cannot be read ({problem}); train again") from None

@@ -1,0 +1,154 @@
+"""MLflow: one run per training, with parameters, metrics, both models with their signature, and what scoring needs."""
+
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from propensity_spark.config import Config
+from propensity_spark.errors import TableMissing
+from propensity_spark.loading import to_mapping
+from propensity_spark.models.contract import Fitted
+from propensity_spark.serve.bundle import Bundle
+
+_BUNDLE = "bundle.json"
+_TAGS = ("shop", "as_of", "horizon_days")
+# What a loaded model needs; named here so that MLflow need not start an environment to infer it.
+_REQUIREMENTS = ("pyspark==3.5.9", "synapseml==1.1.3")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished training run."""
+
+    run_id: str
+    bundle: Bundle
+
+
+def connect(config: Config) -> Any:
+    """MLflow pointed at the configured store, quiet."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    import mlflow
+
+    for noisy in ("mlflow", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    mlflow.set_tracking_uri(config.tracking.resolved(config.storage))
+    name = config.tracking.experiment or f"propensity_{config.shop.name}"
+    if mlflow.get_experiment_by_name(name) is None:
+        mlflow.create_experiment(name, artifact_location=_artifacts(config))
+    mlflow.set_experiment(name)
+    return mlflow
+
+
+def _artifacts(config: Config) -> str | None:
+    """Artifacts lie beside the embedded store; a server decides for itself."""
+    if config.tracking.uri and not config.tracking.uri.startswith("sqlite:"):
+        return None
+    return (Path(config.storage.warehouse).absolute() / "mlruns").as_uri()
+
+
+def log(
+    config: Config,
+    bundle: Bundle,
+    models: Mapping[str, Fitted],
+    metrics: Mapping[str, float],
+    texts: Mapping[str, str],
+) -> Run:
+    """Write one run: the configuration as parameters, metrics, models, `texts` (file name -> content) and the bundle.
+
+    The models' registry versions enter the bundle. The run is marked finished last, so that a killed one is never used.
+    """
+    mlflow = connect(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with mlflow.start_run(run_name=f"{config.shop.name} {bundle.as_of}") as started:
+            mlflow.set_tags({"shop": bundle.shop, "as_of": str(bundle.as_of), "horizon_days": str(bundle.horizon_days)})
+            mlflow.log_params(_parameters(config, bundle))
+            mlflow.log_metrics(dict(metrics))
+            versions = {name: _log_model(mlflow, config, fitted) for name, fitted in models.items()}
+            finished = _with_versions(bundle, versions)
+            for name, text in {
+                **texts,
+                "config.yaml": yaml.safe_dump(to_mapping(config)),
+                _BUNDLE: finished.to_json(),
+            }.items():
+                mlflow.log_text(text, name)
+            return Run(str(started.info.run_id), finished)
+
+
+def _with_versions(bundle: Bundle, versions: dict[str, str]) -> Bundle:
+    from dataclasses import replace
+
+    return replace(bundle, versions=versions)
+
+
+def _parameters(config: Config, bundle: Bundle) -> dict[str, Any]:
+    flat = {"as_of": bundle.as_of, "feature_version": bundle.feature_version, "champion": bundle.champion}
+    for section in ("labels", "train", "calibration", "population"):
+        for key, value in to_mapping(getattr(config, section)).items():
+            flat[f"{section}.{key}"] = value
+    for family in config.models.families:
+        for key, value in to_mapping(getattr(config.models, family)).items():
+            flat[f"{family}.{key}"] = value
+    return flat
+
+
+def _log_model(mlflow: Any, config: Config, fitted: Fitted) -> str:
+    """Log and register one Spark model; returns its version in the registry."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    inputs = Schema([ColSpec("float", name, required=False) for name in fitted.scorer.inputs])
+    signature = ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double", "probability")]))
+    with tempfile.TemporaryDirectory() as scratch:
+        logged = mlflow.spark.log_model(
+            fitted.pipeline,
+            artifact_path=fitted.family,
+            registered_model_name=f"{config.shop.name}_{fitted.family}",
+            signature=signature,
+            pip_requirements=list(_REQUIREMENTS),
+            dfs_tmpdir=scratch,
+        )
+    return str(logged.registered_model_version)
+
+
+def latest(config: Config, as_of: date) -> Run:
+    """The newest finished run of this shop for this date and horizon.
+
+    Raises TableMissing where there is none: `propensity train` writes it.
+    """
+    mlflow = connect(config)
+    wanted = {"shop": config.shop.name, "as_of": str(as_of), "horizon_days": str(config.labels.horizon_days)}
+    query = " and ".join(f"tags.{tag} = '{wanted[tag]}'" for tag in _TAGS)
+    found = mlflow.search_runs(
+        filter_string=f"{query} and attributes.status = 'FINISHED'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+        output_format="list",
+    )
+    if not found:
+        raise TableMissing(f"MLflow run of {config.shop.name} as of {as_of}", "train")
+    run_id = str(found[0].info.run_id)
+    return Run(run_id, Bundle.from_json(read_text(config, run_id, _BUNDLE)))
+
+
+def read_text(config: Config, run_id: str, name: str) -> str:
+    """A text artifact of a run."""
+    mlflow = connect(config)
+    with tempfile.TemporaryDirectory() as scratch:
+        fetched = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, dst_path=scratch)
+        return Path(fetched).read_text(encoding="utf-8")
+
+
+def attach(config: Config, run_id: str, file: Path) -> None:
+    """Add a file (the report) to a run."""
+    mlflow = connect(config)
+    mlflow.MlflowClient().log_artifact(run_id, str(file))

@@ -1,0 +1,55 @@
+"""The product: calibrated probabilities of the champion, ranked within each user."""
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from propensity_spark.models import fast
+from propensity_spark.schemas import PROPENSITY
+from propensity_spark.serve.registry import Run
+
+_KEEP = ("as_of", "user_id", "product_id", "candidate_source")
+
+
+def propensities(rows: DataFrame, products: DataFrame, run: Run) -> DataFrame:
+    """gold.propensity rows for the candidate rows of one as_of.
+
+    Takes   assembled rows with the champion's inputs; products (features.product of that as_of) with product_price, the
+            mean price paid before as_of.
+    Returns the contract of gold.propensity. Equal probabilities are ranked by the raw score, then by product_id.
+    """
+    bundle = run.bundle
+    scorer = bundle.scorers[bundle.champion]
+    scored = fast.score(rows, [scorer], _KEEP)
+    probability = bundle.calibrators[bundle.champion].apply(F.col(scorer.column))
+    priced = scored.join(_prices(products), on=["as_of", "product_id"], how="left")
+    best_first = Window.partitionBy("as_of", "user_id").orderBy(
+        F.col("propensity").desc(), F.col(scorer.column).desc(), F.col("product_id").asc()
+    )
+    return (
+        priced.withColumn("propensity", probability)
+        .select(
+            "as_of",
+            "user_id",
+            "product_id",
+            F.lit(bundle.horizon_days).alias("horizon_days"),
+            "propensity",
+            F.row_number().over(best_first).alias("rank"),
+            (F.col("propensity") * F.col("_price")).alias("expected_value"),
+            "candidate_source",
+            _text(bundle.champion, "model_name"),
+            _text(bundle.versions.get(bundle.champion, ""), "model_version"),
+            _text(bundle.feature_version, "feature_version"),
+            _text(run.run_id, "run_id"),
+            F.current_timestamp().alias("scored_at"),
+        )
+        .select(*PROPENSITY.columns)
+    )
+
+
+def _prices(products: DataFrame) -> DataFrame:
+    price = F.col("product_price").cast("double") if "product_price" in products.columns else F.lit(None).cast("double")
+    return products.select("as_of", "product_id", price.alias("_price"))
+
+
+def _text(value: str, name: str) -> Column:
+    return F.lit(value).alias(name)

@@ -1,0 +1,51 @@
+"""Candidate pairs with everything known about them at their as_of: the rows that models train on and score."""
+
+from collections.abc import Mapping
+
+from pyspark.sql import DataFrame
+
+from propensity_spark.features.compute import derive
+from propensity_spark.features.spec import Feature, FeatureSet
+
+TOGETHER = Feature(
+    name="together_score",
+    expression="together_score",
+    description="how closely it goes together with what the user bought",
+    unit="score",
+)
+BASE_COLUMNS = ("as_of", "user_id", "product_id", "candidate_source", "label", "weight")
+
+
+def inputs(declared: FeatureSet) -> tuple[Feature, ...]:
+    """The model's inputs, in order."""
+    entities = (declared.pair, declared.user, declared.product, declared.user_category, declared.category, declared.row)
+    return (*(feature for entity in entities for feature in entity), TOGETHER)
+
+
+def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared: FeatureSet) -> DataFrame:
+    """Join each pair with the features of its pair, user, product and category at the same as_of.
+
+    Takes   trainset.candidates rows; `features`: pair, user, product, user_category, category (their tables) and
+            products (silver.products, for the category).
+    Returns as_of, user_id, product_id, candidate_source, label, weight and the inputs; unknown is null.
+    """
+    category = features["products"].select("product_id", "category")
+    joined = (
+        candidates.join(
+            _only(features["pair"], declared.pair, "user_id", "product_id"), ["as_of", "user_id", "product_id"], "left"
+        )
+        .join(_only(features["user"], declared.user, "user_id"), ["as_of", "user_id"], "left")
+        .join(_only(features["product"], declared.product, "product_id"), ["as_of", "product_id"], "left")
+        .join(category, ["product_id"], "left")
+    )
+    if declared.user_category:
+        mine = _only(features["user_category"], declared.user_category, "user_id", "category")
+        joined = joined.join(mine, ["as_of", "user_id", "category"], "left")
+    if declared.category:
+        joined = joined.join(_only(features["category"], declared.category, "category"), ["as_of", "category"], "left")
+    return derive(joined, declared.row).select(*BASE_COLUMNS, *(feature.name for feature in inputs(declared)))
+
+
+def _only(frame: DataFrame, features: tuple[Feature, ...], *keys: str) -> DataFrame:
+    """The table's keys and declared features: an older version's further columns stay behind."""
+    return frame.select("as_of", *keys, *(feature.name for feature in features))

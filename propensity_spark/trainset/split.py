@@ -1,0 +1,95 @@
+"""Which as-of dates train, calibrate, test and are scored, so that no label reaches into a later part.
+
+For a date X that is scored, horizon h:  train ... X-3h, X-2h  |  calibrate X-h  |  score X.
+Labels of X-2h end where the calibration begins, and those of X-h end at X: all had matured by X.
+The test runs the same procedure one horizon earlier, as of X-h, and judges it on the labels of [X-h, X).
+"""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from propensity_spark.config import Config
+from propensity_spark.errors import InsufficientData
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """One model's life: trained on `train`, calibrated on `calibrate`, applied at `score`."""
+
+    train: tuple[date, ...]
+    calibrate: date
+    score: date
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The procedure that scores `as_of`, and the same procedure a horizon earlier, which the labels can judge.
+
+    `backtest` says that the labels of as_of itself are already in the data.
+    """
+
+    final: Procedure
+    rehearsal: Procedure
+    horizon_days: int
+    backtest: bool
+
+    @property
+    def as_of(self) -> date:
+        """The date that is scored."""
+        return self.final.score
+
+    @property
+    def dates(self) -> tuple[date, ...]:
+        """Every date that needs features, in order."""
+        used = {*self.final.train, self.final.calibrate, self.as_of, *self.rehearsal.train, self.rehearsal.calibrate}
+        return tuple(sorted(used | {self.rehearsal.score}))
+
+    @property
+    def labelled(self) -> tuple[date, ...]:
+        """The dates whose labels may be read."""
+        return tuple(day for day in self.dates if day != self.as_of or self.backtest)
+
+    @property
+    def in_full(self) -> tuple[date, ...]:
+        """The dates whose candidates are all kept: they are ranked or scored."""
+        return (self.rehearsal.score, self.as_of)
+
+
+def plan(config: Config, as_of: date, first_day: date, last_day: date) -> Timeline:
+    """Lay out the dates for scoring `as_of` from data that cover `[first_day, last_day]`.
+
+    Raises InsufficientData where as_of has no history, lies behind the data, or the horizon is too long for them.
+    """
+    _check_as_of(as_of, first_day, last_day)
+    horizon = timedelta(days=config.labels.horizon_days)
+    final = _procedure(config, as_of, first_day)
+    rehearsal = _procedure(config, as_of - horizon, first_day)
+    if not final.train or not rehearsal.train:
+        needed = 4 * config.labels.horizon_days + config.train.min_history_days
+        raise InsufficientData(
+            f"training, calibrating, testing and scoring as of {as_of} with a horizon of {config.labels.horizon_days} "
+            f"days need {needed} days of history; the data begin on {first_day}, {(as_of - first_day).days} days before. "
+            "Set labels.horizon_days lower, --as-of later, or bring more history."
+        )
+    backtest = as_of + horizon <= last_day + timedelta(days=1)
+    return Timeline(final, rehearsal, config.labels.horizon_days, backtest)
+
+
+def _check_as_of(as_of: date, first_day: date, last_day: date) -> None:
+    if as_of <= first_day:
+        raise InsufficientData(
+            f"nothing is known before {as_of}: the data begin on {first_day}. Choose a later --as-of."
+        )
+    if as_of > last_day + timedelta(days=1):
+        raise InsufficientData(
+            f"the data end on {last_day}; as of {as_of} part of the past is unknown. "
+            f"Choose --as-of {last_day + timedelta(days=1)} or earlier."
+        )
+
+
+def _procedure(config: Config, score: date, first_day: date) -> Procedure:
+    horizon = timedelta(days=config.labels.horizon_days)
+    step = timedelta(days=config.train.step_days) or horizon
+    earliest = first_day + timedelta(days=config.train.min_history_days)
+    train = [score - 2 * horizon - number * step for number in range(config.train.dates)]
+    return Procedure(tuple(sorted(day for day in train if day >= earliest)), score - horizon, score)
