@@ -19,6 +19,9 @@ setup(
         "pandas==3.1.1",
         "numpy==2.4.6",
         "pyarrow==25.0.1",
+        "lightgbm==4.7.0",
+        "scikit-learn>=1.6",
+        "scipy>=1.14",
         "PyYAML>=6.0",
     ],
     extras_require={
