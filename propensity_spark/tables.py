@@ -90,6 +90,11 @@ def overwrite(frame: DataFrame, name: str, note: str = "") -> int:
     return _write(frame, name, {"overwriteSchema": "true", "userMetadata": note})
 
 
+def append(frame: DataFrame, name: str) -> int:
+    """Add rows in one commit; returns the rows written. Only for tables whose writer knows what is in them already."""
+    return _write(frame, name, {"mergeSchema": "true"}, mode="append")
+
+
 def replace(frame: DataFrame, name: str, where: str, note: str = "") -> int:
     """Replace the rows for which `where` (SQL over partition columns) holds; returns the rows written.
 
@@ -144,12 +149,12 @@ def conform(frame: DataFrame, table: Table) -> DataFrame:
     return frame.select(*table.columns, *rest)
 
 
-def _write(frame: DataFrame, name: str, options: dict[str, str]) -> int:
+def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "overwrite") -> int:
     spark, contract = frame.sparkSession, TABLES.get(name)
     partitions: Sequence[str] = ()
     if contract:
         frame, partitions = conform(frame, contract), contract.partition_by
-    writer = frame.write.format("delta").mode("overwrite").options(**options)
+    writer = frame.write.format("delta").mode(mode).options(**options)
     if partitions:
         writer = writer.partitionBy(*partitions)
     if _prefix(spark):

@@ -1,0 +1,164 @@
+"""From bronze rows of any shop to typed events with the reasons against them."""
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from propensity_spark.config import Config, SourceConfig
+from propensity_spark.errors import MissingColumns, SourceError
+from propensity_spark.ingest import quality
+from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE
+from propensity_spark.schemas import EVENT_TYPES
+
+_ZONE_AT_END = r"(?i)(:\d\d(\.\d+)?|T\d\d(:?\d\d)*)\s*(Z|UTC|GMT|[+-]\d\d(:?\d\d)?|[A-Za-z]+/[A-Za-z_]+)$"
+IDENTITY = ("user_id", "product_id", "event", "event_ts", "order_id", "price", "quantity", "session_id")
+
+
+def parse(bronze: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
+    """Read each part as the configuration says.
+
+    Takes   bronze.<source>: the columns as received, as text.
+    Returns user_id, product_id, event, event_ts (UTC), event_date (shop's days), price, quantity, amount, order_id,
+            session_id, category, product_name, ingested_ts, source, source_file, the texts _event, _time, _price,
+            _quantity, and reasons ARRAY<STRING>: empty for a good row.
+    Raises  MissingColumns or SourceError where the mapping does not fit the columns.
+    """
+    _check_columns(bronze, source)
+    try:
+        texts = bronze.select(
+            *(_part(source, part).alias(part) for part in _TEXTS),
+            _reads(source, "event_ts", "event_ts", config).alias("event_ts"),
+            _reads(source, "ingested_ts", "ingested_ts", config).alias("ingested_ts"),
+            quality.reasons(*(quality.own(rule) for rule in source.rules)).alias("_own"),
+            FILE,
+            ARRIVED,
+            CORRUPT,
+        )
+    except Exception as problem:
+        if "AnalysisException" in type(problem).__name__ or "ParseException" in type(problem).__name__:
+            raise SourceError(f"sources.{source.name}: {str(problem).splitlines()[0]}") from None
+        raise
+    return _judged(_typed(texts, source, config), source, config)
+
+
+_TEXTS = {
+    "user_id": "user_id",
+    "product_id": "product_id",
+    "event": "event",
+    "_time": "event_ts",
+    "price": "price",
+    "quantity": "quantity",
+    "amount": "amount",
+    "session_id": "session_id",
+    "order_id": "order_id",
+    "category": "category",
+    "product_name": "product_name",
+}
+
+
+def _check_columns(bronze: DataFrame, source: SourceConfig) -> None:
+    mapped = (getattr(source.map, part) for part in _TEXTS.values())
+    named = {column for column in mapped if column and not column.startswith("=")}
+    missing = named - set(bronze.columns)
+    if missing:
+        found = [column for column in bronze.columns if not column.startswith("_")]
+        raise MissingColumns(f"sources.{source.name}", missing, found, "Correct sources.map.")
+
+
+def _part(source: SourceConfig, part: str) -> Column:
+    """The text that plays a part: a column, or an expression over the columns; null where there is none."""
+    mapped = getattr(source.map, _TEXTS.get(part, part))
+    if not mapped:
+        return F.lit(None).cast("string")
+    column = F.expr(mapped[1:]) if mapped.startswith("=") else F.col(f"`{mapped}`")
+    return column.cast("string")
+
+
+def _reads(source: SourceConfig, part: str, _: str, config: Config) -> Column:
+    return moment(_part(source, part), source.time.format, source.time.time_zone or config.shop.time_zone)
+
+
+def moment(text: Column, form: str, time_zone: str) -> Column:
+    """The UTC instant that a text means; a text without a zone is a wall time of `time_zone`. Null: unreadable."""
+    text = F.trim(text)
+    if form in ("epoch_s", "epoch_ms"):
+        return F.timestamp_seconds(text.cast("double") / (1000.0 if form == "epoch_ms" else 1.0))
+    if form == "iso":
+        read = F.coalesce(text.cast("timestamp"), F.to_timestamp(F.regexp_replace(text, r"\s+UTC$", "Z")))
+        return F.when(text.rlike(_ZONE_AT_END), read).otherwise(F.to_utc_timestamp(read, time_zone))
+    has_zone = any(letter in form for letter in "XxZzV")
+    read = F.to_timestamp(text, form)
+    return read if has_zone else F.to_utc_timestamp(read, time_zone)
+
+
+def identifier(text: Column) -> Column:
+    """An id as the shop means it: trimmed, 17850 for 17850.0, null for nothing."""
+    plain = F.regexp_replace(F.trim(text), r"^(-?\d+)\.0+$", "$1")
+    return F.when(plain != "", plain)
+
+
+def _typed(texts: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
+    event = _event(source)
+    given = {"price": F.col("price").cast("double"), "quantity": F.col("quantity").cast("double")}
+    is_return = event == "return"
+    quantity = F.when(is_return, F.abs(given["quantity"])).otherwise(given["quantity"])
+    price = F.when(is_return, F.abs(given["price"])).otherwise(given["price"])
+    counted = F.when(event.isin("purchase", "return", "cart"), F.coalesce(quantity, F.lit(1.0))).otherwise(quantity)
+    return texts.select(
+        identifier(F.col("user_id")).alias("user_id"),
+        identifier(F.col("product_id")).alias("product_id"),
+        event.alias("event"),
+        F.col("event").alias("_event"),
+        "event_ts",
+        F.to_date(F.from_utc_timestamp("event_ts", config.shop.time_zone)).alias("event_date"),
+        "_time",
+        price.alias("price"),
+        F.col("price").alias("_price"),
+        counted.alias("quantity"),
+        F.col("quantity").alias("_quantity"),
+        F.coalesce(F.abs(F.col("amount").cast("double")), price * F.coalesce(quantity, F.lit(1.0))).alias("amount"),
+        identifier(F.col("order_id")).alias("order_id"),
+        identifier(F.col("session_id")).alias("session_id"),
+        identifier(F.col("category")).alias("category"),
+        F.trim("product_name").alias("product_name"),
+        "ingested_ts",
+        F.lit(source.name).alias("source"),
+        F.col(FILE).alias("source_file"),
+        "_own",
+        ARRIVED,
+        CORRUPT,
+    )
+
+
+def _event(source: SourceConfig) -> Column:
+    if source.event:
+        return F.lit(source.event)
+    known = source.event_types or {event: event for event in EVENT_TYPES}
+    result = F.lit(None).cast("string")
+    for value, event in known.items():
+        result = F.when(F.trim("event") == value, event).otherwise(result)
+    return result
+
+
+def _judged(typed: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
+    col, rules = F.col, config.quality
+    found = [
+        quality.missing(col("user_id"), "user"),
+        quality.missing(col("product_id"), "product"),
+        quality.missing(F.when(F.trim("_time") != "", col("_time")), "time"),
+        quality.unparsable(col("_time"), col("event_ts"), "time"),
+        *quality.outside(col("event_ts"), col(ARRIVED), rules),
+        quality.unknown_event(col("_event"), col("event")),
+        quality.unparsable(col("_price"), col("price"), "price"),
+        quality.unparsable(col("_quantity"), col("quantity"), "quantity"),
+        *quality.amounts(col("event"), col("price"), col("quantity"), rules),
+    ]
+    cut = quality.corrupt(CORRUPT)
+    # a line that is cut off has every other fault as well: one reason says it
+    every = F.when(cut.isNotNull(), F.array(cut)).otherwise(F.concat(quality.reasons(*found), col("_own")))
+    return typed.select(*(c for c in typed.columns if c not in ("_own", ARRIVED, CORRUPT)), every.alias("reasons"))
+
+
+def with_id(events: DataFrame) -> DataFrame:
+    """Add event_id: equal for rows that say the same thing, whichever file they came in."""
+    said = F.concat_ws("\u0001", *(F.coalesce(F.col(c).cast("string"), F.lit("\u0002")) for c in IDENTITY))
+    return events.withColumn("event_id", F.md5(said))

@@ -1,0 +1,151 @@
+"""Job: raw logs to bronze, and bronze to silver: accepted events, refused rows with reasons, users, products, counts."""
+
+import json
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import reduce
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark import tables
+from propensity_spark.config import Config
+from propensity_spark.errors import InsufficientData, SourceError
+from propensity_spark.ingest import catalog, events, sources, visits
+from propensity_spark.progress import Progress
+from propensity_spark.schemas import EVENTS
+
+_ENDS_EARLY = 2 * 3600  # seconds before the usual end of a day
+_USUAL_DAYS = 28
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Counts of one source."""
+
+    received: int
+    reasons: dict[str, int]
+    refused: int
+
+
+def run(spark: SparkSession, config: Config, progress: Progress) -> None:
+    """Bring bronze and silver up to date; silver is left alone where neither bronze nor the settings changed.
+
+    Raises SourceError where too many rows of a source are refused: silver stays as it was.
+    """
+    names = []
+    for source in config.sources:
+        with progress.stage(f"bronze {source.name}"[:16]) as stage:
+            name, stage.rows_out = sources.load(spark, source)
+            names.append(name)
+            stage.note = "" if stage.rows_out else "no new files"
+    fingerprint = _fingerprint(spark, config, names)
+    if tables.last_note(spark, "silver.intake") == fingerprint:
+        progress.say("  silver          as before: neither the logs nor the settings have changed")
+        return
+    with progress.stage("silver") as stage:
+        stage.rows_in, stage.rows_out = _silver(spark, config, names, fingerprint)
+
+
+def _fingerprint(spark: SparkSession, config: Config, names: list[str]) -> str:
+    settings = (config.shop, config.sources, config.users, config.products, config.quality, config.sessions)
+    versions = {name: tables.version(spark, name) for name in names}
+    return json.dumps({"bronze": versions, "settings": repr(settings)}, sort_keys=True)
+
+
+def _silver(spark: SparkSession, config: Config, names: list[str], fingerprint: str) -> tuple[int, int]:
+    """Write all silver tables, the counts last; returns rows received and accepted."""
+    pairs = zip(names, config.sources, strict=True)
+    parsed = [events.parse(tables.read(spark, name), source, config) for name, source in pairs]
+    everything = reduce(DataFrame.unionByName, parsed).persist()
+    try:
+        taken = {source.name: _count(everything, source.name) for source in config.sources}
+        _gate(config, taken)
+        good = everything.where(F.size("reasons") == 0)
+        tables.overwrite(_rejected(everything.where(F.size("reasons") > 0)), "silver.events_rejected")
+        tables.overwrite(catalog.products(spark, good, config.products), "silver.products")
+        tables.overwrite(catalog.users(spark, good, config.users), "silver.users")
+        accepted = tables.overwrite(_accepted(good, config), "silver.events")
+    finally:
+        everything.unpersist()
+    tables.overwrite(_intake(spark, taken), "silver.intake", fingerprint)
+    return sum(t.received for t in taken.values()), accepted
+
+
+def _count(everything: DataFrame, source: str) -> _Taken:
+    rows = everything.where(F.col("source") == source)
+    one = rows.agg(F.count(F.lit(1)), F.count_if(F.size("reasons") > 0)).collect()[0]
+    reason = F.explode("reasons").alias("reason")
+    named = rows.select(reason).withColumn("reason", F.regexp_replace("reason", "^(.*(read|unknown)): .*$", "$1"))
+    return _Taken(int(one[0]), {str(k[0]): n for k, n in tables.count_by(named, "reason").items()}, int(one[1]))
+
+
+def _gate(config: Config, taken: dict[str, _Taken]) -> None:
+    for name, counts in taken.items():
+        if not counts.received:
+            raise SourceError(f"sources.{name} holds no rows; check its path")
+        if counts.refused > config.quality.max_rejected_share * counts.received:
+            common = sorted(counts.reasons.items(), key=lambda item: -item[1])[:2]
+            told = "; ".join(f"{reason} ({rows:,})" for reason, rows in common)
+            raise SourceError(
+                f"sources.{name}: {counts.refused:,} of {counts.received:,} rows were refused, more than "
+                f"quality.max_rejected_share = {config.quality.max_rejected_share:g}: {told}. Silver was left as it was."
+            )
+
+
+def _rejected(bad: DataFrame) -> DataFrame:
+    return bad.select(
+        "source",
+        "source_file",
+        "user_id",
+        "product_id",
+        F.coalesce("_event", "event").alias("event"),
+        F.col("_time").alias("event_time"),
+        F.col("_price").alias("price"),
+        F.col("_quantity").alias("quantity"),
+        "order_id",
+        "reasons",
+        F.current_timestamp().alias("rejected_at"),
+    )
+
+
+def _accepted(good: DataFrame, config: Config) -> DataFrame:
+    """Accepted events, once each; one shuffle by user serves every step."""
+    by_user = events.with_id(good).repartition("user_id")
+    numbered = visits.sessionise(visits.deduplicate(by_user), timedelta(minutes=config.sessions.gap_minutes))
+    return visits.net_returns(visits.flag_bots(numbered, config.quality)).select(*EVENTS.columns)
+
+
+def _intake(spark: SparkSession, taken: dict[str, _Taken]) -> DataFrame:
+    kept = tables.read(spark, "silver.events")
+    accepted = {k[0]: n for k, n in tables.count_by(kept, "source").items()}
+    bots = {k[0]: n for k, n in tables.count_by(kept.where("is_bot"), "source").items()}
+    rows = []
+    for name, counts in taken.items():
+        rows.append((name, "received", "", counts.received))
+        rows += [(name, "rejected", reason, number) for reason, number in sorted(counts.reasons.items())]
+        rows.append((name, "refused", "rows with any reason", counts.refused))
+        duplicates = counts.received - counts.refused - accepted.get(name, 0)
+        rows.append((name, "duplicate", "said the same as another row", duplicates))
+        rows.append((name, "accepted", "", accepted.get(name, 0)))
+        rows.append((name, "bot", "kept, but left out of features and labels", bots.get(name, 0)))
+    return spark.createDataFrame(rows, "source STRING, step STRING, reason STRING, rows BIGINT")
+
+
+def last_full_day(spark: SparkSession, config: Config) -> date:
+    """The last day of the shop that the data cover to its end.
+
+    The last day counts as cut off when its last event comes more than two hours before the usual end of the day (the
+    lower quartile of the 28 days before it).
+    Raises InsufficientData where there are no events.
+    """
+    local = F.from_utc_timestamp("event_ts", config.shop.time_zone)
+    second = F.hour(local) * 3600 + F.minute(local) * 60 + F.second(local)
+    kept = tables.read(spark, "silver.events")
+    latest = kept.groupBy("event_date").agg(F.max(second).alias("end")).orderBy(F.col("event_date").desc())
+    rows = latest.limit(_USUAL_DAYS + 1).collect()
+    if not rows:
+        raise InsufficientData("silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons.")
+    earlier = sorted(int(row["end"]) for row in rows[1:])
+    is_cut_off = bool(earlier) and int(rows[0]["end"]) < earlier[len(earlier) // 4] - _ENDS_EARLY
+    return rows[1]["event_date"] if is_cut_off else rows[0]["event_date"]
