@@ -1,0 +1,101 @@
+"""The jobs in order, one session: what `propensity run` and its parts do."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+from pyspark.sql import SparkSession
+
+from propensity_spark import session, tables
+from propensity_spark.config import Config
+from propensity_spark.errors import InsufficientData
+from propensity_spark.ingest import preflight
+from propensity_spark.pipeline import build_features, ingest, report, score, train
+from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.progress import Progress
+from propensity_spark.serve import views
+
+
+def everything(config: Config) -> None:
+    """Ingest, build features, train, score, report.
+
+    Raises InsufficientData where the data cannot carry a model, after a report that says so.
+    """
+    preflight.check(config)
+    progress = _start(config)
+    spark = _session(config, progress)
+    ingest.run(spark, config, progress)
+    try:
+        moment = build_features.prepare(spark, config, _as_of(spark, config))
+        progress.say(f"  as of {moment.timeline.as_of}, horizon {config.labels.horizon_days} days, {_dates(moment)}")
+        build_features.run(spark, config, moment, progress)
+        train.run(spark, config, moment, progress)
+        score.run(spark, config, moment, progress)
+    except InsufficientData as reason:
+        report.without_scores(spark, config, str(reason), progress)
+        raise
+    report.run(spark, config, moment, progress)
+    views.create(spark, config.score.top_products)
+    progress.say(f"done in {progress.total:.0f} s: {config.storage.report_path(config.shop.name)}")
+
+
+def one(name: str, config: Config) -> None:
+    """One job by its name, on what the jobs before it wrote."""
+    if name == "ingest":
+        preflight.check(config)
+    progress = _start(config)
+    spark = _session(config, progress)
+    if name == "ingest":
+        return ingest.run(spark, config, progress)
+    moment = build_features.prepare(spark, config, _as_of(spark, config))
+    _STAGES[name](spark, config, moment, progress)
+    return None
+
+
+Stage = Callable[[SparkSession, Config, Moment, Progress], object]
+_STAGES: dict[str, Stage] = {
+    "build-features": build_features.run,
+    "train": train.run,
+    "score": score.run,
+    "report": report.run,
+}
+
+
+def sql(config: Config, query: str, rows: int) -> None:
+    """Print the answer to a query over the shop's tables and views."""
+    spark = session.start(config)
+    views.create(spark, config.score.top_products)
+    views.query(spark, query).show(rows, truncate=False)
+
+
+def simulate(config: Config) -> None:
+    """Write the logs of the simulated shop."""
+    from propensity_spark.ingest.simulate import simulate as write
+
+    progress = _start(config)
+    spark = _session(config, progress)
+    with progress.stage("simulate") as stage:
+        stage.rows_out = write(spark, config)
+
+
+def _start(config: Config) -> Progress:
+    progress = Progress()
+    progress.say(f"propensity_spark: {config.shop.name}, warehouse {config.storage.warehouse}")
+    return progress
+
+
+def _session(config: Config, progress: Progress) -> SparkSession:
+    with progress.stage("start Spark"):
+        return session.start(config)
+
+
+def _as_of(spark: SparkSession, config: Config) -> date:
+    """The configured date, else the day after the last full day of data."""
+    if not tables.exists(spark, "silver.events"):
+        tables.read(spark, "silver.events")  # says which job to run
+    return config.score.as_of or ingest.last_full_day(spark, config) + timedelta(days=1)
+
+
+def _dates(moment: Moment) -> str:
+    final = moment.timeline.final
+    return f"trained on {len(final.train)} dates to {final.train[-1]}, calibrated on {final.calibrate}"
+
