@@ -9,7 +9,7 @@ setup(
     long_description=open("README.md", encoding="utf-8").read(),
     long_description_content_type="text/markdown",
     packages=find_packages(include=["propensity_spark", "propensity_spark.*"]),
-    package_data={"propensity_spark": ["jars.sha256", "log4j2.properties", "py.typed"]},
+    package_data={"propensity_spark": ["jars.sha256", "log4j2.properties", "py.typed", "judge/report.css"]},
     python_requires=">=3.11,<3.12",
     install_requires=[
         "pyspark==3.5.9",

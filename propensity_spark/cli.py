@@ -14,21 +14,26 @@ from propensity_spark import __version__, loading
 from propensity_spark.config import Config
 from propensity_spark.errors import ConfigError, PropensityError
 
-DONE, BUG, MISTAKE = 0, 1, 2
+DONE, BUG, MISTAKE, INTERRUPTED = 0, 1, 2, 130
 _ABOUT = "Calibrated purchase propensities, from a shop's own logs to a score table."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    asked = _parser().parse_args(arguments)
+    return guarded(lambda: _COMMANDS[asked.command][0](asked))
+
+
+def guarded(work: Callable[[], int | None]) -> int:
+    """Do the work and return the exit code: mistakes of the user's as one line, bugs with their trace."""
     try:
-        asked = _parser().parse_args(arguments)
-        return _COMMANDS[asked.command][0](asked) or DONE
+        return work() or DONE
     except PropensityError as mistake:
-        print(f"propensity: {mistake.code}: {mistake}", file=sys.stderr)
+        print(f"propensity: {mistake.code}: {' '.join(str(mistake).split())}", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
         print("propensity: interrupted; tables are as before or as after, never between", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         return DONE
     except Exception:

@@ -82,8 +82,7 @@ class TimeConfig:
             _zone("sources.time.time_zone", self.time_zone)
         if self.format not in TIME_FORMATS and not re.search(r"[yu].*M.*d|d.*M.*[yu]|M.*d.*[yu]", self.format):
             raise ConfigError(
-                f"sources.time.format must be {', '.join(TIME_FORMATS)} or a pattern such as "
-                f"dd/MM/yyyy HH:mm, got {self.format!r}"
+                f"sources.time.format must be {', '.join(TIME_FORMATS)} or a pattern such as dd/MM/yyyy HH:mm, got {self.format!r}"
             )
 
 
@@ -375,8 +374,9 @@ class StorageConfig:
     report: str = ""
 
     def report_path(self, shop: str) -> Path:
-        """The report's file: as configured, or report.html inside the warehouse."""
-        return Path(self.report) if self.report else Path(self.warehouse) / f"{shop}_report.html"
+        """The report's file: as configured, or inside the warehouse, or here where the warehouse is remote."""
+        folder = Path() if "://" in self.warehouse else Path(self.warehouse)
+        return Path(self.report) if self.report else folder / f"{shop}_report.html"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,9 +114,7 @@ def _build(kind: type[Any], values: Any, where: str) -> Any:
     _refuse_unknown(values, list(hints), where)
     made = {key: _coerce(hints[key], value, f"{where}.{key}" if where else key) for key, value in values.items()}
     required = [
-        f.name
-        for f in dataclasses.fields(kind)
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     ]
     missing = [name for name in required if name not in made]
     if missing:

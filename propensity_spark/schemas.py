@@ -116,8 +116,7 @@ FEATURES_USER_CATEGORY = Table(
 )
 CANDIDATES = Table(
     name="trainset.candidates",
-    ddl="as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score FLOAT, label INT, "
-    "weight DOUBLE",
+    ddl="as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score FLOAT, label INT, weight DOUBLE",
     keys=("as_of", "user_id", "product_id"),
     writer="build-features",
     partition_by=("as_of",),
@@ -142,8 +141,7 @@ METRICS = Table(
     keys=("as_of", "period", "scorer", "metric"),
     writer="train",
     partition_by=("as_of",),
-    about="period is test (an as-of date of its own) or backtest (the labels of as_of itself); "
-    "value null: unknown, not zero",
+    about="period is test (an as-of date of its own) or backtest (the labels of as_of itself); value null: unknown, not zero",
 )
 
 TABLES = {

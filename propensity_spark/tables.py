@@ -35,8 +35,7 @@ def check_writable(storage: StorageConfig) -> None:
         probe.unlink()
     except OSError as problem:
         raise StorageError(
-            f"the warehouse {folder} cannot be written: {problem.strerror or problem}. "
-            "Set storage.warehouse to a folder of yours."
+            f"the warehouse {folder} cannot be written: {problem.strerror or problem}. Set storage.warehouse to a folder of yours."
         ) from None
 
 
@@ -141,9 +140,7 @@ def conform(frame: DataFrame, table: Table) -> DataFrame:
     types = {column.name: column.dataType for column in table.struct()}
     wrong = [c for c in types if frame.schema[c].dataType != types[c]]
     if wrong:
-        told = ", ".join(
-            f"{c} is {frame.schema[c].dataType.simpleString()}, not {types[c].simpleString()}" for c in wrong
-        )
+        told = ", ".join(f"{c} is {frame.schema[c].dataType.simpleString()}, not {types[c].simpleString()}" for c in wrong)
         raise SchemaMismatch(f"{table.name}: {told}")
     rest = [column for column in frame.columns if column not in table.columns] if table.open_ended else []
     return frame.select(*table.columns, *rest)

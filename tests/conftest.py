@@ -41,9 +41,7 @@ def table(spark: SparkSession) -> MakeTable:
     def make(ddl: str, *rows: tuple[Any, ...]) -> DataFrame:
         wanted = _parse_datatype_string(ddl)
         as_text = {"date", "timestamp"}
-        loose = ", ".join(
-            f"{c.name} {'STRING' if c.dataType.typeName() in as_text else c.dataType.simpleString()}" for c in wanted
-        )
+        loose = ", ".join(f"{c.name} {'STRING' if c.dataType.typeName() in as_text else c.dataType.simpleString()}" for c in wanted)
         frame = spark.createDataFrame(list(rows), loose)
         return frame.select(*(frame[c.name].cast(c.dataType).alias(c.name) for c in wanted))
 

@@ -56,9 +56,7 @@ def as_seen(events: DataFrame, as_of: DataFrame, days: int) -> DataFrame:
             A purchase that had been taken back by then reads as event 'cancelled'.
     """
     earliest, latest = F.date_sub("as_of", days), F.col("as_of")
-    seen = events.join(
-        F.broadcast(as_of), on=(F.col("event_date") >= earliest) & (F.col("event_date") < latest), how="inner"
-    )
+    seen = events.join(F.broadcast(as_of), on=(F.col("event_date") >= earliest) & (F.col("event_date") < latest), how="inner")
     taken_back = (F.col("event") == "purchase") & (F.col("cancelled_ts") < F.col("as_of_ts"))
     passed = F.col("as_of_ts").cast("double") - F.col("event_ts").cast("double")
     return seen.select(

@@ -47,9 +47,7 @@ def _measures(windows: tuple[int, ...], half_life: float, popular_days: int) -> 
         _purchase("priced", "IF(price IS NULL, 0.0D, 1.0D)"),
         Measure(name="purchases_first", op="max", where="event = 'purchase'", value=_AGE, needs=("purchase",)),
         Measure(name="returns_ever", where="event = 'return'", needs=("return",)),
-        Measure(
-            name="views_decayed", where="event = 'view'", value=f"pow(0.5D, {_AGE} / {half_life / 6})", needs=("view",)
-        ),
+        Measure(name="views_decayed", where="event = 'view'", value=f"pow(0.5D, {_AGE} / {half_life / 6})", needs=("view",)),
         _purchase("purchases_popular", "1.0D", popular_days),
         Measure(name="visits_ever", value="visit_first"),
         Measure(name="visits_recent", value="visit_first", days=windows[-2] if len(windows) > 1 else windows[-1]),
@@ -107,9 +105,7 @@ def _pair(windows: tuple[int, ...]) -> tuple[Feature, ...]:
         *_counts("pair", ("views", "carts", "favourites"), windows, whose),
         *_counts("pair", ("purchases",), windows[1:], whose),
         *_last("pair", whose),
-        Feature(
-            name="pair_seen_last", expression="min(last_seen)", description=f"days since any event {whose}", unit="days"
-        ),
+        Feature(name="pair_seen_last", expression="min(last_seen)", description=f"days since any event {whose}", unit="days"),
         Feature(name="pair_views", expression="sum(views_ever)", description=f"views {whose}, ever", needs=("view",)),
         Feature(
             name="pair_views_decayed",
@@ -136,9 +132,7 @@ def _pair(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             unit="pieces",
             needs=bought,
         ),
-        Feature(
-            name="pair_spend", expression="sum(spend_ever)", description=f"spend {whose}", unit="currency", needs=bought
-        ),
+        Feature(name="pair_spend", expression="sum(spend_ever)", description=f"spend {whose}", unit="currency", needs=bought),
         Feature(
             name="pair_first",
             expression="max(purchases_first)",
@@ -188,9 +182,7 @@ def _user(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             unit="days",
         ),
         Feature(name="user_orders", expression="sum(orders_ever)", description="orders by this user", needs=bought),
-        Feature(
-            name="user_purchases", expression="sum(lines_ever)", description="order lines by this user", needs=bought
-        ),
+        Feature(name="user_purchases", expression="sum(lines_ever)", description="order lines by this user", needs=bought),
         Feature(
             name="user_spend",
             expression="sum(spend_ever)",
@@ -217,9 +209,7 @@ def _user(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             unit="days",
             needs=bought,
         ),
-        Feature(
-            name="user_returns", expression="sum(returns_ever)", description="returns by this user", needs=("return",)
-        ),
+        Feature(name="user_returns", expression="sum(returns_ever)", description="returns by this user", needs=("return",)),
         Feature(
             name="user_price",
             expression="sum(price_sum) / sum(priced)",
@@ -234,9 +224,7 @@ def _user(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             unit="share",
             needs=bought,
         ),
-        _derived(
-            "user_basket", "user_purchases / nullif(user_orders, 0)", "lines per order of this user", "ratio", *bought
-        ),
+        _derived("user_basket", "user_purchases / nullif(user_orders, 0)", "lines per order of this user", "ratio", *bought),
         _derived(
             "user_order_value",
             "user_spend / nullif(user_orders, 0)",
@@ -305,9 +293,7 @@ def _product(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             description="days since this product was first seen",
             unit="days",
         ),
-        Feature(
-            name="product_orders", expression="sum(lines_ever)", description="orders with this product", needs=bought
-        ),
+        Feature(name="product_orders", expression="sum(lines_ever)", description="orders with this product", needs=bought),
         Feature(
             name="product_orders_decayed",
             expression="sum(lines_decayed)",
@@ -374,9 +360,7 @@ def _user_category(windows: tuple[int, ...]) -> tuple[Feature, ...]:
         *_counts("ucat", ("views", "carts", "purchases"), recent, whose),
         Feature(name="ucat_views", expression="sum(views_ever)", description=f"views {whose}", needs=("view",)),
         Feature(name="ucat_carts", expression="sum(carts_ever)", description=f"carts {whose}", needs=("cart",)),
-        Feature(
-            name="ucat_orders", expression="sum(lines_ever)", description=f"order lines {whose}", needs=("purchase",)
-        ),
+        Feature(name="ucat_orders", expression="sum(lines_ever)", description=f"order lines {whose}", needs=("purchase",)),
         Feature(
             name="ucat_orders_decayed",
             expression="sum(lines_decayed)",
@@ -390,9 +374,7 @@ def _user_category(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             unit="days",
             needs=("purchase",),
         ),
-        Feature(
-            name="ucat_seen_last", expression="min(last_seen)", description=f"days since an event {whose}", unit="days"
-        ),
+        Feature(name="ucat_seen_last", expression="min(last_seen)", description=f"days since an event {whose}", unit="days"),
     )
 
 
@@ -437,12 +419,8 @@ def _row(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             "ratio",
             "purchase",
         ),
-        _derived(
-            "price_to_user", "product_price / user_price", "price against what this user pays", "ratio", "purchase"
-        ),
-        _derived(
-            "price_to_category", "product_price / category_price", "price against the category's", "ratio", "purchase"
-        ),
+        _derived("price_to_user", "product_price / user_price", "price against what this user pays", "ratio", "purchase"),
+        _derived("price_to_category", "product_price / category_price", "price against the category's", "ratio", "purchase"),
         _derived(
             "ucat_order_share",
             "ucat_orders / user_purchases",

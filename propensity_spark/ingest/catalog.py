@@ -20,7 +20,13 @@ def products(spark: SparkSession, good: DataFrame, entity: EntityConfig) -> Data
     )
     if not entity.given:
         empty = F.lit(None).cast("map<string,string>").alias("attributes")
-        named = seen.select("product_id", F.col("_name").alias("name"), F.col("_category").alias("category"), F.col("_price").alias("price"), empty)
+        named = seen.select(
+            "product_id",
+            F.col("_name").alias("name"),
+            F.col("_category").alias("category"),
+            F.col("_price").alias("price"),
+            empty,
+        )
         return named.select(*PRODUCTS.columns)
     listed = _entity(spark, entity, "product_id")
     joined = listed.join(seen, on="product_id", how="full")

@@ -38,7 +38,8 @@ def outside(moment: Column, arrived: Column, config: QualityConfig) -> list[Colu
 def unknown_event(text: Column, event: Column) -> Column:
     """An event type that the configuration does not map."""
     return F.when(
-        event.isNull(), F.format_string("event type is unknown: %s", F.coalesce(F.substring(text, 1, 40), F.lit("nothing")))
+        event.isNull(),
+        F.format_string("event type is unknown: %s", F.coalesce(F.substring(text, 1, 40), F.lit("nothing"))),
     )
 
 

@@ -132,9 +132,7 @@ def _rows(shop: Shop, block: int, views: _Views, kept: Ints, kind: int, at: np.n
     )
 
 
-def _lines(
-    shop: Shop, block: int, views: _Views, bought: np.ndarray, ends: np.ndarray, draw: np.random.Generator
-) -> pd.DataFrame:
+def _lines(shop: Shop, block: int, views: _Views, bought: np.ndarray, ends: np.ndarray, draw: np.random.Generator) -> pd.DataFrame:
     """Order lines, one per visit and product, and the few that are cancelled."""
     rows = np.flatnonzero(bought)
     key = views.visit[rows] * np.int64(shop.config.products) + views.product[rows]
@@ -230,9 +228,7 @@ def _dirty_orders(orders: DataFrame, settings: SimulatorConfig) -> DataFrame:
     return _with_copies(sold, list(broken.values()), settings, "order_id", "sku").unionByName(back)
 
 
-def _with_copies(
-    frame: DataFrame, broken: list[dict[str, Column]], settings: SimulatorConfig, *keys: str
-) -> DataFrame:
+def _with_copies(frame: DataFrame, broken: list[dict[str, Column]], settings: SimulatorConfig, *keys: str) -> DataFrame:
     """The rows plus, for a share `dirt` of them, a copy broken in one of the ways: one pass, one explode."""
     steps = 1_000_000
     luck = F.pmod(F.xxhash64(F.lit(settings.seed), *keys), F.lit(steps))

@@ -71,7 +71,11 @@ def _received(spark: SparkSession, source: SourceConfig, files: list[str] | None
     corrupt = F.col(CORRUPT) if CORRUPT in raw.columns else F.lit(None).cast("string")
     meta = F.col("_metadata") if not source.table else None
     if meta is None:
-        where = [F.lit(source.table).alias(FILE), F.lit(0).cast("bigint").alias(SIZE), F.lit(0).cast("bigint").alias(MODIFIED)]
+        where = [
+            F.lit(source.table).alias(FILE),
+            F.lit(0).cast("bigint").alias(SIZE),
+            F.lit(0).cast("bigint").alias(MODIFIED),
+        ]
     else:
         local = F.regexp_replace(F.expr("url_decode(replace(_metadata.file_path, '+', '%2B'))"), "^file:(//)?", "")
         changed = F.col("_metadata.file_modification_time").cast("bigint")
@@ -94,7 +98,12 @@ def _read(spark: SparkSession, source: SourceConfig, files: list[str] | None) ->
 
 def _read_csv(spark: SparkSession, source: SourceConfig, paths: list[str]) -> DataFrame:
     """Text columns by the first file's header; a line with too few or too many fields goes whole into _corrupt."""
-    options = {"sep": source.delimiter, "encoding": source.encoding, "escape": '"', "header": str(source.header).lower()}
+    options = {
+        "sep": source.delimiter,
+        "encoding": source.encoding,
+        "escape": '"',
+        "header": str(source.header).lower(),
+    }
     names = list(source.columns) or spark.read.options(**options).csv(paths[0]).columns
     schema = StructType([StructField(name, StringType()) for name in [*names, CORRUPT]])
     reader = spark.read.schema(schema).options(**options, mode="PERMISSIVE", enforceSchema="true")

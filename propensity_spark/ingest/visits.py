@@ -29,11 +29,7 @@ def sessionise(events: DataFrame, gap: timedelta) -> DataFrame:
     seconds = F.col("event_ts").cast("double")
     silence = seconds - F.lag(seconds).over(by_user)
     is_first = (silence.isNull() | (silence > gap.total_seconds())).cast("int")
-    return (
-        events.withColumn("_first", is_first)
-        .withColumn("session_no", F.sum("_first").over(by_user).cast("int"))
-        .drop("_first")
-    )
+    return events.withColumn("_first", is_first).withColumn("session_no", F.sum("_first").over(by_user).cast("int")).drop("_first")
 
 
 def flag_bots(events: DataFrame, config: QualityConfig) -> DataFrame:

@@ -18,9 +18,7 @@ def add_baselines(rows: DataFrame, most_popular: float) -> DataFrame:
             `most_popular` is at least every product's buyers, so that popularity never outweighs an own order.
     """
     own, popular = _number("pair_orders"), _number("product_buyers_recent")
-    return rows.select(
-        "*", popular.alias("popular"), own.alias("own"), (own * (1 + most_popular) + popular).alias("own_popular")
-    )
+    return rows.select("*", popular.alias("popular"), own.alias("own"), (own * (1 + most_popular) + popular).alias("own_popular"))
 
 
 def _number(name: str) -> Column:

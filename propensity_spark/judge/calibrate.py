@@ -5,11 +5,13 @@ Everything is fitted from one small table of score buckets that Spark aggregates
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -82,20 +84,39 @@ class Calibrator:
         return cls(**parts)
 
 
-def fit(scored: DataFrame, score: str, method: str, negative_rate: float = 1.0, kind: str = PROBABILITY) -> Calibrator:
-    """Calibrate the column `score` on matured labels.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What to calibrate: the column, how, the rate of the sample that its model learnt from, and the kind of score."""
 
-    Takes   user_id, label (0, 1), weight (pairs that a row stands for) and `score`; `negative_rate` is the rate of the
-            sample that the model learnt from; `kind` COUNT for scores that are no probabilities (isotonic then).
+    score: str
+    method: str = "auto"
+    negative_rate: float = 1.0
+    kind: str = PROBABILITY
+
+
+def fit(scored: DataFrame, score: str, method: str, negative_rate: float = 1.0, kind: str = PROBABILITY) -> Calibrator:
+    """Calibrate the column `score` on matured labels: see `fit_all`."""
+    task = Task(score=score, method=method, negative_rate=negative_rate, kind=kind)
+    return fit_all(scored, {score: task})[score]
+
+
+def fit_all(scored: DataFrame, tasks: Mapping[str, Task]) -> dict[str, Calibrator]:
+    """Calibrate several columns on matured labels, in one pass over the rows.
+
+    Takes   user_id, label (0, 1), weight (pairs that a row stands for) and the columns. A COUNT is made isotonic by `auto`.
     Raises  InsufficientData where only one class is there.
     """
-    buckets = _buckets(scored, score, kind)
+    rows = _bucket_rows(scored, tasks)
+    return {name: _calibrated(_buckets(rows, name), task) for name, task in tasks.items()}
+
+
+def _calibrated(buckets: "_Buckets", task: Task) -> Calibrator:
     if not buckets.positives.sum() or buckets.positives.sum() >= buckets.weight.sum():
         raise InsufficientData("calibration needs bought and not bought pairs; its period has only one of them.")
-    shift = math.log(negative_rate) if kind == PROBABILITY else 0.0
-    plain = Calibrator(kind=kind, method="none", shift=shift)
+    shift = math.log(task.negative_rate) if task.kind == PROBABILITY else 0.0
+    plain, method = Calibrator(kind=task.kind, method="none", shift=shift), task.method
     if method == "auto":
-        method, compared = _choose(buckets, plain) if kind == PROBABILITY else ("isotonic", ())
+        method, compared = _choose(buckets, plain) if task.kind == PROBABILITY else ("isotonic", ())
         plain = replace(plain, log_losses=compared)
     return _fit(buckets.all(), plain, method)
 
@@ -119,21 +140,24 @@ class _Buckets:
         return self.x, self.weight, self.positives
 
 
-def _buckets(scored: DataFrame, score: str, kind: str) -> _Buckets:
-    x = axis(F.col(score), kind)
-    rows = (
-        scored.select(x.alias("x"), "weight", "label", (uniform(_SALT, "user_id") < 0.5).cast("int").alias("half"))
-        .groupBy("half", F.floor(F.col("x") / _WIDTH).alias("bucket"))
-        .agg(
-            F.sum("weight").alias("weight"),
-            F.sum(F.col("weight") * F.col("label")).alias("positives"),
-            (F.sum(F.col("x") * F.col("weight")) / F.sum("weight")).alias("x"),
-        )
-        .orderBy("half", "bucket")
-        .collect()
+def _bucket_rows(scored: DataFrame, tasks: Mapping[str, Task]) -> pd.DataFrame:
+    """Per task, half of the users and bucket of the axis: weight, positives, the mean of the axis."""
+    axes = [F.struct(F.lit(n).alias("name"), axis(F.col(t.score), t.kind).alias("x")) for n, t in tasks.items()]
+    half = (uniform(_SALT, "user_id") < 0.5).cast("int").alias("half")
+    long = scored.select("weight", "label", half, F.explode(F.array(*axes)).alias("s"))
+    x = F.col("s.x")
+    grouped = long.groupBy(F.col("s.name").alias("name"), "half", F.floor(x / _WIDTH).alias("bucket")).agg(
+        F.sum("weight").alias("weight"),
+        F.sum(F.col("weight") * F.col("label")).alias("positives"),
+        (F.sum(x * F.col("weight")) / F.sum("weight")).alias("x"),
     )
-    columns = (np.array([float(row[name]) for row in rows]) for name in ("weight", "positives", "x"))
-    return _Buckets(np.array([int(row["half"]) for row in rows]), *columns)
+    return grouped.toPandas().sort_values(["name", "half", "bucket"])
+
+
+def _buckets(rows: pd.DataFrame, name: str) -> _Buckets:
+    mine = rows[rows["name"] == name]
+    columns = (mine[c].to_numpy(dtype=np.float64) for c in ("weight", "positives", "x"))
+    return _Buckets(mine["half"].to_numpy(dtype=np.int64), *columns)
 
 
 def _choose(buckets: _Buckets, plain: Calibrator) -> tuple[str, tuple[tuple[str, float], ...]]:
@@ -167,9 +191,7 @@ def _platt(x: Vector, weight: Vector, positives: Vector) -> tuple[float, float]:
     ridge = np.diag([1e-9, 1e-6])
     for _ in range(50):
         p = 1 / (1 + np.exp(-np.clip(design @ beta, -35, 35)))
-        step = np.linalg.solve(
-            (design.T * (weight * p * (1 - p))) @ design + ridge, design.T @ (positives - weight * p)
-        )
+        step = np.linalg.solve((design.T * (weight * p * (1 - p))) @ design + ridge, design.T @ (positives - weight * p))
         beta = beta + np.clip(step, -1, 1)
         if np.abs(step).max() < 1e-9:
             break

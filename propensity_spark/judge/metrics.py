@@ -5,10 +5,12 @@ Scores are bucketed finely on the logit axis for the curves; log loss, Brier and
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pyspark.sql import DataFrame
+import pandas as pd
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 Vector = npt.NDArray[np.float64]
@@ -59,18 +61,36 @@ class Metrics:
         }
 
 
+def from_plain(**values: Any) -> Metrics:
+    """Metrics from `dataclasses.asdict` of it, or from that as JSON."""
+    bins = tuple(Bin(**bin_) for bin_ in values["reliability"])
+    curves = {name: tuple(map(tuple, values[name])) for name in ("roc", "precision_recall")}
+    return Metrics(**{**values, **curves, "reliability": bins, "lift": tuple(values["lift"])})
+
+
+ALL = "all"
+_COLUMNS = ("rows", "positive_rows", "weight", "positives", "predicted", "squares", "loss")
+
+
 def evaluate(scored: DataFrame, scorers: Mapping[str, str]) -> dict[str, Metrics]:
     """Judge several probability columns on the same rows.
 
     Takes   label INT (0, 1), weight (pairs that a row stands for) and the columns; `scorers`: name -> column.
     Returns the metrics by name. ECE has 20 bins of equal mass; of equal scores each pair counts half in ROC-AUC.
     """
+    return evaluate_parts(scored, scorers, F.lit(ALL))[ALL]
+
+
+def evaluate_parts(scored: DataFrame, scorers: Mapping[str, str], part: Column) -> dict[str, dict[str, Metrics]]:
+    """The same for each value of `part` (text) and for all rows together (under `all`), in one pass."""
     each = F.explode(F.array(*(F.struct(F.lit(n).alias("scorer"), F.col(c).alias("p")) for n, c in scorers.items())))
     p = F.least(F.greatest(F.col("s.p"), F.lit(_EDGE)), F.lit(1 - _EDGE))
-    long = scored.select("label", "weight", each.alias("s")).select("label", "weight", "s.scorer", p.alias("p"))
+    long = scored.select("label", "weight", part.alias("part"), each.alias("s")).select(
+        "label", "weight", "part", "s.scorer", p.alias("p"), F.log(p / (1 - p)).alias("logit")
+    )
     w, y, q = F.col("weight"), F.col("label"), F.col("p")
     rows = (
-        long.groupBy("scorer", F.floor(F.log(q / (1 - q)) / _WIDTH).alias("bucket"))
+        long.groupBy("part", "scorer", F.floor(F.col("logit") / _WIDTH).alias("bucket"))
         .agg(
             F.count(F.lit(1)).alias("rows"),
             F.sum("label").alias("positive_rows"),
@@ -78,14 +98,21 @@ def evaluate(scored: DataFrame, scorers: Mapping[str, str]) -> dict[str, Metrics
             F.sum(w * y).alias("positives"),
             F.sum(w * q).alias("predicted"),
             F.sum(w * (q - y) * (q - y)).alias("squares"),
-            F.sum(-w * F.when(y == 1, F.log(q)).otherwise(F.log1p(-q))).alias("loss"),
+            F.sum(-w * F.log(F.when(y == 1, q).otherwise(1 - q))).alias("loss"),
         )
-        .orderBy("scorer", F.col("bucket").desc())
-        .collect()
+        .toPandas()
     )
-    names = ("rows", "positive_rows", "weight", "positives", "predicted", "squares", "loss")
-    tables = {s: np.array([[float(r[n]) for n in names] for r in rows if r["scorer"] == s]) for s in scorers}
-    return {scorer: _metrics(table) for scorer, table in tables.items()}
+    parts = [ALL, *sorted(set(rows["part"]) - {ALL})]
+    return {name: {s: _metrics(_table(rows, s, name)) for s in scorers} for name in parts}
+
+
+def _table(rows: pd.DataFrame, scorer: str, part: str) -> Vector:
+    """A scorer's buckets of one part (or of all), best scores first."""
+    mine = rows[rows["scorer"] == scorer]
+    if part != ALL:
+        mine = mine[mine["part"] == part]
+    merged = mine.groupby("bucket")[list(_COLUMNS)].sum().sort_index(ascending=False)
+    return np.asarray(merged.to_numpy(dtype=np.float64))
 
 
 def _metrics(table: Vector) -> Metrics:
@@ -131,9 +158,7 @@ def _bins(table: Vector, count: int) -> list[Bin]:
     weight, positives, predicted = table[:, 2], table[:, 3], table[:, 4]
     ends = np.concatenate([[0.0], np.cumsum(weight)])
     cuts = np.linspace(0.0, ends[-1], count + 1)
-    part = [
-        np.diff(np.interp(cuts, ends, np.concatenate([[0.0], np.cumsum(c)]))) for c in (weight, predicted, positives)
-    ]
+    part = [np.diff(np.interp(cuts, ends, np.concatenate([[0.0], np.cumsum(c)]))) for c in (weight, predicted, positives)]
     return [Bin(float(w), float(p / w), float(o / w)) for w, p, o in zip(*part, strict=True) if w > 0]
 
 

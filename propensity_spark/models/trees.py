@@ -15,29 +15,28 @@ from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
 
 FAMILY = "lightgbm"
-_KEYS = ("as_of", "user_id", "product_id")
 
 
 def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
     """Fit LightGBM; its importance is the gain.
 
-    The rows are laid out by their keys (as_of, user_id, product_id, where present) first, so that equal rows give an
-    equal model wherever it is trained.
+    On one task the model depends on the rows' order: lay them out by their keys (partitioned and sorted) and persist them
+    first, and equal rows give an equal model wherever it is trained.
     Raises TrainingFailed on a hang, on too few slots, and where fewer trees than asked for come back.
     """
     settings, spark = config.lightgbm, rows.sparkSession
     tasks = _tasks(spark, rows, settings)
     vector = vector_column(FAMILY, "features")
     prepared = PipelineModel(stages=with_missing(features, vector))
-    laid_out = _lay_out(prepared.transform(rows), tasks, vector)
+    vectors = prepared.transform(rows).select(LABEL, vector).persist()
     try:
         with _fixed_partitions(spark):
-            laid_out.count()
-            learner = _learner(settings, vector, tasks, seed)
+            vectors.count()
+            laid_out, learner = _lay_out(vectors, tasks), _learner(settings, vector, tasks, seed)
             what = f"fitting LightGBM on {tasks} task(s)"
             model = within(spark, settings.timeout_seconds, what, lambda: learner.fit(laid_out))
     finally:
-        laid_out.unpersist()
+        vectors.unpersist()
     native = model.getNativeModel()
     trees = native.count("\nTree=")
     if trees != settings.rounds:
@@ -75,6 +74,7 @@ def _learner(settings: LightGBMConfig, vector: str, tasks: int, seed: int) -> An
         seed=seed,
         baggingSeed=seed,
         deterministic=True,
+        verbosity=-1,
         passThroughArgs="force_row_wise=true",  # one of the two layouts must be fixed for equal results
         timeout=float(settings.timeout_seconds),
     )
@@ -103,11 +103,9 @@ def _slots(spark: SparkSession) -> int:
     return int(executors * int(context.getConf().get("spark.executor.cores", "1")))
 
 
-def _lay_out(vectors: DataFrame, tasks: int, vector: str) -> DataFrame:
-    keys = [key for key in _KEYS if key in vectors.columns]
-    spread = vectors.repartition(tasks, *keys) if keys and tasks > 1 else vectors.repartition(tasks)
-    ordered = spread.sortWithinPartitions(*keys) if keys else spread
-    return ordered.select(LABEL, vector).persist()
+def _lay_out(vectors: DataFrame, tasks: int) -> DataFrame:
+    """As many partitions as tasks. Rows that come laid out (see `fit_lightgbm`) keep their order on one task."""
+    return vectors.coalesce(tasks) if tasks == 1 else vectors.repartition(tasks)
 
 
 @contextmanager

@@ -34,9 +34,7 @@ def within(spark: SparkSession, seconds: int, what: str, work: Callable[[], Resu
     InheritableThread(target=body, daemon=True).start()
     if not done.wait(seconds):
         spark.sparkContext.cancelJobGroup(group)
-        raise TrainingFailed(
-            f"{what} did not end within {seconds} s and was cancelled. Raise its limit, or check the executors."
-        )
+        raise TrainingFailed(f"{what} did not end within {seconds} s and was cancelled. Raise its limit, or check the executors.")
     if failures:
         raise failures[0]
     return results[0]

@@ -44,9 +44,7 @@ def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
     events = tables.read(spark, "silver.events")
     found = events.agg(F.min("event_date"), F.max("event_date"), F.collect_set("event")).collect()[0]
     if found[0] is None:
-        raise InsufficientData(
-            "silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons."
-        )
+        raise InsufficientData("silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons.")
     declared = feature_set(config.features, frozenset(found[2]), config.candidates.popular_days)
     return Moment(plan(config, as_of, found[0], found[1]), declared)
 

@@ -11,9 +11,7 @@ from propensity_spark.pipeline.build_features import ENTITIES, Moment
 from propensity_spark.trainset import assemble, sampling
 
 
-def of_dates(
-    spark: SparkSession, moment: Moment, dates: Sequence[date], negative_rate: float = 1.0, seed: int = 0
-) -> DataFrame:
+def of_dates(spark: SparkSession, moment: Moment, dates: Sequence[date], negative_rate: float = 1.0, seed: int = 0) -> DataFrame:
     """Candidate rows of the dates with the model's inputs.
 
     Dates that keep all candidates may be thinned to `negative_rate` here, before anything is joined; dates that were

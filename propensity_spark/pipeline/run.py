@@ -15,8 +15,8 @@ from propensity_spark.progress import Progress
 from propensity_spark.serve import views
 
 
-def everything(config: Config) -> None:
-    """Ingest, build features, train, score, report.
+def everything(config: Config) -> date:
+    """Ingest, build features, train, score, report; returns the date that was scored.
 
     Raises InsufficientData where the data cannot carry a model, after a report that says so.
     """
@@ -36,6 +36,7 @@ def everything(config: Config) -> None:
     report.run(spark, config, moment, progress)
     views.create(spark, config.score.top_products)
     progress.say(f"done in {progress.total:.0f} s: {config.storage.report_path(config.shop.name)}")
+    return moment.timeline.as_of
 
 
 def one(name: str, config: Config) -> None:
@@ -98,4 +99,3 @@ def _as_of(spark: SparkSession, config: Config) -> date:
 def _dates(moment: Moment) -> str:
     final = moment.timeline.final
     return f"trained on {len(final.train)} dates to {final.train[-1]}, calibrated on {final.calibrate}"
-

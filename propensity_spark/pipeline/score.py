@@ -1,15 +1,20 @@
-"""Job: the champion's calibrated probabilities of one date, into gold.propensity."""
+"""Job: the champion's calibrated probabilities of one date, into gold.propensity; where the date's labels are already
+known, its backtest.
+"""
 
-from pyspark.sql import SparkSession
+import json
+
+from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.errors import PropensityError
-from propensity_spark.pipeline import rows
+from propensity_spark.models import fast
+from propensity_spark.pipeline import judging, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
-from propensity_spark.serve.score import propensities
+from propensity_spark.serve.score import KEEP, propensities
 
 
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
@@ -24,9 +29,35 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
             f"run {trained.run_id} was trained on feature version {trained.bundle.feature_version}, the tables hold "
             f"{moment.features.version}. Run `propensity train` again."
         )
-    where = f"as_of = DATE'{as_of}'"
+    pairs = rows.of_dates(spark, moment, [as_of])
+    if not moment.timeline.backtest:
+        champion = trained.bundle.scorers[trained.bundle.champion]
+        return _write(fast.score(pairs, [champion], KEEP), moment, trained, progress)
+    popular = judging.most_popular(spark)
+    scored = judging.scored(pairs, list(trained.bundle.scorers.values()), popular, "candidate_source").persist()
+    try:
+        _write(scored, moment, trained, progress)
+        _backtest(scored, config, moment, trained, progress)
+    finally:
+        scored.unpersist()
+    return None
+
+
+def _write(scored: DataFrame, moment: Moment, trained: registry.Run, progress: Progress) -> None:
+    spark, where, bundle = scored.sparkSession, f"as_of = DATE'{moment.timeline.as_of}'", trained.bundle
     with progress.stage("score") as stage:
-        pairs = rows.of_dates(spark, moment, [as_of])
-        scored = propensities(pairs, tables.read(spark, "features.product", where), trained)
-        stage.rows_out = tables.replace(scored, "gold.propensity", where)
-        stage.note = f"{trained.bundle.champion} version {trained.bundle.versions.get(trained.bundle.champion)}"
+        made = propensities(scored, tables.read(spark, "features.product", where), trained)
+        stage.rows_out = tables.replace(made, "gold.propensity", where)
+        stage.note = f"{bundle.champion} version {bundle.versions.get(bundle.champion)}"
+
+
+def _backtest(scored: DataFrame, config: Config, moment: Moment, trained: registry.Run, progress: Progress) -> None:
+    """Judge the scores of a date whose horizon has passed: the models could not know its labels, the data do."""
+    spark, as_of = scored.sparkSession, moment.timeline.as_of
+    with progress.stage("backtest") as stage:
+        judged = judging.judge(spark, config, moment, scored, trained.bundle.calibrators, as_of)
+        judging.write(spark, judged, as_of, "backtest", trained.run_id)
+        texts = {"backtest.json": json.dumps(judged)}
+        registry.add(config, trained.run_id, judging.logged(judged, "backtest"), texts)
+        stage.rows_out = next(iter(judged["metrics"].values()))["rows"]
+        stage.note = f"as of {as_of}"

@@ -2,33 +2,30 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
-from propensity_spark.features import compute
-from propensity_spark.judge import calibrate, metrics, ranking
-from propensity_spark.judge.baselines import BASELINES, add_baselines
+from propensity_spark.judge import calibrate
 from propensity_spark.judge.calibrate import Calibrator
-from propensity_spark.models import fast
 from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
-from propensity_spark.pipeline import rows
+from propensity_spark.models.fast import Scorer
+from propensity_spark.pipeline import judging, rows
 from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.judging import Judged
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
 from propensity_spark.serve.bundle import Bundle
 from propensity_spark.trainset.assemble import inputs
-from propensity_spark.trainset.labels import bought
 from propensity_spark.trainset.split import Procedure
 
-KEEP = ("as_of", "user_id", "product_id", "label", "weight", "pair_orders", "product_buyers_recent")
 _CALIBRATION_SALT = 3
+_PARTITIONS = 8  # of the training rows: fixed, so that their order does not depend on the cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +34,11 @@ class Trained:
 
     models: dict[str, Fitted]
     calibrators: dict[str, Calibrator]
+
+    @property
+    def scorers(self) -> list[Scorer]:
+        """The models as values."""
+        return [fitted.scorer for fitted in self.models.values()]
 
 
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> registry.Run:
@@ -47,19 +49,26 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     timeline = moment.timeline
     sampled_dates = sorted({*timeline.final.train, *timeline.rehearsal.train, timeline.rehearsal.calibrate})
     with progress.stage("training rows") as stage:
-        sampled = rows.of_dates(spark, moment, sampled_dates).drop("candidate_source").persist()
+        sampled = _laid_out(rows.of_dates(spark, moment, sampled_dates).drop("candidate_source")).persist()
         counts = _counts(sampled)
         stage.rows_out = sum(count for count, _, _ in counts.values())
     try:
         check_sufficient(config, timeline.final, counts)
         check_sufficient(config, timeline.rehearsal, counts)
-        popular = most_popular(spark)
+        popular = judging.most_popular(spark)
         judged = _rehearse(spark, config, moment, sampled, popular, progress)
         final = _final(spark, config, moment, sampled, popular, progress)
     finally:
         sampled.unpersist()
     with progress.stage("log to MLflow"):
-        return _log(spark, config, moment, final, judged)
+        logged = _log(config, moment, final, judged)
+        judging.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
+    return logged
+
+
+def _laid_out(sampled: DataFrame) -> DataFrame:
+    """The same rows in an order that depends on them alone: what is learnt from them is then the same everywhere."""
+    return sampled.repartition(_PARTITIONS, "user_id").sortWithinPartitions("as_of", "user_id", "product_id")
 
 
 def _counts(sampled: DataFrame) -> dict[date, tuple[int, int, int]]:
@@ -88,49 +97,37 @@ def check_sufficient(config: Config, procedure: Procedure, counts: Mapping[date,
         raise InsufficientData("every training pair was bought: there is nothing to tell apart. Widen the candidates.")
 
 
-def most_popular(spark: SparkSession) -> float:
-    """The largest product_buyers_recent there is."""
-    products = tables.read(spark, "features.product")
-    return float(products.agg(F.max("product_buyers_recent")).collect()[0][0] or 0.0)
-
-
 def _rehearse(
     spark: SparkSession, config: Config, moment: Moment, sampled: DataFrame, popular: float, progress: Progress
-) -> dict[str, dict[str, object]]:
+) -> Judged:
     """The procedure as of one horizon earlier, judged on labels that nothing in it has seen."""
     procedure = moment.timeline.rehearsal
     trained = _fit(config, moment, procedure, sampled, "rehearsal", progress)
     with progress.stage("calibrate") as stage:
         period = sampled.where(F.col("as_of") == procedure.calibrate)
-        trained = _calibrate(config, trained, _scored(period, trained, popular), progress)
+        trained = _calibrate(config, trained, period, popular)
         stage.note = _methods(trained)
     with progress.stage("test") as stage:
         everything = rows.of_dates(spark, moment, [procedure.score])
-        scored = with_probabilities(_scored(everything, trained, popular), trained.calibrators).persist()
-        try:
-            judged = judge(spark, config, moment, scored, procedure.score, list(trained.calibrators))
-            stage.rows_out = scored.count()
-        finally:
-            scored.unpersist()
+        scored = judging.scored(everything, trained.scorers, popular)
+        judged = judging.judge(spark, config, moment, scored, trained.calibrators, procedure.score)
+        stage.rows_out = next(iter(judged["metrics"].values()))["rows"]
+        stage.note = f"as of {procedure.score}"
     return judged
 
 
-def _final(
-    spark: SparkSession, config: Config, moment: Moment, sampled: DataFrame, popular: float, progress: Progress
-) -> Trained:
+def _final(spark: SparkSession, config: Config, moment: Moment, sampled: DataFrame, popular: float, progress: Progress) -> Trained:
     procedure = moment.timeline.final
     trained = _fit(config, moment, procedure, sampled, "final", progress)
     with progress.stage("calibrate") as stage:
         seed = config.train.seed + _CALIBRATION_SALT
         period = rows.of_dates(spark, moment, [procedure.calibrate], config.train.negative_rate, seed)
-        trained = _calibrate(config, trained, _scored(period, trained, popular), progress)
+        trained = _calibrate(config, trained, period, popular)
         stage.note = _methods(trained)
     return trained
 
 
-def _fit(
-    config: Config, moment: Moment, procedure: Procedure, sampled: DataFrame, what: str, progress: Progress
-) -> Trained:
+def _fit(config: Config, moment: Moment, procedure: Procedure, sampled: DataFrame, what: str, progress: Progress) -> Trained:
     models = {}
     train = sampled.where(F.col("as_of").isin(list(procedure.train)))
     for family in config.models.families:
@@ -140,70 +137,24 @@ def _fit(
     return Trained(models, {})
 
 
-def _scored(assembled: DataFrame, trained: Trained, popular: float) -> DataFrame:
-    scorers = [fitted.scorer for fitted in trained.models.values()]
-    return add_baselines(fast.score(assembled, scorers, KEEP), popular)
-
-
-def score_columns(families: list[str]) -> dict[str, str]:
-    """Scorer -> the column of its uncalibrated score."""
-    return {**{family: fast.raw_column(family) for family in families}, **{name: name for name in BASELINES}}
-
-
-def _calibrate(config: Config, trained: Trained, scored: DataFrame, progress: Progress) -> Trained:
-    scored = scored.persist()
-    try:
-        made = {}
-        for name, column in score_columns(list(trained.models)).items():
-            is_model = name in trained.models
-            method = config.calibration.method if is_model else "isotonic"
-            rate = config.train.negative_rate if is_model else 1.0
-            kind = calibrate.PROBABILITY if is_model else calibrate.COUNT
-            made[name] = calibrate.fit(scored, column, method, rate, kind)
-    finally:
-        scored.unpersist()
-    return Trained(trained.models, made)
+def _calibrate(config: Config, trained: Trained, period: DataFrame, popular: float) -> Trained:
+    families = list(trained.models)
+    tasks = {}
+    for name, column in judging.score_columns(families).items():
+        if name in families:
+            method, rate = config.calibration.method, config.train.negative_rate
+            tasks[name] = calibrate.Task(score=column, method=method, negative_rate=rate)
+        else:
+            tasks[name] = calibrate.Task(score=column, kind=calibrate.COUNT)
+    scored = judging.scored(period, trained.scorers, popular)
+    return Trained(trained.models, calibrate.fit_all(scored, tasks))
 
 
 def _methods(trained: Trained) -> str:
     return ", ".join(f"{name} by {trained.calibrators[name].method}" for name in trained.models)
 
 
-def with_probabilities(scored: DataFrame, calibrators: Mapping[str, Calibrator]) -> DataFrame:
-    """The scored rows plus p_<scorer>, the calibrated probability of each scorer."""
-    columns = score_columns([name for name in calibrators if name not in BASELINES])
-    made = [calibrators[name].apply(F.col(column)).alias(f"p_{name}") for name, column in columns.items()]
-    return scored.select("*", *made)
-
-
-def judge(
-    spark: SparkSession, config: Config, moment: Moment, scored: DataFrame, as_of: date, scorers: list[str]
-) -> dict[str, dict[str, object]]:
-    """Everything that is to be said about all scorers at one matured as_of, by part, as plain values."""
-    columns = score_columns([name for name in scorers if name not in BASELINES])
-    truth = purchases(spark, config, moment, as_of)
-    probabilities = {name: f"p_{name}" for name in columns}
-    flagged = F.coalesce(F.col("pair_orders"), F.lit(0.0)) > 0
-    return {
-        "metrics": {n: asdict(m) for n, m in metrics.evaluate(scored, probabilities).items()},
-        "ranking": {n: asdict(m) for n, m in ranking.per_user(scored, truth, columns).items()},
-        "repeat": {n: asdict(m) for n, m in metrics.evaluate(scored.where(flagged), probabilities).items()},
-        "new": {n: asdict(m) for n, m in metrics.evaluate(scored.where(~flagged), probabilities).items()},
-    }
-
-
-def purchases(spark: SparkSession, config: Config, moment: Moment, as_of: date) -> DataFrame:
-    """The distinct pairs bought within the horizon by the users who are scored at as_of, candidates or not."""
-    events = tables.read(spark, "silver.events")
-    dates = compute.moments(events, [as_of], config.shop.time_zone)
-    everyone = tables.read(spark, "trainset.candidates", f"as_of = DATE'{as_of}'").select("user_id").distinct()
-    pairs = bought(events, dates, moment.timeline.horizon_days, config.shop.time_zone)
-    return pairs.select("user_id", "product_id").join(everyone, on="user_id", how="left_semi")
-
-
-def _log(
-    spark: SparkSession, config: Config, moment: Moment, final: Trained, judged: dict[str, dict[str, object]]
-) -> registry.Run:
+def _log(config: Config, moment: Moment, final: Trained, judged: Judged) -> registry.Run:
     bundle = Bundle(
         shop=config.shop.name,
         as_of=moment.timeline.as_of,
@@ -215,5 +166,5 @@ def _log(
         versions={},
     )
     importance = {name: fitted.importance for name, fitted in final.models.items()}
-    texts = {"judgement.json": json.dumps({"test": judged, "importance": importance}, default=str)}
-    return registry.log(config, bundle, final.models, {}, texts)
+    texts = {"test.json": json.dumps(judged), "importance.json": json.dumps(importance)}
+    return registry.log(config, bundle, final.models, judging.logged(judged, "test"), texts)

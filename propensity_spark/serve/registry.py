@@ -38,7 +38,7 @@ def connect(config: Config) -> Any:
     os.environ.setdefault("DO_NOT_TRACK", "true")
     import mlflow
 
-    for noisy in ("mlflow", "alembic"):
+    for noisy in ("mlflow", "alembic", "mlflow.store.model_registry", "mlflow.tracking._model_registry"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(config.tracking.resolved(config.storage))
     name = config.tracking.experiment or f"propensity_{config.shop.name}"
@@ -146,6 +146,14 @@ def read_text(config: Config, run_id: str, name: str) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         fetched = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, dst_path=scratch)
         return Path(fetched).read_text(encoding="utf-8")
+
+
+def add(config: Config, run_id: str, metrics: Mapping[str, float], texts: Mapping[str, str]) -> None:
+    """Add metrics and texts to a run that is finished."""
+    mlflow = connect(config)
+    mlflow.log_metrics(dict(metrics), run_id=run_id)
+    for name, text in texts.items():
+        mlflow.log_text(text, name, run_id=run_id)
 
 
 def attach(config: Config, run_id: str, file: Path) -> None:

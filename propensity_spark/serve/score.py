@@ -3,23 +3,21 @@
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from propensity_spark.models import fast
 from propensity_spark.schemas import PROPENSITY
 from propensity_spark.serve.registry import Run
 
-_KEEP = ("as_of", "user_id", "product_id", "candidate_source")
+KEEP = ("as_of", "user_id", "product_id", "candidate_source")
 
 
-def propensities(rows: DataFrame, products: DataFrame, run: Run) -> DataFrame:
-    """gold.propensity rows for the candidate rows of one as_of.
+def propensities(scored: DataFrame, products: DataFrame, run: Run) -> DataFrame:
+    """gold.propensity rows for the scored candidate rows of one as_of.
 
-    Takes   assembled rows with the champion's inputs; products (features.product of that as_of) with product_price, the
-            mean price paid before as_of.
+    Takes   as_of, user_id, product_id, candidate_source and the champion's raw score; products (features.product of that
+            as_of) with product_price, the mean price paid before as_of.
     Returns the contract of gold.propensity. Equal probabilities are ranked by the raw score, then by product_id.
     """
     bundle = run.bundle
     scorer = bundle.scorers[bundle.champion]
-    scored = fast.score(rows, [scorer], _KEEP)
     probability = bundle.calibrators[bundle.champion].apply(F.col(scorer.column))
     priced = scored.join(_prices(products), on=["as_of", "product_id"], how="left")
     best_first = Window.partitionBy("as_of", "user_id").orderBy(

@@ -14,9 +14,7 @@ def create(spark: SparkSession, top_products: int) -> None:
         return
     scores, products = tables.name(spark, "gold.propensity"), tables.name(spark, "silver.products")
     latest, top = tables.name(spark, LATEST), tables.name(spark, TOP)
-    spark.sql(
-        f"CREATE OR REPLACE VIEW {latest} AS SELECT * FROM {scores} WHERE as_of = (SELECT max(as_of) FROM {scores})"
-    )
+    spark.sql(f"CREATE OR REPLACE VIEW {latest} AS SELECT * FROM {scores} WHERE as_of = (SELECT max(as_of) FROM {scores})")
     spark.sql(
         f"CREATE OR REPLACE VIEW {top} AS SELECT s.*, p.name, p.category, p.price FROM {latest} s "
         f"LEFT JOIN {products} p ON s.product_id = p.product_id WHERE s.rank <= {top_products}"

@@ -31,9 +31,7 @@ def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared:
     """
     category = features["products"].select("product_id", "category")
     joined = (
-        candidates.join(
-            _only(features["pair"], declared.pair, "user_id", "product_id"), ["as_of", "user_id", "product_id"], "left"
-        )
+        candidates.join(_only(features["pair"], declared.pair, "user_id", "product_id"), ["as_of", "user_id", "product_id"], "left")
         .join(_only(features["user"], declared.user, "user_id"), ["as_of", "user_id"], "left")
         .join(_only(features["product"], declared.product, "product_id"), ["as_of", "product_id"], "left")
         .join(category, ["product_id"], "left")

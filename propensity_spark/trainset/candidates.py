@@ -52,9 +52,7 @@ def _names(bits: str) -> Column:
 
 def touched(population: DataFrame, pairs: DataFrame, config: CandidateConfig) -> DataFrame:
     """The products that a user had anything to do with, the latest first."""
-    recent = pairs.where(f"pair_seen_last <= {config.touched_days}").join(
-        population, on=["as_of", "user_id"], how="left_semi"
-    )
+    recent = pairs.where(f"pair_seen_last <= {config.touched_days}").join(population, on=["as_of", "user_id"], how="left_semi")
     return _top(recent, ["as_of", "user_id"], [F.col("pair_seen_last").asc()], config.touched).select(
         *KEYS, F.lit(TOUCHED).alias("source")
     )

@@ -77,9 +77,7 @@ def plan(config: Config, as_of: date, first_day: date, last_day: date) -> Timeli
 
 def _check_as_of(as_of: date, first_day: date, last_day: date) -> None:
     if as_of <= first_day:
-        raise InsufficientData(
-            f"nothing is known before {as_of}: the data begin on {first_day}. Choose a later --as-of."
-        )
+        raise InsufficientData(f"nothing is known before {as_of}: the data begin on {first_day}. Choose a later --as-of.")
     if as_of > last_day + timedelta(days=1):
         raise InsufficientData(
             f"the data end on {last_day}; as of {as_of} part of the past is unknown. "

@@ -106,9 +106,7 @@ def _matrix(bought: pd.DataFrame, products: npt.NDArray[Any]) -> tuple[Any, npt.
     """Users x products, 1 where bought; products outside the list are left out. Rows come in the order of user_id."""
     codes, users = pd.factorize(bought["user_id"], sort=True)
     column = np.searchsorted(products, bought["product_id"])
-    known = (column < len(products)) & (
-        products[np.minimum(column, len(products) - 1)] == bought["product_id"].to_numpy()
-    )
+    known = (column < len(products)) & (products[np.minimum(column, len(products) - 1)] == bought["product_id"].to_numpy())
     ones = np.ones(int(known.sum()))
     shape = (len(users), len(products))
     return sparse.csr_matrix((ones, (codes[known], column[known])), shape=shape), np.asarray(users)

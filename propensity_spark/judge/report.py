@@ -1,0 +1,231 @@
+"""The page that a person reads: what came in, how good the scores are, what they rest on. One HTML file, no network."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from propensity_spark.judge import plots
+from propensity_spark.judge.metrics import Metrics
+from propensity_spark.judge.ranking import RankingMetrics
+
+UNKNOWN = "unknown"
+_STYLE = Path(__file__).with_name("report.css")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """One scorer in one period. `truth_gap`: 0 is as good as the simulator's truth, 1 as the best baseline."""
+
+    name: str
+    label: str
+    is_model: bool
+    metrics: Metrics
+    ranking: RankingMetrics
+    repeat: Metrics | None = None
+    new: Metrics | None = None
+    truth_gap: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """A matured as_of and what all scorers did on it; the champion comes first."""
+
+    name: str
+    as_of: str
+    about: str
+    scorers: tuple[Scored, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """All that the report says. `problem`: why nothing could be scored; results are left out then.
+
+    `intake`: source, step, reason, rows. `labels`: as_of, use, candidate rows, bought, rate. `importance`: model ->
+    (feature, plain words, share). `scores`: a header row and a sample. `facts` and `timings`: name, value.
+    """
+
+    shop: str
+    as_of: str
+    horizon_days: int
+    made_at: str
+    verdict: str
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    intake: tuple[tuple[str, str, str, int], ...] = ()
+    labels: tuple[tuple[str, str, int, int | None, float | None], ...] = ()
+    periods: tuple[Period, ...] = ()
+    importance: Mapping[str, tuple[tuple[str, str, float], ...]]
+    scores: tuple[tuple[str, ...], ...] = ()
+    timings: tuple[tuple[str, float], ...] = ()
+
+
+def render(page: Page) -> str:
+    """The page as one complete HTML document."""
+    title = f"Purchase propensities of {page.shop}, as of {page.as_of}"
+    body = [f"<h1>{escape(title)}</h1>", _headline(page), _intake(page.intake), _labels(page.labels)]
+    body += [_period(period) for period in page.periods]
+    body += [_importance(page.importance), _scores(page.scores), _facts(page), _glossary() if page.periods else ""]
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><style>{_STYLE.read_text(encoding='utf-8')}</style></head>"
+        f"<body><main>{''.join(body)}</main></body></html>\n"
+    )
+
+
+def number(value: float | None, style: str = ",.4g") -> str:
+    """A number for people; unknown is said."""
+    return UNKNOWN if value is None else format(value, style)
+
+
+def _headline(page: Page) -> str:
+    if page.problem:
+        return f'<p class="problem"><b>Nothing was scored.</b> {escape(page.problem)}</p>'
+    notes = "".join(f"<li>{escape(note)}</li>" for note in page.notes)
+    about = f"Probability that a user buys a product within {page.horizon_days} days from {page.as_of}."
+    return f'<p class="verdict">{escape(page.verdict)}</p><p>{escape(about)}</p>' + (
+        f'<ul class="notes">{notes}</ul>' if notes else ""
+    )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], marked: Callable[[int, int], bool] | None = None) -> str:
+    """A table in a box of its own; the first column is text, the others numbers. `marked` cells are the best ones."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    lines = []
+    for y, row in enumerate(rows):
+        cells = []
+        for x, cell in enumerate(row):
+            best = ' class="best"' if marked and marked(y, x) else ""
+            cells.append(f"<td{best}>{escape(cell)}</td>")
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return f'<div class="box"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def _intake(rows: Sequence[tuple[str, str, str, int]]) -> str:
+    if not rows:
+        return ""
+    received = {source: count for source, step, _, count in rows if step == "received"}
+    lines = [
+        (source, step, reason, f"{count:,}", f"{count / received[source]:.2%}" if received.get(source) else UNKNOWN)
+        for source, step, reason, count in rows
+        if count or step in ("received", "accepted")
+    ]
+    about = "A refused row carries every reason that applies, so that reasons may add up to more than the refused rows."
+    header = ("source", "step", "reason", "rows", "share of received")
+    return f"<h2>What came in, and what was refused</h2>{_table(header, lines)}<p>{about} The rows: silver.events_rejected.</p>"
+
+
+def _labels(rows: Sequence[tuple[str, str, int, int | None, float | None]]) -> str:
+    if not rows:
+        return ""
+    lines = [(day, use, f"{n:,}", number(bought, ",d"), number(rate, ".3%")) for day, use, n, bought, rate in rows]
+    header = ("as of", "used to", "candidate pairs", "bought", "rate")
+    return f"<h2>Labels</h2>{_table(header, lines)}<p>Sampled negatives are counted by what they stand for.</p>"
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """A column of the comparison: how to read it from a scorer, how to print it, which end is good (0: neither)."""
+
+    title: str
+    read: Callable[[Scored], float | None]
+    style: str = ".4f"
+    good: int = 1
+
+
+_FIGURES = (
+    _Figure("ROC-AUC", lambda s: s.metrics.roc_auc),
+    _Figure("PR-AUC", lambda s: s.metrics.pr_auc),
+    _Figure("log loss", lambda s: s.metrics.log_loss, ".5f", -1),
+    _Figure("Brier", lambda s: s.metrics.brier, ".5f", -1),
+    _Figure("ECE", lambda s: s.metrics.ece, ".5f", -1),
+    _Figure("predicted / observed", lambda s: s.metrics.flat()["predicted_over_observed"], ".3f", 0),
+    _Figure("recall@10", lambda s: s.ranking.recall),
+    _Figure("NDCG@10", lambda s: s.ranking.ndcg),
+    _Figure("hit rate@10", lambda s: s.ranking.hit_rate),
+)
+_GAP = _Figure("gap to truth", lambda s: s.truth_gap, ".3f", 0)
+
+
+def _compare(scorers: Sequence[Scored]) -> str:
+    figures = (*_FIGURES, _GAP) if any(s.truth_gap is not None for s in scorers) else _FIGURES
+    best = {}
+    for x, figure in enumerate(figures):
+        values = [(v * figure.good, y) for y, s in enumerate(scorers) if s.name != "truth" and (v := figure.read(s)) is not None]
+        best[x + 1] = max(values)[1] if values and figure.good else None
+    rows = [(s.label, *(number(f.read(s), f.style) for f in figures)) for s in scorers]
+    return _table(("scorer", *(f.title for f in figures)), rows, lambda y, x: x > 0 and best[x] == y)
+
+
+def _period(period: Period) -> str:
+    first, models = period.scorers[0], [s for s in period.scorers if s.is_model]
+    ceiling = (
+        f"{first.ranking.users:,} users bought in the window. The candidates hold {number(first.ranking.coverage, '.1%')} of what "
+        f"they bought; no list of {first.ranking.k} can have a recall above {number(first.ranking.recall_ceiling, '.3f')}. "
+        f"Probabilities are judged on {first.metrics.rows:,} pairs, {number(first.metrics.base_rate, '.3%')} of them bought."
+    )
+    curves = {s.label: s.metrics.roc for s in period.scorers if s.metrics.roc}
+    precision = {s.label: s.metrics.precision_recall for s in period.scorers if s.metrics.precision_recall}
+    figures = [
+        plots.reliability({s.label: s.metrics.reliability for s in models}),
+        plots.curve(curves, "ROC", "share of not bought pairs", "share of bought pairs", diagonal=True),
+        plots.curve(precision, "Precision and recall", "recall", "precision"),
+        plots.columns(first.metrics.lift, f"Lift by decile: {first.label}", "decile, best scores first", "rate / mean rate"),
+    ]
+    shown = "".join(f"<figure>{figure}</figure>" for figure in figures)
+    return (
+        f"<h2>{escape(period.name)}, as of {escape(period.as_of)}</h2><p>{escape(period.about)}</p>{_compare(period.scorers)}"
+        f'<p>{ceiling}</p><div class="plots">{shown}</div>{_repeat_and_new(period.scorers)}'
+    )
+
+
+def _repeat_and_new(scorers: Sequence[Scored]) -> str:
+    rows = []
+    for scorer in scorers:
+        for what, found in (("bought before", scorer.repeat), ("never bought", scorer.new)):
+            if found is not None:
+                figures = (found.base_rate, found.mean_predicted, found.roc_auc, found.pr_auc, found.log_loss)
+                rows.append((scorer.label, what, f"{found.rows:,}", *(number(f, ".4f") for f in figures)))
+    header = ("scorer", "pairs", "rows", "bought", "predicted", "ROC-AUC", "PR-AUC", "log loss")
+    return f"<h3>Repeat and new products apart</h3>{_table(header, rows)}" if rows else ""
+
+
+def _importance(importance: Mapping[str, Sequence[tuple[str, str, float]]]) -> str:
+    if not importance:
+        return ""
+    shown = []
+    for model, rows in importance.items():
+        named = [(f"{words or name} ({name})" if len(words) < 60 else name, share) for name, words, share in rows]
+        shown.append(f"<figure>{plots.bars(named, f'{model}: share of what the model uses')}</figure>")
+    return f'<h2>The strongest features</h2><div class="plots">{"".join(shown)}</div>'
+
+
+def _scores(scores: Sequence[Sequence[str]]) -> str:
+    return f"<h2>A sample of gold.propensity</h2>{_table(scores[0], scores[1:])}" if scores else ""
+
+
+def _facts(page: Page) -> str:
+    rows = [*page.facts, ("this page was made at", page.made_at)]
+    timings = _table(("stage", "seconds"), [(name, f"{seconds:,.1f}") for name, seconds in page.timings]) if page.timings else ""
+    return f"<h2>Where it comes from</h2>{_table(('what', 'value'), rows)}{timings}"
+
+
+_WORDS = {
+    "ROC-AUC": "how often a bought pair scores above one that was not: 0.5 is chance, 1 perfect",
+    "PR-AUC": "mean precision over all depths of the list: the base rate is chance, 1 perfect",
+    "log loss": "the price of a probability in nats per pair, smaller is better",
+    "Brier": "mean squared error of the probability, smaller is better",
+    "ECE": "mean distance of predicted from observed rates over 20 bins of equal size",
+    "predicted / observed": "mean probability over the rate that came true: 1 is right",
+    "recall@10": "share of what a user bought that is among her ten best",
+    "NDCG@10": "the same, where early places count more",
+    "hit rate@10": "share of the buyers with at least one hit among their ten best",
+    "lift": "a tenth's rate of purchases over the mean rate",
+    "gap to truth": "log loss between the simulator's true probabilities (0) and the best baseline (1)",
+}
+
+
+def _glossary() -> str:
+    parts = "".join(f"<dt>{escape(word)}</dt><dd>{escape(words)}</dd>" for word, words in _WORDS.items())
+    return f"<h2>Words</h2><dl>{parts}</dl>"

@@ -1,0 +1,144 @@
+"""How a matured as_of is judged: models, baselines and, in a simulated shop, the truth, on all candidates of the date."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark import tables
+from propensity_spark.config import Config
+from propensity_spark.features import compute
+from propensity_spark.ingest.truth import true_propensity
+from propensity_spark.judge import metrics, ranking
+from propensity_spark.judge.baselines import BASELINES, add_baselines
+from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.models import fast
+from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.trainset.labels import bought
+
+KEEP = ("as_of", "user_id", "product_id", "label", "weight", "pair_orders", "product_buyers_recent")
+TRUTH = "truth"
+REPEAT, NEW = "repeat", "new"
+Judged = dict[str, dict[str, dict[str, Any]]]
+
+
+def scored(assembled: DataFrame, scorers: Sequence[fast.Scorer], popular: float, *also: str) -> DataFrame:
+    """The rows' KEEP columns (and `also`) with the raw score of every model and baseline."""
+    return add_baselines(fast.score(assembled, scorers, (*KEEP, *also)), popular)
+
+
+def most_popular(spark: SparkSession) -> float:
+    """The largest product_buyers_recent there is."""
+    products = tables.read(spark, "features.product")
+    return float(products.agg(F.max("product_buyers_recent")).collect()[0][0] or 0.0)
+
+
+def score_columns(families: Sequence[str]) -> dict[str, str]:
+    """Scorer -> the column of its uncalibrated score."""
+    return {**{family: fast.raw_column(family) for family in families}, **{name: name for name in BASELINES}}
+
+
+def with_probabilities(rows: DataFrame, calibrators: Mapping[str, Calibrator]) -> DataFrame:
+    """The scored rows plus p_<scorer>, the calibrated probability of each scorer."""
+    columns = score_columns([name for name in calibrators if name not in BASELINES])
+    made = [calibrators[name].apply(F.col(column)).alias(f"p_{name}") for name, column in columns.items()]
+    return rows.select("*", *made)
+
+
+def judge(
+    spark: SparkSession,
+    config: Config,
+    moment: Moment,
+    rows: DataFrame,
+    calibrators: Mapping[str, Calibrator],
+    as_of: date,
+) -> Judged:
+    """Everything that is to be said about all scorers at one matured as_of, as plain values.
+
+    Takes   `rows`: scored candidates of the date, all of them, with labels.
+    Returns `metrics`, `repeat` and `new` (pairs bought before, or never): scorer -> Metrics; `ranking`: scorer -> RankingMetrics.
+    """
+    columns = score_columns([name for name in calibrators if name not in BASELINES])
+    probabilities = {name: f"p_{name}" for name in columns}
+    ready = with_probabilities(rows, calibrators)
+    if config.simulator.output:
+        ready = true_propensity(ready, config.simulator, moment.timeline.horizon_days).where("truth IS NOT NULL")
+        columns[TRUTH] = probabilities[TRUTH] = TRUTH
+    ready = ready.persist()
+    try:
+        before = F.coalesce(F.col("pair_orders"), F.lit(0.0)) > 0
+        parts = metrics.evaluate_parts(ready, probabilities, F.when(before, REPEAT).otherwise(NEW))
+        placed = ranking.per_user(ready, purchases(spark, config, moment, as_of), columns)
+    finally:
+        ready.unpersist()
+    found = {"metrics": parts[metrics.ALL], "ranking": placed, **{p: parts.get(p, {}) for p in (REPEAT, NEW)}}
+    return {part: {name: asdict(result) for name, result in each.items()} for part, each in found.items()}
+
+
+def purchases(spark: SparkSession, config: Config, moment: Moment, as_of: date) -> DataFrame:
+    """The distinct pairs bought within the horizon by the users who are scored at as_of, candidates or not."""
+    events = tables.read(spark, "silver.events")
+    dates = compute.moments(events, [as_of], config.shop.time_zone)
+    everyone = tables.read(spark, "trainset.candidates", f"as_of = DATE'{as_of}'").select("user_id").distinct()
+    pairs = bought(events, dates, moment.timeline.horizon_days, config.shop.time_zone)
+    return pairs.select("user_id", "product_id").join(everyone, on="user_id", how="left_semi")
+
+
+def typed(judged: Judged) -> dict[str, dict[str, Any]]:
+    """What `judge` returned, as Metrics and RankingMetrics again."""
+    made: dict[str, dict[str, Any]] = {}
+    for part, each in judged.items():
+        kind = ranking.RankingMetrics if part == "ranking" else metrics.from_plain
+        made[part] = {name: kind(**values) for name, values in each.items()}
+    return made
+
+
+def figures(judged: Judged) -> dict[str, dict[str, float | None]]:
+    """Scorer -> every single number about it; those of repeat and new pairs carry the part as a prefix."""
+    results, made = typed(judged), dict[str, dict[str, float | None]]()
+    for name, result in results["metrics"].items():
+        flat = {**result.flat(), **results["ranking"][name].flat()}
+        for part in (REPEAT, NEW):
+            if name in results[part]:
+                flat |= {f"{part}_{metric}": value for metric, value in results[part][name].flat().items()}
+        made[name] = flat
+    if TRUTH in made:
+        _hold_against_truth(made)
+    return made
+
+
+def _hold_against_truth(figures: dict[str, dict[str, float | None]]) -> None:
+    """Add truth_gap: 0 is as good as the truth, 1 as good as the best baseline, in log loss."""
+    losses = {name: flat["log_loss"] for name, flat in figures.items()}
+    known = {name: loss for name, loss in losses.items() if loss is not None}
+    baselines = [known[name] for name in BASELINES if name in known]
+    if TRUTH not in known or not baselines or min(baselines) <= known[TRUTH]:
+        return
+    reach = min(baselines) - known[TRUTH]
+    for name, loss in known.items():
+        figures[name]["truth_gap"] = (loss - known[TRUTH]) / reach
+
+
+def write(spark: SparkSession, judged: Judged, as_of: date, period: str, run_id: str) -> None:
+    """Replace the period's rows of gold.metrics."""
+    rows = [
+        (as_of, period, scorer, metric, None if value is None else float(value), run_id)
+        for scorer, flat in figures(judged).items()
+        for metric, value in flat.items()
+    ]
+    schema = "as_of DATE, period STRING, scorer STRING, metric STRING, value DOUBLE, run_id STRING"
+    frame = spark.createDataFrame(rows, schema).coalesce(1)
+    tables.replace(frame, "gold.metrics", f"as_of = DATE'{as_of}' AND period = '{period}'")
+
+
+def logged(judged: Judged, period: str) -> dict[str, float]:
+    """The numbers as MLflow metrics: <period>_<scorer>_<metric>; unknown ones are left out."""
+    return {
+        f"{period}_{scorer}_{metric}": float(value)
+        for scorer, flat in figures(judged).items()
+        for metric, value in flat.items()
+        if value is not None
+    }

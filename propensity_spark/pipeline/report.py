@@ -1,0 +1,225 @@
+"""Job: the HTML report of a date, from what the other jobs left in the tables and in the MLflow run."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark import tables
+from propensity_spark.config import Config
+from propensity_spark.judge.baselines import BASELINES
+from propensity_spark.judge.report import Page, Period, Scored, render
+from propensity_spark.pipeline import judging
+from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.judging import NEW, REPEAT, TRUTH, Judged
+from propensity_spark.progress import Progress
+from propensity_spark.serve import registry
+from propensity_spark.trainset.assemble import inputs
+
+_ABOUT = {
+    "test": "The same procedure, rehearsed one horizon earlier: trained, chosen and calibrated on labels that had matured by then, "
+    "and judged on the horizon that followed. This is what to expect of the scores.",
+    "backtest": "The scores of this page's own date, judged on the horizon that followed: its labels are already in the data, "
+    "and nothing that scored the date has seen them.",
+}
+_STRONGEST, _SAMPLE = 12, 10
+_OFF = 0.25  # a mean prediction further off than this is worth a warning
+_ORDER = ("received", "rejected", "refused", "duplicate", "accepted", "bot")
+
+
+def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
+    """Write the report of the moment's date and attach it to the MLflow run that scored it."""
+    with progress.stage("report") as stage:
+        trained = registry.latest(config, moment.timeline.as_of)
+        page = _page(spark, config, moment, trained, progress.seconds)
+        file = _write(config, page)
+        registry.attach(config, trained.run_id, file)
+        stage.note = str(file)
+
+
+def without_scores(spark: SparkSession, config: Config, reason: str, progress: Progress) -> None:
+    """The report of data that cannot carry a model: what came in, what was refused, and why nothing was scored."""
+    with progress.stage("report") as stage:
+        page = Page(
+            shop=config.shop.name,
+            as_of=str(config.score.as_of or "the last full day"),
+            horizon_days=config.labels.horizon_days,
+            made_at=_now(),
+            verdict="",
+            problem=reason,
+            intake=_intake(spark),
+            importance={},
+            timings=tuple(progress.seconds.items()),
+        )
+        stage.note = str(_write(config, page))
+
+
+def _write(config: Config, page: Page) -> Path:
+    file = config.storage.report_path(config.shop.name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    scratch = file.with_suffix(".part")
+    scratch.write_text(render(page), encoding="utf-8")
+    scratch.replace(file)  # a reader sees the old page or the new one
+    return file
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry.Run, seconds: Mapping[str, float]) -> Page:
+    names = ["backtest", "test"] if moment.timeline.backtest else ["test"]
+    judged = {name: json.loads(registry.read_text(config, trained.run_id, f"{name}.json")) for name in names}
+    dates = {"test": moment.timeline.rehearsal.score, "backtest": moment.timeline.as_of}
+    champion = trained.bundle.champion
+    return Page(
+        shop=config.shop.name,
+        as_of=str(moment.timeline.as_of),
+        horizon_days=moment.timeline.horizon_days,
+        made_at=_now(),
+        verdict=_verdict(judged["test"], champion),
+        notes=tuple(note for name in names for note in _warnings(judged[name], champion, f"{name} as of {dates[name]}")),
+        facts=_facts(config, moment, trained),
+        intake=_intake(spark),
+        labels=_labels(spark, moment),
+        periods=tuple(_period(judged[name], name, str(dates[name]), champion) for name in ("test", "backtest") if name in judged),
+        importance=_importance(config, moment, trained),
+        scores=_sample(spark, moment),
+        timings=tuple(seconds.items()),
+    )
+
+
+def _verdict(judged: Judged, champion: str) -> str:
+    """The champion against the best baseline, in one sentence each for probabilities and for lists."""
+    figures = judging.figures(judged)
+    losses = {name: figures[name]["log_loss"] for name in BASELINES}
+    known = {name: loss for name, loss in losses.items() if loss is not None}
+    mine, recall = figures[champion]["log_loss"], figures[champion]["recall_at_10"]
+    if mine is None or recall is None or not known:
+        return "Nobody bought anything in the test window: how good the scores are is unknown."
+    best = min(known, key=lambda name: known[name])
+    recalls = {name: figures[name]["recall_at_10"] or 0.0 for name in BASELINES}
+    listed = max(recalls, key=lambda name: recalls[name])
+    better = "below" if mine < known[best] else "NOT below"
+    ahead = "ahead of" if recall > recalls[listed] else "NOT ahead of"
+    return (
+        f"On the test, {champion} has a log loss of {mine:.5f}, {better} the {known[best]:.5f} of the best baseline "
+        f"({BASELINES[best]}), and finds {recall:.1%} of what each buyer bought in her ten best, {ahead} the "
+        f"{recalls[listed]:.1%} of the best baseline ({BASELINES[listed]})."
+    )
+
+
+def _warnings(judged: Judged, champion: str, where: str) -> list[str]:
+    """What a careful reader should know before she uses the scores."""
+    mine = judging.figures(judged)[champion]
+    found, ratio, ece = [], mine["predicted_over_observed"], mine["ece"]
+    if ratio is not None and abs(ratio - 1) > _OFF:
+        found.append(f"{where}: the mean prediction is {ratio:.2f} times the observed rate; calibration moved with the season.")
+    if ece is not None and ece > 0.01:
+        found.append(f"{where}: the expected calibration error is {ece:.4f}, above 0.01.")
+    baselines = [judging.figures(judged)[name]["log_loss"] for name in BASELINES]
+    loss = mine["log_loss"]
+    if loss is not None and any(b is not None and b <= loss for b in baselines):
+        found.append(f"{where}: a baseline has a lower log loss than {champion}.")
+    return found
+
+
+def _period(judged: Judged, name: str, as_of: str, champion: str) -> Period:
+    results, gaps = judging.typed(judged), judging.figures(judged)
+    order = sorted(results["metrics"], key=lambda n: (n != champion, n in BASELINES, n == TRUTH))
+    labels = {**BASELINES, TRUTH: "the truth (simulator)"}
+    scorers = tuple(
+        Scored(
+            name=scorer,
+            label=labels.get(scorer, scorer),
+            is_model=scorer not in labels,
+            metrics=results["metrics"][scorer],
+            ranking=results["ranking"][scorer],
+            repeat=results[REPEAT].get(scorer),
+            new=results[NEW].get(scorer),
+            truth_gap=gaps[scorer].get("truth_gap"),
+        )
+        for scorer in order
+    )
+    return Period(name=name.capitalize(), as_of=as_of, about=_ABOUT[name], scorers=scorers)
+
+
+def _facts(config: Config, moment: Moment, trained: registry.Run) -> tuple[tuple[str, str], ...]:
+    final, rehearsal, bundle = moment.timeline.final, moment.timeline.rehearsal, trained.bundle
+    methods = ", ".join(f"{name} by {bundle.calibrators[name].method}" for name in bundle.scorers)
+    return (
+        ("champion", f"{bundle.champion}, version {bundle.versions.get(bundle.champion, 'unregistered')}"),
+        ("MLflow run", trained.run_id),
+        ("MLflow store", config.tracking.resolved(config.storage)),
+        ("feature version", bundle.feature_version),
+        ("trained as of", ", ".join(map(str, final.train))),
+        ("calibrated as of", f"{final.calibrate} ({methods})"),
+        ("test: trained as of", ", ".join(map(str, rehearsal.train))),
+        ("test: calibrated as of", str(rehearsal.calibrate)),
+        ("tables", config.storage.catalog or config.storage.warehouse),
+    )
+
+
+def _intake(spark: SparkSession) -> tuple[tuple[str, str, str, int], ...]:
+    if not tables.exists(spark, "silver.intake"):
+        return ()
+    rows = tables.read(spark, "silver.intake").collect()
+    return tuple(sorted(((r[0], r[1], r[2], int(r[3])) for r in rows), key=lambda r: (r[0], _ORDER.index(r[1]), -r[3])))
+
+
+def _labels(spark: SparkSession, moment: Moment) -> tuple[tuple[str, str, int, int | None, float | None], ...]:
+    timeline = moment.timeline
+    weight, label = F.col("weight"), F.col("label")
+    grouped = tables.read(spark, "trainset.candidates").where(F.col("as_of").isin(list(timeline.dates))).groupBy("as_of")
+    rows = grouped.agg(F.sum(weight).alias("pairs"), F.sum("label").alias("bought"), F.sum(weight * label).alias("hits"))
+    made = []
+    for row in rows.orderBy("as_of").collect():
+        rate = row["hits"] / row["pairs"] if row["bought"] is not None else None
+        made.append((str(row["as_of"]), _use(moment, row["as_of"]), round(row["pairs"]), row["bought"], rate))
+    return tuple(made)
+
+
+def _use(moment: Moment, day: object) -> str:
+    final, rehearsal = moment.timeline.final, moment.timeline.rehearsal
+    uses = {
+        "train": day in final.train,
+        "train the test": day in rehearsal.train,
+        "calibrate": day == final.calibrate,
+        "calibrate the test": day == rehearsal.calibrate,
+        "test": day == rehearsal.score,
+        "score": day == final.score,
+    }
+    return ", ".join(use for use, applies in uses.items() if applies)
+
+
+def _importance(config: Config, moment: Moment, trained: registry.Run) -> dict[str, tuple[tuple[str, str, float], ...]]:
+    words = {feature.name: feature.description for feature in inputs(moment.features)}
+    found = json.loads(registry.read_text(config, trained.run_id, "importance.json"))
+    return {
+        model: tuple((n, words.get(n, ""), share) for n, share in sorted(each.items(), key=lambda i: -i[1])[:_STRONGEST])
+        for model, each in found.items()
+    }
+
+
+def best_of_one_user(spark: SparkSession, as_of: object, rows: int) -> DataFrame:
+    """The best rows of the user with the highest propensity of the date, with the products' names."""
+    scores = tables.read(spark, "gold.propensity", f"as_of = DATE'{as_of}'")
+    top = scores.where("rank = 1").orderBy(F.col("propensity").desc(), "user_id").limit(1).select("user_id")
+    names = tables.read(spark, "silver.products").select("product_id", F.col("name").alias("product"))
+    best = scores.where(f"rank <= {rows}").join(F.broadcast(top), on="user_id", how="left_semi")
+    columns = ("user_id", "rank", "product_id", "product", "propensity", "expected_value", "candidate_source")
+    return best.join(names, on="product_id", how="left").select(*columns).orderBy("rank")
+
+
+def _sample(spark: SparkSession, moment: Moment) -> tuple[tuple[str, ...], ...]:
+    best = best_of_one_user(spark, moment.timeline.as_of, _SAMPLE)
+    return (tuple(best.columns), *(tuple(_cell(value) for value in row) for row in best.collect()))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

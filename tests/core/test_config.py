@@ -1,0 +1,197 @@
+"""Each section checks itself: the limits are allowed, a step beyond is not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from propensity_spark.config import (
+    Config,
+    EntityConfig,
+    FeatureConfig,
+    ModelsConfig,
+    ShopConfig,
+    StorageConfig,
+    TimeConfig,
+    TrackingConfig,
+)
+from propensity_spark.errors import ConfigError
+from propensity_spark.loading import from_mapping
+
+SOURCE: dict[str, Any] = {
+    "name": "log",
+    "path": "log.csv",
+    "map": {"user_id": "u", "product_id": "p", "event_ts": "t"},
+    "event": "purchase",
+}
+Make = Callable[..., Config]
+
+
+def _nested(key: str, value: object) -> dict[str, Any]:
+    nested: Any = value
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return nested
+
+
+@pytest.mark.parametrize(
+    ("key", "low", "below", "high", "above"),
+    [
+        ("quality.future_minutes", 0, -1, 1440, 1441),
+        ("quality.max_price", 0, -0.01, 1e15, 1.1e15),
+        ("quality.max_rejected_share", 0, -0.01, 1, 1.01),
+        ("quality.bot_events_per_day", 10, 9, 10_000_000, 10_000_001),
+        ("quality.bot_events_per_minute", 5, 4, 1_000_000, 1_000_001),
+        ("sessions.gap_minutes", 1, 0, 240, 241),
+        ("features.half_life_days", 0.1, 0.09, 3650, 3651),
+        ("features.history_days", 90, 89, 3650, 3651),
+        ("population.days", 1, 0, 3650, 3651),
+        ("candidates.touched", 0, -1, 100_000, 100_001),
+        ("candidates.popular_days", 1, 0, 3650, 3651),
+        ("candidates.together_neighbours", 1, 0, 10_000, 10_001),
+        ("labels.horizon_days", 1, 0, 730, 731),
+        ("train.dates", 1, 0, 104, 105),
+        ("train.step_days", 0, -1, 365, 366),
+        ("train.negative_rate", 0.0001, 0.00009, 1, 1.01),
+        ("models.lightgbm.leaves", 2, 1, 4096, 4097),
+        ("models.lightgbm.timeout_seconds", 10, 9, 10**6, 10**6 + 1),
+        ("models.logistic.elastic_net", 0, -0.1, 1, 1.1),
+        ("score.top_products", 1, 0, 100_000, 100_001),
+        ("spark.shuffle_partitions", 0, -1, 100_000, 100_001),
+        ("simulator.dirt", 0, -0.1, 0.5, 0.51),
+    ],
+)
+def test_a_range_includes_its_ends_and_nothing_beyond(key: str, low: Any, below: Any, high: Any, above: Any) -> None:
+    for inside in (low, high):
+        from_mapping(_nested(key, inside))
+    for outside in (below, above):
+        with pytest.raises(ConfigError) as told:
+            from_mapping(_nested(key, outside))
+        assert str(told.value).startswith(f"{key} must be in [")
+        assert f"got {outside!r}" in str(told.value)
+
+
+def test_no_number_is_no_number() -> None:
+    with pytest.raises(ConfigError, match=r"train\.negative_rate must be in"):
+        from_mapping({"train": {"negative_rate": float("nan")}})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("population.event", "buy"),
+        ("calibration.method", "guess"),
+        ("models.champion", "forest"),
+        ("models.families", ["forest"]),
+        ("shop.time_zone", "London"),
+        ("shop.name", "my shop"),
+        ("shop.name", "1shop"),
+        ("shop.name", ""),
+        ("spark.driver_memory", "3 GB"),
+    ],
+)
+def test_a_value_outside_the_choices_names_its_key(key: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"^{key} must be"):
+        from_mapping(_nested(key, value))
+
+
+def test_a_name_may_hold_letters_digits_and_underscores() -> None:
+    assert ShopConfig(name="Shop_2").name == "Shop_2"
+
+
+def test_the_champion_must_be_among_the_trained_families() -> None:
+    assert ModelsConfig(families=("logistic",), champion="logistic").champion == "logistic"
+    with pytest.raises(ConfigError, match=r"models\.champion must be one of logistic"):
+        ModelsConfig(families=("logistic",), champion="lightgbm")
+
+
+@pytest.mark.parametrize("windows", [(), (7, 1), (1, 1), (0, 1)])
+def test_windows_must_be_rising_days(windows: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"features\.windows"):
+        FeatureConfig(windows=windows)
+
+
+def test_the_history_must_hold_the_longest_window() -> None:
+    assert FeatureConfig(windows=(1, 30), history_days=30).history_days == 30
+    with pytest.raises(ConfigError, match=r"features\.history_days must be in \[30, "):
+        FeatureConfig(windows=(1, 30), history_days=29)
+
+
+def test_one_source_of_candidates_must_be_on(config: Make) -> None:
+    config(candidates={"touched": 1, "popular": 0, "together": 0})
+    with pytest.raises(ConfigError, match="every source is switched off"):
+        config(candidates={"touched": 0, "popular": 0, "together": 0})
+
+
+@pytest.mark.parametrize("form", ["iso", "epoch_s", "epoch_ms", "dd/MM/yyyy HH:mm", "M/d/yy", "uuuu-MM-dd", "yyyyMMdd"])
+def test_a_time_format_is_a_known_one_or_a_pattern(form: str) -> None:
+    assert TimeConfig(format=form).format == form
+
+
+@pytest.mark.parametrize("form", ["", "epoch", "HH:mm", "yyyy", "%d/%m/%Y"])
+def test_any_other_time_format_is_refused(form: str) -> None:
+    with pytest.raises(ConfigError, match=r"sources\.time\.format must be"):
+        TimeConfig(format=form)
+
+
+def test_a_source_of_its_own_time_zone_must_name_one() -> None:
+    assert TimeConfig().time_zone == ""
+    with pytest.raises(ConfigError, match=r"sources\.time\.time_zone must be an IANA time zone"):
+        TimeConfig(time_zone="Moon")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"path": []}, r"sources\.log needs either `path` or `table`"),
+        ({"table": "raw.log"}, r"sources\.log needs either `path` or `table`"),
+        ({"format": "xml"}, r"sources\.log\.format must be one of csv, json, parquet, delta; got 'xml'"),
+        ({"header": False}, r"sources\.log: a CSV without header needs `columns`"),
+        ({"name": "my log"}, r"sources\.name must be letters"),
+        ({"map": {"user_id": "u", "event_ts": "t"}}, r"sources\.log\.map\.product_id is missing"),
+        ({"map": {"product_id": "p", "event_ts": "t"}}, r"sources\.log\.map\.user_id is missing"),
+        ({"map": {"user_id": "u", "product_id": "p"}}, r"sources\.log\.map\.event_ts is missing"),
+        ({"event": ""}, r"sources\.log needs `event: purchase`"),
+        ({"event": "sale"}, r"sources\.log\.event must be one of view, cart, favourite, purchase, return; got 'sale'"),
+        ({"event_types": {"buy": "sale"}}, r"sources\.log\.event_types\.buy must be one of"),
+        ({"rules": [{"name": "x"}]}, r"sources\[0\]\.rules\[0\] lacks reject_when"),
+    ],
+)
+def test_a_source_that_cannot_be_read_says_what_it_needs(config: Make, change: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config(sources=[{**SOURCE, **change}])
+
+
+def test_a_source_needs_a_path_or_a_table_and_one_is_enough(config: Make) -> None:
+    assert config(sources=[SOURCE]).sources[0].path == ("log.csv",)
+    assert config(sources=[{**SOURCE, "path": [], "table": "raw.log"}]).sources[0].table == "raw.log"
+    assert config(sources=[{**SOURCE, "header": False, "columns": ["u", "p", "t"]}]).sources[0].columns[0] == "u"
+    assert not config(sources=[{**SOURCE, "format": "json", "header": False}]).sources[0].header
+
+
+def test_two_sources_of_one_name_are_refused(config: Make) -> None:
+    assert len(config(sources=[SOURCE, {**SOURCE, "name": "other"}]).sources) == 2
+    with pytest.raises(ConfigError, match=r"sources need names of their own, got \['log', 'log'\]"):
+        config(sources=[SOURCE, SOURCE])
+
+
+def test_a_table_of_users_needs_its_key() -> None:
+    assert not EntityConfig().given
+    assert EntityConfig(path=("u.csv",), id="id").given
+    assert EntityConfig(table="raw.users", id="id").given
+    for place in ({"path": ("u.csv",)}, {"table": "raw.users"}):
+        with pytest.raises(ConfigError, match="needs `id`"):
+            EntityConfig(**place)
+
+
+def test_the_report_and_the_runs_lie_in_the_warehouse_unless_told_otherwise() -> None:
+    assert StorageConfig(warehouse="w").report_path("shop") == Path("w/shop_report.html")
+    assert StorageConfig(warehouse="w", report="r.html").report_path("shop") == Path("r.html")
+    assert TrackingConfig().resolved(StorageConfig(warehouse="w")) == f"sqlite:///{Path('w').absolute()}/mlflow.db"
+    assert TrackingConfig(uri="http://x").resolved(StorageConfig()) == "http://x"
+
+
+def test_a_config_cannot_be_changed_afterwards() -> None:
+    with pytest.raises(AttributeError):
+        Config().labels.horizon_days = 3  # type: ignore[misc]

@@ -1,0 +1,207 @@
+"""YAML files, --set and the environment become one Config, or one clear complaint."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from propensity_spark.config import Config, QualityConfig
+from propensity_spark.errors import ConfigError
+from propensity_spark.loading import from_mapping, load, to_mapping
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def _yaml(folder: Path, name: str, text: str) -> Path:
+    file = folder / name
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("file", sorted(CONF.glob("*.yaml")), ids=lambda file: file.name)
+def test_every_shipped_configuration_loads(file: Path) -> None:
+    assert load([file]).shop.name
+
+
+def test_base_yaml_spells_out_every_default() -> None:
+    import yaml
+
+    written = yaml.safe_load((CONF / "base.yaml").read_text(encoding="utf-8"))
+    assert from_mapping(written) == Config()
+    assert {key: set(value) for key, value in written.items() if isinstance(value, dict)} == {
+        key: set(value) for key, value in to_mapping(Config()).items() if isinstance(value, dict)
+    }
+
+
+def test_nothing_said_means_the_defaults(tmp_path: Path) -> None:
+    assert load([_yaml(tmp_path, "empty.yaml", "# nothing\n")]) == load([]) == Config()
+    assert load([_yaml(tmp_path, "section.yaml", "shop:\n")]) == Config()
+
+
+def test_a_later_file_wins_key_by_key(tmp_path: Path) -> None:
+    first = _yaml(tmp_path, "1.yaml", "labels: {horizon_days: 7}\ntrain: {dates: 5, seed: 1}\n")
+    second = _yaml(tmp_path, "2.yaml", "train: {seed: 2}\nfeatures: {windows: [1, 2]}\n")
+    config = load([first, second])
+    assert (config.labels.horizon_days, config.train.dates, config.train.seed) == (7, 5, 2)
+    assert load([second, first]).train.seed == 1
+
+
+def test_a_later_list_replaces_the_earlier_one_whole(tmp_path: Path) -> None:
+    first = _yaml(tmp_path, "1.yaml", "features: {windows: [1, 7, 28]}\n")
+    second = _yaml(tmp_path, "2.yaml", "features: {windows: [3]}\n")
+    assert load([first, second]).features.windows == (3,)
+
+
+def test_set_wins_over_every_file_and_the_last_set_over_the_first(tmp_path: Path) -> None:
+    file = _yaml(tmp_path, "shop.yaml", "labels: {horizon_days: 7}\ntrain: {dates: 5}\n")
+    config = load([file], ["labels.horizon_days=14", "labels.horizon_days=21", "score.as_of=2024-03-01"])
+    assert (config.labels.horizon_days, config.train.dates) == (21, 5)
+    assert config.score.as_of == date(2024, 3, 1)
+
+
+def test_set_reads_values_as_yaml_and_reaches_any_depth() -> None:
+    config = load([], ["models.lightgbm.rounds=9", "features.windows=[1, 2]", "shop.name=a", "shop.currency="])
+    assert (config.models.lightgbm.rounds, config.features.windows) == (9, (1, 2))
+    assert (config.shop.name, config.shop.currency) == ("a", "")
+
+
+def test_a_set_value_keeps_its_further_equals_signs() -> None:
+    assert load([], ["spark.conf={a: b=c}"]).spark.conf == {"a": "b=c"}
+
+
+@pytest.mark.parametrize("setting", ["labels.horizon_days", "=3", " =3", "features.windows=[1, 2", "shop.name={a"])
+def test_a_set_that_cannot_be_read_is_a_config_error(setting: str) -> None:
+    with pytest.raises(ConfigError):
+        load([], [setting])
+
+
+@pytest.mark.parametrize(
+    ("values", "place", "meant"),
+    [
+        ({"lables": {}}, "lables", "labels"),
+        ({"labels": {"horizon_day": 3}}, "labels.horizon_day", "horizon_days"),
+        ({"models": {"lightgbm": {"leafs": 3}}}, "models.lightgbm.leafs", "leaves"),
+        ({"sources": [{"nam": "x"}]}, "sources[0].nam", "name"),
+    ],
+)
+def test_an_unknown_key_is_named_with_what_was_probably_meant(values: dict, place: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        from_mapping(values)
+    assert f"unknown key {place};" in str(told.value)
+    assert f"did you mean {meant!r}?" in str(told.value)
+
+
+def test_an_unknown_key_like_no_other_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key labels\.zzz .*Known here: horizon_days") as told:
+        from_mapping({"labels": {"zzz": 1}})
+    assert "did you mean" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"labels": {"horizon_days": "many"}}, r"labels\.horizon_days must be int, got 'many'"),
+        ({"labels": {"horizon_days": 1.5}}, r"labels\.horizon_days must be int, got 1\.5"),
+        ({"labels": {"horizon_days": True}}, r"labels\.horizon_days must be int, got True"),
+        ({"labels": {"horizon_days": None}}, r"labels\.horizon_days must be int, got None"),
+        ({"labels": 28}, "labels must be a mapping of keys, got 28"),
+        ({"train": {"negative_rate": "some"}}, r"train\.negative_rate must be float, got 'some'"),
+        ({"train": {"negative_rate": True}}, r"train\.negative_rate must be float, got True"),
+        ({"features": {"windows": [1, "x"]}}, r"features\.windows\[1\] must be int, got 'x'"),
+        ({"features": {"windows": {"a": 1}}}, r"features\.windows must be a list of int"),
+        ({"shop": {"name": ["a"]}}, r"shop\.name must be str, got \['a'\]"),
+        ({"spark": {"conf": "x"}}, r"spark\.conf must be a mapping, got 'x'"),
+        ({"score": {"as_of": "soon"}}, r"score\.as_of must be a date such as 2024-03-01, got 'soon'"),
+        ({"sources": [{"name": "x", "header": "perhaps"}]}, r"sources\[0\]\.header must be bool, got 'perhaps'"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_named_with_its_key(values: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        from_mapping(values)
+
+
+def test_numbers_are_taken_as_a_person_means_them() -> None:
+    config = from_mapping(
+        {"models": {"logistic": {"regularisation": "1e-4"}}, "train": {"negative_rate": 1}, "shop": {"currency": 7}}
+    )
+    assert config.models.logistic.regularisation == 0.0001
+    assert type(config.train.negative_rate) is float
+    assert config.shop.currency == "7"
+
+
+def test_one_value_may_stand_for_a_list() -> None:
+    source = {
+        "name": "x",
+        "path": "a.csv",
+        "map": {"user_id": "u", "product_id": "p", "event_ts": "t"},
+        "event": "view",
+    }
+    config = from_mapping({"sources": source, "features": {"windows": 7}})
+    assert config.sources[0].path == ("a.csv",)
+    assert config.features.windows == (7,)
+
+
+def test_a_section_without_a_required_key_says_which() -> None:
+    with pytest.raises(ConfigError, match=r"sources\[0\] lacks name"):
+        from_mapping({"sources": [{"path": "a.csv"}]})
+
+
+def test_a_variable_is_taken_from_the_environment_else_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"storage": {"warehouse": "${SHOP_ROOT:/a:b}/w", "report": "${SHOP_ROOT:}"}}
+    monkeypatch.delenv("SHOP_ROOT", raising=False)
+    unset = from_mapping(values).storage
+    assert (unset.warehouse, unset.report) == ("/a:b/w", "")
+    monkeypatch.setenv("SHOP_ROOT", "")
+    assert from_mapping(values).storage == unset
+    monkeypatch.setenv("SHOP_ROOT", "/x")
+    assert (from_mapping(values).storage.warehouse, from_mapping(values).storage.report) == ("/x/w", "/x")
+
+
+def test_a_variable_is_expanded_inside_lists_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_COLUMN", "age")
+    assert from_mapping({"users": {"attributes": ["${SHOP_COLUMN}"]}}).users.attributes == ("age",)
+
+
+def test_a_variable_without_value_and_default_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHOP_ROOT", raising=False)
+    with pytest.raises(ConfigError, match="SHOP_ROOT is not set"):
+        from_mapping({"storage": {"warehouse": "${SHOP_ROOT}"}})
+
+
+def test_a_variable_may_stand_for_a_number_or_a_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHOP_DAYS", raising=False)
+    source = {"name": "x", "path": "a", "map": {"user_id": "u", "product_id": "p", "event_ts": "t"}, "event": "view"}
+    values = {
+        "labels": {"horizon_days": "${SHOP_DAYS:7}"},
+        "train": {"negative_rate": "${SHOP_RATE:0.5}"},
+        "sources": [{**source, "header": "${SHOP_HEADER:false}", "columns": ["u", "p", "t"]}],
+    }
+    config = from_mapping(values)
+    assert (config.labels.horizon_days, config.train.negative_rate, config.sources[0].header) == (7, 0.5, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("shop: [", "is not valid YAML"), ("- a\n- b\n", "must hold sections"), ("just words", "must hold sections")],
+)
+def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=rf"broken\.yaml {message}"):
+        load([_yaml(tmp_path, "broken.yaml", text)])
+
+
+def test_an_absent_or_unreadable_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml does not exist"):
+        load([tmp_path / "nowhere.yaml"])
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load([tmp_path])
+    (tmp_path / "latin.yaml").write_bytes(b"shop: {currency: \xa3}")
+    with pytest.raises(ConfigError, match=r"latin\.yaml cannot be read"):
+        load([tmp_path / "latin.yaml"])
+
+
+def test_a_config_survives_the_way_to_plain_values_and_back() -> None:
+    config = load([CONF / "taobao.yaml"], ["score.as_of=2017-12-02"])
+    plain = to_mapping(config)
+    assert plain["sources"][0]["columns"] == ["user", "item", "category", "behaviour", "ts"]
+    assert from_mapping(plain) == config
+    assert to_mapping(QualityConfig())["earliest"] == date(2000, 1, 1)

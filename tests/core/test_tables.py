@@ -1,0 +1,156 @@
+"""A table is as before or as after a write, never between, and says what it lacks."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark import tables
+from propensity_spark.config import StorageConfig
+from propensity_spark.errors import MissingColumns, SchemaMismatch, StorageError, TableMissing
+from propensity_spark.schemas import TABLES
+
+Make = Callable[..., DataFrame]
+INTAKE = "source STRING, step STRING, reason STRING, rows BIGINT"
+USER = "as_of DATE, user_id STRING, feature_version STRING, views DOUBLE"
+FIRST, SECOND = "as_of = DATE'2024-03-01'", "as_of = DATE'2024-03-02'"
+
+
+def _said(frame: DataFrame) -> list[tuple]:
+    return sorted(tuple(str(value) for value in row) for row in frame.collect())
+
+
+def test_replacing_twice_equals_once_and_touches_no_other_partition(spark: SparkSession, table: Make, warehouse: Path) -> None:
+    one = table(USER, ("2024-03-01", "ann", "v", 1.0))
+    two = table(USER, ("2024-03-02", "ann", "v", 3.0))
+    assert tables.replace(one, "features.user", FIRST) == 1
+    assert tables.replace(two, "features.user", SECOND, "a note") == 1
+    assert tables.last_note(spark, "features.user") == "a note"
+    assert tables.replace(two, "features.user", SECOND) == 1
+    assert _said(tables.read(spark, "features.user")) == _said(one.union(two))
+    with pytest.raises(PySparkException, match="DELTA_REPLACE_WHERE_MISMATCH"):
+        tables.replace(one, "features.user", SECOND)
+    assert _said(tables.read(spark, "features.user")) == _said(one.union(two))
+
+
+def test_a_failing_write_leaves_the_table_as_it_was_and_readable(spark: SparkSession, table: Make, warehouse: Path) -> None:
+    good = table(INTAKE, ("log", "received", "", 1), ("log", "accepted", "", 1))
+    tables.overwrite(good, "silver.intake", "before")
+    version = tables.version(spark, "silver.intake")
+    # the first row is written, the second one fails
+    breaks = good.withColumn(
+        "rows", F.when(F.col("step") == "accepted", F.raise_error("killed").cast("bigint")).otherwise(F.col("rows"))
+    )
+    for write in (tables.overwrite, tables.append):
+        with pytest.raises(Py4JJavaError, match="killed"):
+            write(breaks, "silver.intake")
+    assert tables.version(spark, "silver.intake") == version
+    assert tables.last_note(spark, "silver.intake") == "before"
+    assert _said(tables.read(spark, "silver.intake")) == _said(good)
+
+
+def test_overwriting_replaces_every_row_and_appending_adds(spark: SparkSession, table: Make, warehouse: Path) -> None:
+    one, two = table(INTAKE, ("a", "received", "", 1)), table(INTAKE, ("b", "received", "", 2))
+    tables.overwrite(one, "silver.intake")
+    assert tables.overwrite(two, "silver.intake", "second") == 1
+    assert tables.last_note(spark, "silver.intake") == "second"
+    assert tables.append(one, "silver.intake") == 1
+    assert _said(tables.read(spark, "silver.intake")) == _said(one.union(two))
+    assert _said(tables.read(spark, "silver.intake", "rows > 1")) == _said(two)
+    assert tables.last_note(spark, "silver.intake") == ""
+    assert tables.count_by(tables.read(spark, "silver.intake"), "source", "step") == {
+        ("a", "received"): 1,
+        ("b", "received"): 1,
+    }
+
+
+def test_a_new_file_may_bring_a_column_of_its_own(spark: SparkSession, table: Make, warehouse: Path) -> None:
+    tables.overwrite(table("user STRING", ("ann",)), "bronze.log")
+    tables.append(table("user STRING, page STRING", ("bob", "home")), "bronze.log")
+    assert _said(tables.read(spark, "bronze.log")) == [("ann", "None"), ("bob", "home")]
+
+
+def test_reading_a_table_that_is_not_there_names_the_job_that_writes_it(spark: SparkSession, warehouse: Path) -> None:
+    for name, job in (("silver.events", "ingest"), ("features.user", "build-features"), ("bronze.log", "ingest")):
+        with pytest.raises(TableMissing, match=rf"{name} does not exist yet\. Run `propensity {job}` first"):
+            tables.read(spark, name)
+        assert not tables.exists(spark, name)
+        assert tables.last_note(spark, name) == ""
+        assert tables.properties(spark, name) == {}
+
+
+def test_every_contract_names_a_job_of_the_command_and_columns_that_exist() -> None:
+    from propensity_spark.cli import _COMMANDS
+
+    for name, contract in TABLES.items():
+        assert contract.writer in _COMMANDS, name
+        assert {*contract.keys, *contract.partition_by} <= set(contract.columns), name
+        assert name.split(".")[0] in tables.SCHEMAS
+
+
+def test_a_contract_lists_its_columns_as_spark_reads_them(spark: SparkSession) -> None:
+    for contract in TABLES.values():
+        assert list(contract.columns) == contract.struct().names, contract.name
+
+
+def test_a_frame_is_put_into_the_order_of_its_contract(table: Make) -> None:
+    mixed = table("extra INT, rows BIGINT, reason STRING, step STRING, source STRING", (1, 2, "r", "s", "log"))
+    assert tables.conform(mixed, TABLES["silver.intake"]).columns == ["source", "step", "reason", "rows"]
+
+
+def test_an_open_ended_table_keeps_further_columns_behind_the_fixed_ones(table: Make) -> None:
+    mixed = table("views DOUBLE, user_id STRING, as_of DATE, feature_version STRING", (1.0, "ann", "2024-03-01", "v"))
+    assert tables.conform(mixed, TABLES["features.user"]).columns == ["as_of", "user_id", "feature_version", "views"]
+
+
+def test_a_frame_without_a_column_of_its_contract_is_refused(table: Make, spark: SparkSession, warehouse: Path) -> None:
+    with pytest.raises(MissingColumns, match=r"silver\.intake lacks \['reason', 'step'\]; it has \['rows', 'source'\]"):
+        tables.overwrite(table("source STRING, rows BIGINT", ("log", 1)), "silver.intake")
+    assert not tables.exists(spark, "silver.intake")
+
+
+def test_a_frame_of_another_type_is_refused(table: Make, spark: SparkSession, warehouse: Path) -> None:
+    with pytest.raises(SchemaMismatch, match=r"silver\.intake: rows is int, not bigint"):
+        tables.overwrite(table(INTAKE.replace("BIGINT", "INT"), ("log", "received", "", 1)), "silver.intake")
+    assert not tables.exists(spark, "silver.intake")
+
+
+def test_tables_go_by_name_in_sql_and_attaching_points_the_names_there(
+    spark: SparkSession, table: Make, warehouse: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tables.overwrite(table(INTAKE, ("here", "received", "", 1)), "silver.intake")
+    assert tables.path(spark, "silver.intake") == f"{warehouse}/silver/intake"
+    assert _said(spark.sql("SELECT source FROM silver.intake")) == [("here",)]
+    other = tmp_path_factory.mktemp("other")
+    tables.attach(spark, StorageConfig(warehouse=str(other)))
+    assert not tables.exists(spark, "silver.intake")
+    tables.overwrite(table(INTAKE, ("there", "received", "", 1)), "silver.intake")
+    assert _said(tables.read(spark, "silver.intake")) == [("there", "received", "", "1")]
+    assert _said(spark.sql("SELECT source FROM silver.intake")) == [("there",)]
+
+
+def test_a_new_session_finds_the_tables_of_a_warehouse_by_name(spark: SparkSession, table: Make, warehouse: Path) -> None:
+    tables.overwrite(table(INTAKE, ("here", "received", "", 1)), "silver.intake")
+    spark.sql("DROP TABLE silver.intake")  # the name only: the files stay
+    tables.attach(spark, StorageConfig(warehouse=str(warehouse)))
+    assert _said(spark.sql("SELECT source FROM silver.intake")) == [("here",)]
+
+
+def test_a_warehouse_that_can_be_written_is_made_and_left_clean(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    tables.check_writable(StorageConfig(warehouse=str(folder)))
+    assert list(folder.iterdir()) == []
+
+
+def test_a_warehouse_that_cannot_be_written_is_told_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match=r"cannot be written: .*Set storage\.warehouse"):
+        tables.check_writable(StorageConfig(warehouse=str(tmp_path / "file")))
+    tables.check_writable(StorageConfig(warehouse="s3://bucket/w"))
+    tables.check_writable(StorageConfig(warehouse=str(tmp_path / "file"), catalog="main"))
+    assert not os.path.exists("s3:")
