@@ -10,16 +10,15 @@ _AGE = "age_days"  # fractional days before as_of
 def feature_set(config: FeatureConfig, events: frozenset[str], popular_days: int) -> FeatureSet:
     """The declarations for a shop that logs these event types; popularity is counted over `popular_days`."""
     windows, half_life = config.windows, config.half_life_days
-    sets = {
-        "measures": present(_measures(windows, half_life, popular_days), events),
-        "pair": present(_pair(windows), events),
-        "user": present(_user(windows), events),
-        "product": present(_product(windows), events),
-        "user_category": present(_user_category(windows), events),
-        "category": present(_category(windows), events),
-        "row": present(_row(windows), events),
-    }
-    return FeatureSet(**sets)
+    return FeatureSet(
+        measures=present(_measures(windows, half_life, popular_days), events),
+        pair=present(_pair(windows), events),
+        user=present(_user(windows), events),
+        product=present(_product(windows), events),
+        user_category=present(_user_category(windows), events),
+        category=present(_category(windows), events),
+        row=present(_row(windows), events),
+    )
 
 
 def _measures(windows: tuple[int, ...], half_life: float, popular_days: int) -> tuple[Measure, ...]:

@@ -4,7 +4,7 @@ Users, visits and events come from `truth.Shop`, a block of users at a time on t
 added, never taken away, so that the truth stays exact: duplicates, late rows, bots, lost ids, impossible times and prices.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def _events(spark: SparkSession, settings: SimulatorConfig) -> DataFrame:
     blocks = Shop(settings).blocks
     slots = min(blocks, _FILES_PER_CORE * spark.sparkContext.defaultParallelism)
 
-    def make(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def make(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         shop = Shop(settings)
         for batch in batches:
             for block in batch["id"]:
@@ -250,7 +250,7 @@ def _customers(spark: SparkSession, settings: SimulatorConfig) -> DataFrame:
     """Who the users are; the age of some is not known."""
     shop = Shop(settings)
 
-    def make(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def make(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
             for block in batch["id"]:
                 users = shop.users(int(block))

@@ -9,7 +9,7 @@ is kept, within a window of days, is exact:
     P = 1 - exp(- sum over days of  visits(user, day) x (1 - cancelled) x (1 - exp(- views x share x conversion)))
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -100,14 +100,14 @@ class Shop:
         """Per day of the week's and the year's rhythm: a factor on everybody's visits, of mean about 1."""
         days = np.arange(self.horizon_end)
         weekend = np.isin((days + self._weekday) % 7, (5, 6))
-        return (1 + 0.25 * (weekend - 2 / 7)) * (1 + 0.08 * np.sin(2 * np.pi * days / 365))
+        return np.asarray((1 + 0.25 * (weekend - 2 / 7)) * (1 + 0.08 * np.sin(2 * np.pi * days / 365)))
 
     @cached_property
     def category_seasons(self) -> Floats:
         """Categories x days: a factor on conversion."""
         phase = np.random.default_rng([self.config.seed, _PRODUCTS, 2]).uniform(0, 1, self.config.categories)
         days = np.arange(self.horizon_end)
-        return 1 + 0.1 * np.sin(2 * np.pi * (days / 365 + phase[:, None]))
+        return np.asarray(1 + 0.1 * np.sin(2 * np.pi * (days / 365 + phase[:, None])))
 
     @property
     def horizon_end(self) -> int:
@@ -141,7 +141,7 @@ class Shop:
         """A product for each viewer in `who` (rows of taste): a category by taste, then a product by its share."""
         reached = np.cumsum(taste, axis=1)[who] < draw.random(len(who))[:, None]
         category = np.minimum(reached.sum(axis=1), self.config.categories - 1)
-        return np.minimum(np.searchsorted(self._ladder, category + draw.random(len(who))), self.config.products - 1)
+        return np.asarray(np.minimum(np.searchsorted(self._ladder, category + draw.random(len(who))), self.config.products - 1))
 
     @cached_property
     def _ladder(self) -> Floats:
@@ -149,12 +149,12 @@ class Shop:
         products = self.products
         total = np.cumsum(products.share)
         before = np.concatenate([[0.0], total])[np.searchsorted(products.category, products.category)]
-        return products.category + np.minimum(total - before, 1.0)
+        return np.asarray(products.category + np.minimum(total - before, 1.0))
 
     def view(self, users: Users, who: Ints, draw: np.random.Generator) -> Ints:
         """A product for each viewer: a favourite, or what browsing finds."""
         favourite = users.favourites[who, draw.integers(0, _FAVOURITES, len(who))]
-        return np.where(draw.random(len(who)) < _FAVOURITE_SHARE, favourite, self.browse(users.taste, who, draw))
+        return np.asarray(np.where(draw.random(len(who)) < _FAVOURITE_SHARE, favourite, self.browse(users.taste, who, draw)))
 
     def share(self, users: Users, who: Ints, product: Ints) -> Floats:
         """The probability that a view of the user falls on the product."""
@@ -165,7 +165,7 @@ class Shop:
     def conversion(self, users: Users, who: Ints, product: Ints, day: Ints) -> Floats:
         """The probability that a view becomes a purchase on that day."""
         season = self.category_seasons[self.products.category[product], day]
-        return np.minimum(self.products.conversion[product] * users.conversion[who] * season, 0.9)
+        return np.asarray(np.minimum(self.products.conversion[product] * users.conversion[who] * season, 0.9))
 
     def propensity(self, user: Ints, product: Ints, first_day: int, days: int) -> Floats:
         """The true probability of a purchase that is kept, within `days` days from day `first_day` of the log."""
@@ -199,7 +199,7 @@ def true_propensity(pairs: DataFrame, config: SimulatorConfig, horizon_days: int
     """
     fields = [*pairs.schema.fields, StructField("truth", DoubleType())]
 
-    def add(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def add(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
             yield batch.assign(truth=_truth_of(batch, _shop(config), horizon_days))
 

@@ -206,7 +206,7 @@ def _isotonic(x: Vector, weight: Vector, positives: Vector) -> tuple[tuple[float
     x, weight, rate = x[order], weight[order], positives[order] / weight[order]
     level = IsotonicRegression().fit_transform(x, rate, sample_weight=weight)
     pool = np.concatenate([[0], np.cumsum(np.diff(level) > 0)])
-    mass = np.bincount(pool, weight)
+    mass = np.bincount(pool, weight).astype(np.float64)
     centre, value = np.bincount(pool, weight * x) / mass, np.bincount(pool, weight * level) / mass
     kept = _thin(mass)
     # distinct in exact arithmetic; after merging close pools their order must still be strict

@@ -118,7 +118,7 @@ def _table(rows: pd.DataFrame, scorer: str, part: str) -> Vector:
 def _metrics(table: Vector) -> Metrics:
     """From buckets, best scores first: rows, positive rows, weight, positives, predicted, squares, loss."""
     if not len(table):
-        return Metrics(rows=0, positives=0, **dict.fromkeys(_SINGLE, None))
+        return _NOTHING
     rows, positive_rows, _, _, predicted, squares, loss = table.sum(axis=0)
     weight, positives = table[:, 2], table[:, 3]
     total, hits = weight.sum(), positives.sum()
@@ -140,7 +140,9 @@ def _metrics(table: Vector) -> Metrics:
     )
 
 
-_SINGLE = ("base_rate", "mean_predicted", "roc_auc", "pr_auc", "log_loss", "brier", "ece")
+_NOTHING = Metrics(
+    rows=0, positives=0, base_rate=None, mean_predicted=None, roc_auc=None, pr_auc=None, log_loss=None, brier=None, ece=None
+)
 
 
 def _roc_auc(positives: Vector, negatives: Vector) -> float:

@@ -51,6 +51,6 @@ def _learner(settings: LogisticConfig, vector: str) -> LogisticRegression:
 
 def _importance(model: LogisticRegressionModel, vectors: DataFrame, vector: str, features: Sequence[Feature]) -> dict[str, float]:
     spread = vectors.select(Summarizer.std(vectors[vector])).collect()[0][0]
-    weights = [abs(c * s) for c, s in zip(model.coefficients, spread, strict=True)]
+    weights = [abs(c * s) for c, s in zip(model.coefficients.toArray(), spread.toArray(), strict=True)]
     total = sum(weights) or 1.0
     return {f.name: float(w / total) for f, w in zip(features, weights, strict=True)}

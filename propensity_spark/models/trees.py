@@ -98,7 +98,7 @@ def _tasks(spark: SparkSession, rows: DataFrame, settings: LightGBMConfig) -> in
 def _slots(spark: SparkSession) -> int:
     context = spark.sparkContext
     executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1  # the driver is in the list
-    if context.master.startswith("local[") or executors < 1:
+    if str(context.master).startswith("local[") or executors < 1:
         return int(context.defaultParallelism)
     return int(executors * int(context.getConf().get("spark.executor.cores", "1")))
 

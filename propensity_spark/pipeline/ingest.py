@@ -148,4 +148,5 @@ def last_full_day(spark: SparkSession, config: Config) -> date:
         raise InsufficientData("silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons.")
     earlier = sorted(int(row["end"]) for row in rows[1:])
     is_cut_off = bool(earlier) and int(rows[0]["end"]) < earlier[len(earlier) // 4] - _ENDS_EARLY
-    return rows[1]["event_date"] if is_cut_off else rows[0]["event_date"]
+    last: date = rows[1]["event_date"] if is_cut_off else rows[0]["event_date"]
+    return last

@@ -74,7 +74,11 @@ def judge(
         placed = ranking.per_user(ready, purchases(spark, config, moment, as_of), columns)
     finally:
         ready.unpersist()
-    found = {"metrics": parts[metrics.ALL], "ranking": placed, **{p: parts.get(p, {}) for p in (REPEAT, NEW)}}
+    found: dict[str, Mapping[str, Any]] = {
+        "metrics": parts[metrics.ALL],
+        "ranking": placed,
+        **{p: parts.get(p, {}) for p in (REPEAT, NEW)},
+    }
     return {part: {name: asdict(result) for name, result in each.items()} for part, each in found.items()}
 
 

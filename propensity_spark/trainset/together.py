@@ -88,7 +88,7 @@ def closest(liked: pd.DataFrame, sample: pd.DataFrame, neighbours: int, most: in
     Takes   as_of (one value), user_id, product_id in both, distinct; `neighbours` kept per product, `most` per user.
     Returns as_of, user_id, product_id, together_score; ties go to the smaller product_id.
     """
-    products = np.sort(pd.unique(sample["product_id"]))
+    products = np.sort(sample["product_id"].unique().astype(object))
     similarity = _similarity(_matrix(sample, products)[0], neighbours)
     basket, users = _matrix(liked, products)
     rows, columns, values = _largest(sparse.csr_matrix(basket @ similarity), most)

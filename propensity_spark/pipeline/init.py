@@ -1,0 +1,98 @@
+"""`propensity init`: a commented configuration for a new shop, from a look at samples of its logs."""
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from propensity_spark.errors import ConfigError
+from propensity_spark.ingest.sniff import Sniffed, sniff
+
+_HEAD = """# {name}: written by `propensity init` from {files}.
+# Lines with CHECK are guesses: read them. Then: propensity check --config {output}
+shop:
+  name: {name}
+  time_zone: UTC        # CHECK: the shop's own; its days begin at this midnight (Europe/London, America/New_York, ...)
+  currency: EUR         # CHECK
+
+sources:
+"""
+_TAIL = """
+labels:
+  horizon_days: 28      # predict a purchase within so many days
+
+population:             # who is scored: users with such an event within so many days
+  event: purchase       # or any, view, cart
+  days: 180
+
+storage:
+  warehouse: warehouse/{name}
+"""
+
+
+def write(samples: Sequence[str], name: str, output: str) -> int:
+    """Write the configuration, and say what a person must look at. An existing file is never overwritten."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise ConfigError(f"--name must be letters, digits and _, beginning with a letter; got {name!r}")
+    file = Path(output or f"{name}.yaml")
+    if file.exists():
+        raise ConfigError(f"{file} exists already; choose another --output or remove it")
+    found = [sniff(Path(sample)) for sample in samples]
+    text = _HEAD.format(name=name, files=", ".join(s.file.name for s in found), output=file)
+    text += "".join(_source(one, number) for number, one in enumerate(found)) + _TAIL.format(name=name)
+    file.write_text(text, encoding="utf-8")
+    print(f"wrote {file}. Read the lines with CHECK, then: propensity check --config {file}")
+    for one in found:
+        for part in one.missing:
+            print(f"  {one.file}: no column looks like {part}; its columns: {', '.join(one.columns)}", file=sys.stderr)
+    return 0
+
+
+def _source(one: Sniffed, number: int) -> str:
+    lines = [
+        f"  - name: {_name(one, number)}",
+        f"    path: {one.file}        # CHECK: a file, folder or glob; a list of them too",
+        f"    format: {one.format}",
+    ]
+    if one.format == "csv" and one.delimiter != ",":
+        lines.append(f"    delimiter: {_quoted(one.delimiter)}")
+    lines.append(f"    map:                # CHECK; the file has: {', '.join(one.columns)}")
+    for part in (
+        "user_id",
+        "product_id",
+        "event_ts",
+        "event",
+        "price",
+        "quantity",
+        "order_id",
+        "session_id",
+        "category",
+        "product_name",
+    ):
+        if part in one.parts:
+            lines.append(f"      {part}: {_quoted(one.parts[part])}")
+        elif part in one.missing:
+            lines.append(f"      {part}: ''            # CHECK: not recognised, name the column")
+    lines += _events(one)
+    if one.time_format != "iso":
+        lines += ["    time:", f"      format: {_quoted(one.time_format)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _events(one: Sniffed) -> list[str]:
+    if "event" not in one.parts:
+        return ["    event: purchase     # CHECK: what every row is: view, cart, favourite, purchase or return"]
+    lines = ["    event_types:        # CHECK: unmapped values are refused and counted"]
+    for value, event in one.events.items():
+        known = f"      {_quoted(value)}: {event}"
+        lines.append(known if event else f"      # {_quoted(value)}: view, cart, favourite, purchase or return?")
+    return lines
+
+
+def _quoted(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_ ]*", text) else '"' + text.replace("\\", "\\\\").replace("\t", "\\t") + '"'
+
+
+def _name(one: Sniffed, number: int) -> str:
+    plain = re.sub(r"[^A-Za-z0-9]+", "_", one.file.name.split(".")[0]).strip("_")
+    return plain if re.match(r"[A-Za-z]", plain) else f"log_{number + 1}"
