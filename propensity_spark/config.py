@@ -321,7 +321,7 @@ class LogisticConfig:
 
     regularisation: float = 1e-4
     elastic_net: float = 0.0
-    max_iterations: int = 50
+    max_iterations: int = 30
 
     def __post_init__(self) -> None:
         _within("models.logistic.regularisation", self.regularisation, 0, 1e6)

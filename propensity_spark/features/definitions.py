@@ -449,6 +449,21 @@ def _row(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             "view",
         ),
         _derived(
+            "expected_views",
+            f"ucat_views * product_views_{long} / category_views",
+            "views of this product to expect from this user's views of its category",
+            "count",
+            "view",
+        ),
+        _derived(
+            "expected_orders",
+            f"expected_views * product_conversion * (user_orders_{long} + 1) / (user_views_{long} + 20)",
+            "the same, weighted by how often the product's views and this user's turn into orders",
+            "count",
+            "view",
+            "purchase",
+        ),
+        _derived(
             "user_view_to_order",
             f"user_orders_{long} / user_views_{long}",
             "this user's orders per view",

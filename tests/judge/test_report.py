@@ -1,0 +1,92 @@
+"""The report page: what is unknown is said, what is foreign is escaped, the best is marked in the right direction."""
+
+import xml.etree.ElementTree as ET
+
+from propensity_spark.judge import plots
+from propensity_spark.judge.metrics import Bin, Metrics
+from propensity_spark.judge.ranking import RankingMetrics
+from propensity_spark.judge.report import Page, Period, Scored, render
+
+
+def _metrics(log_loss: float | None, auc: float | None) -> Metrics:
+    bins = (Bin(10, 0.2, 0.25), Bin(10, 0.01, 0.005))
+    curve = ((0.0, 0.0), (1.0, 1.0))
+    return Metrics(
+        rows=20,
+        positives=2,
+        base_rate=0.1,
+        mean_predicted=0.1,
+        roc_auc=auc,
+        pr_auc=None,
+        log_loss=log_loss,
+        brier=0.1,
+        ece=0.01,
+        reliability=bins,
+        lift=(2.0, 0.5),
+        roc=curve,
+        precision_recall=curve,
+    )
+
+
+def _ranking() -> RankingMetrics:
+    return RankingMetrics(k=10, users=3, recall=0.5, ndcg=0.4, hit_rate=0.6, recall_ceiling=0.9, coverage=0.8)
+
+
+def _page(**changes: object) -> Page:
+    scorers = (
+        Scored(name="lightgbm", label="lightgbm", is_model=True, metrics=_metrics(0.0501, 0.81), ranking=_ranking()),
+        Scored(name="own", label="<own>", is_model=False, metrics=_metrics(0.0612, None), ranking=_ranking()),
+    )
+    values = {
+        "shop": "a & b",
+        "as_of": "2024-03-01",
+        "horizon_days": 28,
+        "made_at": "now",
+        "verdict": "good",
+        "intake": (("clicks", "received", "", 1234567), ("clicks", "rejected", "<script>", 12)),
+        "periods": (Period(name="Test", as_of="2024-02-02", about="about", scorers=scorers),),
+        "importance": {"lightgbm": (("pair_views", "views", 0.5),)},
+    }
+    return Page(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_foreign_text_is_escaped_and_the_page_needs_no_network() -> None:
+    page = render(_page())
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "&lt;own&gt;" in page
+    assert "a &amp; b" in page
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+
+
+def test_what_is_unknown_is_said_and_never_zero() -> None:
+    assert "<td>unknown</td>" in render(_page())
+
+
+def test_the_best_log_loss_is_the_smallest_and_the_best_auc_the_largest() -> None:
+    page = render(_page())
+    assert '<td class="best">0.05010</td>' in page
+    assert '<td class="best">0.8100</td>' in page
+    assert '<td class="best">0.06120</td>' not in page
+
+
+def test_a_problem_stands_instead_of_results() -> None:
+    page = render(_page(problem="too few purchases", periods=(), importance={}))
+    assert "Nothing was scored." in page
+    assert "too few purchases" in page
+    assert "1,234,567" in page
+
+
+def test_every_plot_is_well_formed_even_without_points() -> None:
+    full = (Bin(1, 0.5, 0.4), Bin(1, 0.001, 0.0009))
+    made = [
+        plots.reliability({"a": full, "b": ()}),
+        plots.curve({"a <b>": ((0, 0), (1, 1))}, "ROC & more", "x", "y", diagonal=True),
+        plots.columns([3.0, 1.0, 0.2], "lift", "x", "y"),
+        plots.columns([], "lift", "x", "y"),
+        plots.bars([("name & words", 0.4)], "bars"),
+        plots.bars([], "bars"),
+    ]
+    for svg in made:
+        ET.fromstring(f"<div>{svg}</div>")

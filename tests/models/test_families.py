@@ -1,0 +1,66 @@
+"""One contract for every family: the obvious case is solved, and batches score as the Spark pipeline does."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from sklearn.metrics import roc_auc_score
+
+from propensity_spark.config import LightGBMConfig, ModelsConfig
+from propensity_spark.errors import TrainingFailed
+from propensity_spark.features.spec import Feature
+from propensity_spark.models import fast
+from propensity_spark.models.families import FAMILIES
+
+pytestmark = pytest.mark.fit
+FEATURES = tuple(
+    Feature(name=name, expression=name, description=name, unit=unit)
+    for name, unit in (("x0", "count"), ("x1", "days"), ("x2", "ratio"))
+)
+SMALL = ModelsConfig(lightgbm=LightGBMConfig(rounds=20, leaves=7, min_data_in_leaf=5))
+
+
+@pytest.fixture(scope="module")
+def toy(spark: SparkSession) -> DataFrame:
+    """label = x0 > x1; a tenth of x2, which says nothing, is missing."""
+    draw = np.random.default_rng(3)
+    x = draw.uniform(0, 10, (800, 3))
+    rows = [(i, float(a), float(b), None if i % 10 == 0 else float(c), int(a > b)) for i, (a, b, c) in enumerate(x)]
+    return (
+        spark.createDataFrame(rows, "id INT, x0 FLOAT, x1 FLOAT, x2 FLOAT, label INT")
+        .repartition(2, "id")
+        .sortWithinPartitions("id")
+        .persist()
+    )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_solves_the_obvious_case_both_ways(family: str, toy: DataFrame) -> None:
+    fitted = FAMILIES[family](toy, FEATURES, SMALL, 1)
+    batch = fast.score(toy, [fast.Scorer.from_json(fitted.scorer.to_json())], ["id", "label"]).toPandas().sort_values("id")
+    column = fitted.scorer.column
+    assert roc_auc_score(batch["label"], batch[column]) > 0.95
+    spark_way = fitted.transform(toy).select("id", column).toPandas().sort_values("id")
+    np.testing.assert_allclose(batch[column], spark_way[column], atol=1e-6)
+    assert sum(fitted.importance.values()) == pytest.approx(1.0)
+    assert fitted.importance["x2"] < 0.2
+
+
+def test_equal_rows_give_an_equal_lightgbm(toy: DataFrame) -> None:
+    one, two = (FAMILIES["lightgbm"](toy, FEATURES, SMALL, 1).scorer for _ in range(2))
+    assert one == two
+
+
+def test_more_tasks_than_slots_are_refused_and_never_waited_for(toy: DataFrame) -> None:
+    greedy = ModelsConfig(lightgbm=LightGBMConfig(rounds=2, tasks=99))
+    with pytest.raises(TrainingFailed, match="only 2 task"):
+        FAMILIES["lightgbm"](toy, FEATURES, greedy, 1)
+
+
+def test_a_scorer_survives_text(table: Callable[..., DataFrame]) -> None:
+    scorer = fast.Scorer("logistic", ("a",), ("days",), '{"coefficients": [2.0], "intercept": -1.0}')
+    assert fast.Scorer.from_json(scorer.to_json()) == scorer
+    row = fast.score(table("a FLOAT", (7.0,), (None,)), [scorer], ["a"]).toPandas()
+    expected = 1 / (1 + np.exp(-np.array([2.0 * 0.5 - 1.0, -1.0])))  # seven days weigh half; never weighs nothing
+    np.testing.assert_allclose(row["raw_logistic"], expected)

@@ -1,0 +1,93 @@
+"""The whole pipeline on a small simulated shop: real Delta tables, real LightGBM, a real MLflow store."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import deltalake
+import pandas as pd
+import pytest
+from pyspark.sql import SparkSession
+
+from propensity_spark.config import Config
+from propensity_spark.ingest.simulate import simulate
+from propensity_spark.loading import load
+from propensity_spark.pipeline import run
+
+pytestmark = pytest.mark.fit
+
+
+@pytest.fixture(scope="module")
+def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A shop that has been run once."""
+    folder = tmp_path_factory.mktemp("shop")
+    config = _config(folder)
+    simulate(spark, config)
+    run.everything(config)
+    return config
+
+
+def _config(folder: Path, *settings: str) -> Config:
+    text = Path("conf/demo.yaml").read_text(encoding="utf-8").replace("demo/raw", str(folder / "raw"))
+    file = folder / "shop.yaml"
+    file.write_text(text, encoding="utf-8")
+    small = ("users=300", "products=40", "categories=4", "events=60000", "days=150")
+    sizes = [f"simulator.{setting}" for setting in small]
+    fits = ["labels.horizon_days=14", "train.dates=2", "models.lightgbm.rounds=20", "models.logistic.max_iterations=10"]
+    return load([file], [f"storage.warehouse={folder / 'warehouse'}", *sizes, *fits, *settings])
+
+
+def _gold(config: Config, table: str) -> pd.DataFrame:
+    return deltalake.DeltaTable(f"{config.storage.warehouse}/gold/{table}").to_pandas()
+
+
+def test_scores_are_probabilities_with_ranks_readable_without_spark(shop: Config) -> None:
+    scores = _gold(shop, "propensity")
+    assert len(scores) > 1000
+    assert scores["propensity"].between(0, 1).all()
+    assert not scores.duplicated(["as_of", "user_id", "product_id"]).any()
+    for _, mine in scores.groupby("user_id"):
+        assert sorted(mine["rank"]) == list(range(1, len(mine) + 1))
+        assert mine.sort_values("rank")["propensity"].is_monotonic_decreasing
+    assert (scores["expected_value"] > 0).any()
+
+
+def test_the_models_are_held_against_baselines_and_the_truth(shop: Config) -> None:
+    metrics = _gold(shop, "metrics")
+    loss = metrics[metrics["metric"] == "log_loss"].set_index("scorer")["value"]
+    assert set(loss.index) == {"lightgbm", "logistic", "popular", "own", "own_popular", "truth"}
+    assert loss["truth"] == loss.min()
+    assert loss["lightgbm"] < min(loss["popular"], loss["own"], loss["own_popular"])
+
+
+def test_the_report_stands_and_is_whole(shop: Config) -> None:
+    page = shop.storage.report_path(shop.shop.name).read_text(encoding="utf-8")
+    assert page.rstrip().endswith("</html>")
+    for said in ("What came in", "Test, as of", "the truth (simulator)", "The strongest features", "event type is unknown"):
+        assert said in page
+
+
+def test_a_second_run_equals_one(shop: Config) -> None:
+    columns = ["user_id", "product_id", "propensity", "rank"]
+    before = _gold(shop, "propensity")[columns].sort_values(columns[:2], ignore_index=True)
+    run.everything(shop)
+    after = _gold(shop, "propensity")[columns].sort_values(columns[:2], ignore_index=True)
+    pd.testing.assert_frame_equal(before, after)
+
+
+def test_sql_answers_over_the_views(shop: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    run.sql(shop, "SELECT count(*) AS n, max(rank) AS r FROM gold.top_products", 5)
+    assert "10" in capsys.readouterr().out
+
+
+def test_too_few_purchases_are_said_and_nothing_is_scored(shop: Config, tmp_path: Path) -> None:
+    from propensity_spark.errors import InsufficientData
+
+    folder = Path(shop.storage.warehouse).parent
+    poor: Callable[..., Any] = lambda: run.everything(  # noqa: E731
+        _config(folder, f"storage.warehouse={tmp_path}", "train.min_positives=1000000")
+    )
+    with pytest.raises(InsufficientData, match="too few purchases to train"):
+        poor()
+    assert not (tmp_path / "gold" / "propensity").exists()
+    assert "Nothing was scored" in (tmp_path / "demo_report.html").read_text(encoding="utf-8")
