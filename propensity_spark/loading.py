@@ -72,7 +72,10 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     key, equals, value = setting.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set wants section.key=value, got {setting!r}")
-    nested: Any = yaml.safe_load(value) if value.strip() else ""
+    try:
+        nested: Any = yaml.safe_load(value) if value.strip() else ""
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {key.strip()}: {value!r} is not a YAML value") from None
     for part in reversed(key.strip().split(".")):
         nested = {part: nested}
     return typing.cast(dict[str, Any], nested)
@@ -160,6 +163,10 @@ def _coerce_plain(hint: Any, value: Any, where: str) -> Any:
         return float(value)
     if hint is float and isinstance(value, str):
         return _as_float(value, where)
+    if hint is int and isinstance(value, str) and re.fullmatch(r"-?\d+", value):  # from ${NAME}
+        return int(value)
+    if hint is bool and value in ("true", "false"):
+        return value == "true"
     if hint is str and value is None:
         return ""
     if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -42,6 +42,9 @@ def check_writable(storage: StorageConfig) -> None:
 def attach(spark: SparkSession, storage: StorageConfig) -> None:
     """Tell the session where the shop's tables lie, and register those that exist under their names."""
     warehouse = storage.warehouse if "://" in storage.warehouse else str(Path(storage.warehouse).absolute())
+    if not storage.catalog and spark.conf.get(_WAREHOUSE, warehouse) != warehouse:
+        for schema in SCHEMAS:  # names that point into another warehouse; its files stay
+            spark.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
     spark.conf.set(_WAREHOUSE, warehouse)
     spark.conf.set(_CATALOG, storage.catalog)
     for schema in SCHEMAS:

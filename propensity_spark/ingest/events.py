@@ -9,7 +9,9 @@ from propensity_spark.ingest import quality
 from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE
 from propensity_spark.schemas import EVENT_TYPES
 
-_ZONE_AT_END = r"(?i)(:\d\d(\.\d+)?|T\d\d(:?\d\d)*)\s*(Z|UTC|GMT|[+-]\d\d(:?\d\d)?|[A-Za-z]+/[A-Za-z_]+)$"
+_ZONE_AT_END = r"(:\d\d(\.\d+)?|T\d\d)\s*([A-Za-z]|[+-]\d).*$"  # behind a time of day
+_TO_THE_MINUTE = r"([T ]\d\d:\d\d)(\s*([A-Za-z]|[+-]\d).*)$"  # Spark reads a zone behind seconds only
+_LAST_SECOND = 253_402_300_800  # the year 10000: beyond it the calendar of Spark breaks
 IDENTITY = ("user_id", "product_id", "event", "event_ts", "order_id", "price", "quantity", "session_id")
 
 
@@ -81,10 +83,13 @@ def moment(text: Column, form: str, time_zone: str) -> Column:
     """The UTC instant that a text means; a text without a zone is a wall time of `time_zone`. Null: unreadable."""
     text = F.trim(text)
     if form in ("epoch_s", "epoch_ms"):
-        return F.timestamp_seconds(text.cast("double") / (1000.0 if form == "epoch_ms" else 1.0))
+        seconds = text.cast("double") / (1000.0 if form == "epoch_ms" else 1.0)
+        return F.when(F.abs(seconds) < _LAST_SECOND, F.timestamp_seconds(seconds))
     if form == "iso":
-        read = F.coalesce(text.cast("timestamp"), F.to_timestamp(F.regexp_replace(text, r"\s+UTC$", "Z")))
-        return F.when(text.rlike(_ZONE_AT_END), read).otherwise(F.to_utc_timestamp(read, time_zone))
+        full = F.regexp_replace(F.regexp_replace(text, r"\s+UTC$", "Z"), _TO_THE_MINUTE, "$1:00$2")
+        dated = F.when(full.rlike(r"^\d{4}"), full)  # a time of day alone would be read as of today
+        read = dated.cast("timestamp")
+        return F.when(full.rlike(_ZONE_AT_END), read).otherwise(F.to_utc_timestamp(read, time_zone))
     has_zone = any(letter in form for letter in "XxZzV")
     read = F.to_timestamp(text, form)
     return read if has_zone else F.to_utc_timestamp(read, time_zone)
@@ -102,7 +107,9 @@ def _typed(texts: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
     is_return = event == "return"
     quantity = F.when(is_return, F.abs(given["quantity"])).otherwise(given["quantity"])
     price = F.when(is_return, F.abs(given["price"])).otherwise(given["price"])
-    counted = F.when(event.isin("purchase", "return", "cart"), F.coalesce(quantity, F.lit(1.0))).otherwise(quantity)
+    counted = F.when(event.isin("purchase", "return", "cart"), F.when(_is_blank("quantity"), 1.0).otherwise(quantity)).otherwise(
+        quantity
+    )
     return texts.select(
         identifier(F.col("user_id")).alias("user_id"),
         identifier(F.col("product_id")).alias("product_id"),
@@ -127,6 +134,10 @@ def _typed(texts: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
         ARRIVED,
         CORRUPT,
     )
+
+
+def _is_blank(text: str) -> Column:
+    return F.coalesce(F.trim(text), F.lit("")) == ""
 
 
 def _event(source: SourceConfig) -> Column:

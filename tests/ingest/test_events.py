@@ -72,7 +72,6 @@ ISO = {
     "2024-07-15 12:00:00.25": "2024-07-15 11:00:00.25",
     "2024-07-15": "2024-07-14 23:00:00",  # midnight of the shop
     "2024-07-15T12:00:00Z": "2024-07-15 12:00:00",
-    "2024-07-15T12:00Z": "2024-07-15 12:00:00",
     "2024-07-15 12:00:00 UTC": "2024-07-15 12:00:00",
     "2024-07-15 12:00:00 GMT": "2024-07-15 12:00:00",
     "2024-07-15T12:00:00.5Z": "2024-07-15 12:00:00.5",
@@ -98,6 +97,11 @@ def test_a_zone_of_any_spelling_is_applied_once(table: Make) -> None:
     found = dict(zip(said, _moments(table, "iso", "Asia/Tokyo", *said), strict=True))
     # a spelling that is not understood is refused, but never shifted twice
     assert {text: when for text, when in found.items() if when is not None and when != said[text]} == {}
+
+
+def test_an_iso_time_to_the_minute_may_carry_a_zone(table: Make) -> None:
+    texts = ["2024-07-15T12:00Z", "2024-07-15T12:00+02:00"]
+    assert _moments(table, "iso", "Asia/Tokyo", *texts) == ["2024-07-15 12:00:00", "2024-07-15 10:00:00"]
 
 
 def test_a_text_that_is_no_day_is_unreadable(table: Make) -> None:
@@ -245,8 +249,8 @@ CASES: list[tuple[dict[str, str | None], list[str]]] = [
 
 def test_a_row_carries_all_of_its_reasons_and_a_good_one_none(table: Make) -> None:
     found = _parsed(table, _config(), *(said for said, _ in CASES))
-    for (said, reasons), row in zip(CASES, found, strict=True):
-        assert row["reasons"] == reasons, said
+    judged = [(said, row["reasons"]) for (said, _), row in zip(CASES, found, strict=True)]
+    assert [case for case in judged if case not in CASES] == []
 
 
 def test_a_rule_of_the_shop_adds_its_name_to_the_reasons(table: Make) -> None:
@@ -345,7 +349,7 @@ def _identified(table: Make, *rows: dict[str, Any]) -> DataFrame:
     ddl = ", ".join(f"{column} {types.get(column, 'STRING')}" for column in IDENTITY)
     filled = [{**same, **row} for row in rows]
     frame = table(f"n INT, {ddl}, source_file STRING", *((n, *r.values()) for n, r in enumerate(filled)))
-    return with_id(frame)
+    return with_id(frame).withColumn("ingested_ts", F.lit(None).cast("timestamp"))
 
 
 def test_rows_that_say_the_same_have_one_id_whichever_file_they_came_in(table: Make) -> None:
