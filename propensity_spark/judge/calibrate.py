@@ -204,7 +204,7 @@ def _isotonic(x: Vector, weight: Vector, positives: Vector) -> tuple[tuple[float
 
     order = np.argsort(x, kind="stable")
     x, weight, rate = x[order], weight[order], positives[order] / weight[order]
-    level = IsotonicRegression().fit_transform(x, rate, sample_weight=weight)
+    level = IsotonicRegression(out_of_bounds="clip").fit_transform(x, rate, sample_weight=weight)
     pool = np.concatenate([[0], np.cumsum(np.diff(level) > 0)])
     mass = np.bincount(pool, weight).astype(np.float64)
     centre, value = np.bincount(pool, weight * x) / mass, np.bincount(pool, weight * level) / mass

@@ -94,3 +94,13 @@ def test_one_class_cannot_be_calibrated(table: Make) -> None:
     frame = table("user_id STRING, label INT, weight DOUBLE, raw DOUBLE", ("a", 0, 1.0, 0.1), ("b", 0, 1.0, 0.2))
     with pytest.raises(InsufficientData, match="bought and not bought"):
         calibrate.fit(frame, "raw", "platt")
+
+
+def test_a_score_that_says_nothing_is_calibrated_to_the_mean_rate(spark: SparkSession) -> None:
+    # falling rates make one pool; its ends once fell outside of the fitted range and turned the whole map into NaN
+    rows = [(f"u{i % 50}", int(i % 10 < 5 - i // 500), 1.0, float(np.log1p(i // 100) * 3.1)) for i in range(2000)]
+    frame = spark.createDataFrame(rows, "user_id STRING, label INT, weight DOUBLE, n DOUBLE")
+    made = calibrate.fit(frame, "n", "isotonic", kind=calibrate.COUNT)
+    found = frame.select(made.apply(frame.n).alias("p"), "label").toPandas()
+    assert found["p"].notna().all()
+    assert found["p"].mean() == pytest.approx(found["label"].mean(), abs=0.02)

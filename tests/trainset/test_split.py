@@ -1,5 +1,6 @@
 """No label of an earlier part reaches into a later one, whatever the horizon."""
 
+import re
 from datetime import date, timedelta
 
 import pytest
@@ -8,38 +9,93 @@ from hypothesis import strategies as st
 
 from propensity_spark.errors import InsufficientData
 from propensity_spark.loading import from_mapping
-from propensity_spark.trainset.split import Procedure, plan
+from propensity_spark.trainset.split import Procedure, Timeline, plan
 
 FIRST, AS_OF = date(2020, 1, 1), date(2023, 1, 1)
+DAY = timedelta(days=1)
 
 
-@given(horizon=st.integers(1, 90), dates=st.integers(1, 8), step=st.integers(0, 60))
-def test_labels_mature_before_the_next_part_begins(horizon: int, dates: int, step: int) -> None:
-    config = from_mapping({"labels": {"horizon_days": horizon}, "train": {"dates": dates, "step_days": step}})
-    timeline = plan(config, AS_OF, FIRST, AS_OF - timedelta(days=1))
-    window = timedelta(days=horizon)
+def _plan(horizon: int, first: date, last: date, **train: int) -> Timeline:
+    return plan(from_mapping({"labels": {"horizon_days": horizon}, "train": train}), AS_OF, first, last)
+
+
+@given(
+    horizon=st.one_of(st.sampled_from([1, 7, 28]), st.integers(1, 90)),
+    dates=st.integers(1, 8),
+    step=st.integers(0, 60),
+    history=st.integers(3 * 90 + 40, 1200),
+    known=st.integers(-1, 120),
+)
+def test_labels_mature_before_the_next_part_begins(horizon: int, dates: int, step: int, history: int, known: int) -> None:
+    first, last = AS_OF - history * DAY, AS_OF + known * DAY
+    timeline = _plan(horizon, first, last, dates=dates, step_days=step, min_history_days=28)
+    window = horizon * DAY
 
     def check(one: Procedure) -> None:
-        assert max(one.train) + window <= one.calibrate
+        assert 1 <= len(one.train) <= dates
+        assert list(one.train) == sorted(set(one.train))
+        assert one.train[0] >= first + 28 * DAY
+        assert one.train[-1] + window <= one.calibrate
         assert one.calibrate + window <= one.score
 
     check(timeline.final)
     check(timeline.rehearsal)
+    assert timeline.final.score == timeline.as_of == AS_OF
     assert timeline.rehearsal.score + window <= AS_OF
-    assert timeline.as_of == AS_OF
-    assert AS_OF not in timeline.labelled
+    assert all(day + window <= last + DAY for day in timeline.labelled), "labels are read once they are in the data"
+    assert (AS_OF in timeline.labelled) == timeline.backtest == (AS_OF + window <= last + DAY)
+    used = {*timeline.final.train, *timeline.rehearsal.train}
+    for one in (timeline.final, timeline.rehearsal):
+        used |= {one.calibrate, one.score}
+    assert list(timeline.dates) == sorted(used)
+    assert set(timeline.in_full) == {timeline.rehearsal.score, AS_OF}
+
+
+def test_the_dates_of_a_week_are_those_of_the_docstring() -> None:
+    timeline = _plan(7, FIRST, AS_OF - DAY, dates=2)
+    weeks = {n: AS_OF - 7 * n * DAY for n in range(5)}
+    assert timeline.final == Procedure((weeks[3], weeks[2]), weeks[1], AS_OF)
+    assert timeline.rehearsal == Procedure((weeks[4], weeks[3]), weeks[2], weeks[1])
+    assert timeline.labelled == (weeks[4], weeks[3], weeks[2], weeks[1])
+
+
+def test_a_step_of_its_own_moves_the_training_dates_only() -> None:
+    final = _plan(7, FIRST, AS_OF - DAY, dates=3, step_days=2).final
+    assert [(AS_OF - day).days for day in final.train] == [18, 16, 14]
+    assert (AS_OF - final.calibrate).days == 7
 
 
 def test_the_backtest_needs_the_whole_horizon_in_the_data() -> None:
-    config = from_mapping({"labels": {"horizon_days": 7}})
-    assert plan(config, AS_OF, FIRST, AS_OF + timedelta(days=6)).backtest
-    assert not plan(config, AS_OF, FIRST, AS_OF + timedelta(days=5)).backtest
+    assert _plan(7, FIRST, AS_OF + 6 * DAY).backtest
+    assert not _plan(7, FIRST, AS_OF + 5 * DAY).backtest
 
 
 @pytest.mark.parametrize(
     ("as_of", "horizon", "said"),
-    [(FIRST, 7, "nothing is known before"), (AS_OF + timedelta(days=2), 7, "the data end on"), (AS_OF, 400, "need")],
+    [
+        (FIRST, 7, "nothing is known before"),
+        (FIRST - DAY, 7, "nothing is known before"),
+        (AS_OF + 2 * DAY, 7, f"the data end on {AS_OF}"),
+        (AS_OF, 400, "with a horizon of 400 days need"),
+        (FIRST + DAY, 1, "need"),
+    ],
 )
 def test_what_the_data_cannot_carry_is_said(as_of: date, horizon: int, said: str) -> None:
     with pytest.raises(InsufficientData, match=said):
         plan(from_mapping({"labels": {"horizon_days": horizon}}), as_of, FIRST, AS_OF)
+
+
+def test_the_day_after_the_data_is_the_last_that_can_be_scored() -> None:
+    assert plan(from_mapping({}), AS_OF + DAY, FIRST, AS_OF).as_of == AS_OF + DAY
+
+
+@pytest.mark.parametrize("horizon", [1, 7, 28])
+def test_the_history_that_is_asked_for_is_what_is_needed(horizon: int) -> None:
+    with pytest.raises(InsufficientData) as refused:
+        _plan(horizon, AS_OF - DAY, AS_OF)
+    said = re.search(r"need (\d+) days of history", str(refused.value))
+    assert said
+    needed = int(said[1])
+    assert _plan(horizon, AS_OF - needed * DAY, AS_OF).rehearsal.train
+    with pytest.raises(InsufficientData):
+        _plan(horizon, AS_OF - (needed - 1) * DAY, AS_OF)

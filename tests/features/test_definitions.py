@@ -1,0 +1,137 @@
+"""The declarations fit together for every shop: whatever it logs and whichever windows it chooses."""
+
+import re
+from dataclasses import fields, replace
+from itertools import combinations
+
+import pytest
+
+from propensity_spark.config import FeatureConfig
+from propensity_spark.features.definitions import feature_set
+from propensity_spark.features.spec import OPERATIONS, Feature, FeatureSet, Measure, present
+from propensity_spark.schemas import EVENT_TYPES
+
+ENTITIES = ("pair", "user", "product", "user_category", "category", "row")
+EVERYTHING = frozenset(EVENT_TYPES)
+SHOPS = [frozenset(some) for n in range(1, len(EVENT_TYPES) + 1) for some in combinations(EVENT_TYPES, n)]
+WINDOWS = [(7,), (7, 28), (1, 7, 28), (1, 7, 28, 90)]
+UNITS = {"count", "currency", "days", "pieces", "ratio", "share", "users"}
+
+
+def _set(events: frozenset[str] = EVERYTHING, windows: tuple[int, ...] = (1, 7, 28, 90)) -> FeatureSet:
+    return feature_set(FeatureConfig(windows=windows), events, 28)
+
+
+def _words(expression: str) -> set[str]:
+    """What an expression names: its words less functions, literals and keywords."""
+    bare = re.sub(r"'[^']*'|\b\d[\w.]*|\w+(?=\()", " ", expression)
+    return set(re.findall(r"[A-Za-z_]\w*", bare)) - {"NULL", "AND", "OR", "IN"}
+
+
+def _declared(declared: FeatureSet, *entities: str) -> set[str]:
+    return {feature.name for entity in entities for feature in getattr(declared, entity)}
+
+
+def _features(declared: FeatureSet) -> list[Feature]:
+    return [feature for entity in ENTITIES for feature in getattr(declared, entity)]
+
+
+@pytest.mark.parametrize("windows", WINDOWS)
+def test_names_are_unique(windows: tuple[int, ...]) -> None:
+    declared = _set(windows=windows)
+    assert len(set(declared.columns)) == len(declared.columns)
+    names = [measure.name for measure in declared.measures]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("windows", WINDOWS)
+@pytest.mark.parametrize("events", SHOPS, ids=lambda events: "+".join(sorted(events)))
+def test_whatever_a_shop_logs_every_feature_finds_what_it_reads(events: frozenset[str], windows: tuple[int, ...]) -> None:
+    declared = _set(events, windows)
+    measures = {measure.name for measure in declared.measures}
+    for entity in ("pair", "user", "product", "user_category", "category"):
+        above: set[str] = set()
+        for feature in getattr(declared, entity):
+            assert _words(feature.expression) <= (above if feature.derived else measures), feature.name
+            above.add(feature.name)
+    above = _declared(declared, "pair", "user", "product", "user_category", "category")
+    for feature in declared.row:
+        assert feature.derived, "a joined row has nothing left to aggregate"
+        assert _words(feature.expression) <= above, feature.name
+        above.add(feature.name)
+
+
+@pytest.mark.parametrize("absent", EVENT_TYPES)
+def test_a_shop_without_an_event_has_no_feature_or_measure_of_it(absent: str) -> None:
+    declared, every = _set(EVERYTHING - {absent}), _set()
+    kept = [*_features(declared), *declared.measures]
+    assert kept == [item for item in [*_features(every), *every.measures] if absent not in item.needs]
+    assert not [item.name for item in kept if absent in item.needs]
+    assert not [m.name for m in declared.measures if f"event = '{absent}'" in m.where]
+    stem = {"view": "views", "cart": "carts", "favourite": "favourites", "purchase": "purchases", "return": "returns"}[absent]
+    assert not [name for name in declared.columns if stem in name.split("_")]
+    assert [name for name in every.columns if stem in name.split("_")], "the check must be able to fail"
+
+
+def test_features_that_any_event_fills_need_none() -> None:
+    bare = _set(frozenset())
+    assert {"pair_seen_last", "user_visits", "user_tenure", "product_age", "ucat_seen_last"} <= set(bare.columns)
+    assert present(_set().measures, frozenset()) == bare.measures
+
+
+def test_every_feature_says_what_it_is_in_a_known_unit() -> None:
+    declared = _set()
+    for feature in _features(declared):
+        assert feature.description.strip(), feature.name
+        assert feature.unit in UNITS, feature.name
+        assert set(feature.needs) <= EVERYTHING, feature.name
+        assert declared.describe(feature.name) == feature.description
+    assert declared.describe("no_such_feature") == ""
+
+
+def test_every_measure_merges() -> None:
+    assert {measure.op for measure in _set().measures} <= set(OPERATIONS)
+
+
+def test_a_rollup_that_a_pair_takes_over_is_one_aggregate_of_one_measure() -> None:
+    for feature in _set().pair:
+        assert feature.derived or re.fullmatch(r"(sum|min|max)\(\w+\)", feature.expression), feature.name
+
+
+def test_ages_are_in_days_so_that_linear_models_scale_them_as_such() -> None:
+    for feature in _features(_set()):
+        if feature.name.endswith(("_last", "_first", "_gap", "_tenure", "_age")):
+            assert feature.unit == "days", feature.name
+
+
+def _changed(item: Feature | Measure, name: str) -> Feature | Measure:
+    old = getattr(item, name)
+    new = {str: lambda: f"{old}x", tuple: lambda: (*old, "x"), bool: lambda: not old}.get(type(old), lambda: 3650)()
+    return replace(item, **{name: new})
+
+
+@pytest.mark.parametrize("part", [field.name for field in fields(FeatureSet)])
+def test_the_version_changes_with_any_definition(part: str) -> None:
+    declared = _set()
+    items = getattr(declared, part)
+    item = items[-1]
+    versions = {declared.version, replace(declared, **{part: items[:-1]}).version}
+    versions |= {replace(declared, **{part: (*items[:-1], _changed(item, f.name))}).version for f in fields(item)}
+    assert len(versions) == 2 + len(fields(item))
+
+
+def test_the_version_is_the_same_for_the_same_definitions_and_follows_the_settings() -> None:
+    assert _set().version == _set().version
+    config = FeatureConfig()
+    others = [
+        feature_set(FeatureConfig(half_life_days=30.0), EVERYTHING, 28),
+        feature_set(FeatureConfig(windows=(1, 7, 28)), EVERYTHING, 28),
+        feature_set(config, EVERYTHING, 14),
+        feature_set(config, EVERYTHING - {"return"}, 28),
+    ]
+    assert len({_set().version, *(other.version for other in others)}) == 5
+
+
+def test_the_columns_are_those_of_every_entity_in_order() -> None:
+    declared = _set()
+    assert declared.columns == tuple(feature.name for feature in _features(declared))

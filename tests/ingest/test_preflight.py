@@ -1,0 +1,174 @@
+"""What is wrong with the sources is said in one line each, before Spark starts."""
+
+import gzip
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from propensity_spark.config import Config
+from propensity_spark.errors import SourceError
+from propensity_spark.ingest.preflight import check, expand, head, is_remote, problems
+from propensity_spark.loading import from_mapping
+
+MAP = {"user_id": "user", "product_id": "item", "event_ts": "at"}
+
+
+def _config(path: Path | str | list[str], **source: Any) -> Config:
+    return from_mapping({"sources": [{"name": "log", "path": str(path) if isinstance(path, Path) else path, "map": MAP,
+                                      "event": "purchase", **source}]})  # fmt: skip
+
+
+def _write(file: Path, text: str) -> Path:
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def _only(config: Config) -> str:
+    found = problems(config)
+    assert len(found) == 1, found
+    assert "\n" not in found[0]
+    return found[0]
+
+
+def test_sources_in_order_have_no_problem(tmp_path: Path) -> None:
+    plain = _write(tmp_path / "a.csv", '"user","item",at,more\nann,mug,2024-03-01,1\n')
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    for path in (plain, tmp_path / "b.csv.gz", tmp_path / "*.csv*", tmp_path):
+        assert problems(_config(path)) == []
+        check(_config(path))
+
+
+def test_no_sources_at_all_is_a_problem() -> None:
+    assert "add a `sources:` list" in _only(from_mapping({}))
+
+
+def test_a_file_that_is_not_there_is_told_with_where_it_was_looked_for(tmp_path: Path) -> None:
+    told = _only(_config(tmp_path / "*.csv"))
+    assert told.startswith(f"sources.log.path: nothing matches {tmp_path}/*.csv")
+    assert str(Path.cwd()) in told
+
+
+def test_every_pattern_is_looked_at(tmp_path: Path) -> None:
+    _write(tmp_path / "a.csv", "user,item,at\n")
+    assert "nothing matches" in _only(_config([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]))
+
+
+def test_one_empty_file_among_others_is_told(tmp_path: Path) -> None:
+    _write(tmp_path / "a.csv", "user,item,at\n")
+    _write(tmp_path / "b.csv", "")
+    assert f"{tmp_path / 'b.csv'} is empty" in _only(_config(tmp_path))
+
+
+def test_a_packed_file_of_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b""))
+    assert "it holds no rows" in _only(_config(tmp_path / "a.csv.gz"))
+
+
+@pytest.mark.parametrize(("separator", "said"), [(";", "';'"), ("\t", "'\\t'"), ("|", "'|'")])
+def test_another_separator_is_recognised(tmp_path: Path, separator: str, said: str) -> None:
+    file = _write(tmp_path / "a.csv", separator.join(MAP.values()) + "\n")
+    assert f"sources.log.delimiter: {file} seems to be separated by {said}, not ','" in _only(_config(file))
+    assert problems(_config(file, delimiter=separator)) == []
+
+
+def test_a_missing_column_is_told_with_what_was_probably_meant(tmp_path: Path) -> None:
+    file = _write(tmp_path / "a.csv", "usr,item,at\n")
+    told = _only(_config(file))
+    assert told == f"sources.log.map: {file} has no column 'user'; did you mean 'usr'? It has: usr, item, at"
+
+
+def test_every_missing_column_is_told_once_and_expressions_are_not_columns(tmp_path: Path) -> None:
+    file = _write(tmp_path / "a.csv", "item,stamp\n")
+    mapped = {**MAP, "session_id": "user", "order_id": "= concat(item, stamp)"}
+    found = problems(_config(file, map=mapped))
+    assert [re.findall(r"no column '(\w+)'", told) for told in found] == [["user"], ["at"]]
+    assert "did you mean" not in found[0]
+
+
+def test_a_file_without_header_must_have_as_many_fields_as_columns(tmp_path: Path) -> None:
+    file = _write(tmp_path / "a.csv", 'ann,"a, b",2024-03-01\n')
+    assert problems(_config(file, header=False, columns=["user", "item", "at"])) == []
+    told = _only(_config(file, header=False, columns=["user", "item", "at", "price"]))
+    assert "its first row has 3 fields, `columns` names 4" in told
+    assert "no column 'at'" in _only(_config(file, header=False, columns=["user", "item", "when"]))
+
+
+def _damaged(kind: str) -> bytes:
+    rows = "".join(f"user{n},item{n * 7919 % 1000},2024-03-01\n" for n in range(2000))
+    packed = gzip.compress(f"user,item,at\n{rows}".encode())
+    if kind == "body":
+        return packed[:10] + b"\xff" * 40 + packed[50:]
+    return {"cut off": packed[:40], "not gzip": b"user,item,at\nann,mug,1\n", "header": b"\x1f\x8b\x07" + packed[3:]}[kind]
+
+
+def test_the_damage_is_what_it_is_called() -> None:
+    with pytest.raises(zlib.error):
+        gzip.decompress(_damaged("body"))
+    with pytest.raises(EOFError):
+        gzip.decompress(_damaged("cut off"))
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfuser,item,at\r\nann,mug,2024-03-01\r\n")
+    assert problems(_config(tmp_path)) == []
+    assert head(tmp_path / "a.csv", 1) == ["user,item,at"]
+
+
+def test_json_lines_are_looked_at_together(tmp_path: Path) -> None:
+    _write(tmp_path / "a.json", '{"user": 1, "item": 2}\n{"user": 1, "at": "x"}\n{"item": 2}\n')
+    assert problems(_config(tmp_path, format="json")) == []
+    _write(tmp_path / "a.json", '{"user": 1, "item": 2}\n')
+    assert "no column 'at'" in _only(_config(tmp_path, format="json"))
+
+
+def test_parquet_is_read_for_its_columns(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.table({"user": ["a"], "item": ["b"]}), tmp_path / "a.parquet")
+    assert "no column 'at'" in _only(_config(tmp_path, format="parquet"))
+    _write(tmp_path / "a.parquet", "PAR0 no")
+    assert "cannot be read as parquet" in _only(_config(tmp_path, format="parquet"))
+
+
+def test_users_and_products_are_checked_as_sources_are(tmp_path: Path) -> None:
+    _write(tmp_path / "log.csv", "user,item,at\n")
+    _write(tmp_path / "users.csv", "id;age\n")
+    plain = {"sources": [{"name": "log", "path": f"{tmp_path}/log.csv", "map": MAP, "event": "purchase"}]}
+    users = {"path": f"{tmp_path}/users.csv", "id": "id", "delimiter": ";", "attributes": ["age", "towm"]}
+    products = {"path": f"{tmp_path}/products.csv", "id": "sku"}
+    found = problems(from_mapping({**plain, "users": users, "products": products}))
+    assert len(found) == 2
+    assert found[0].startswith("users.map: ")
+    assert "no column 'towm'" in found[0]
+    assert found[1].startswith("products.path: nothing matches")
+
+
+def test_remote_paths_and_tables_are_left_to_spark() -> None:
+    assert is_remote("s3://b/a")
+    assert is_remote("dbfs:/a")
+    assert not is_remote("a/b.csv")
+    assert problems(_config("s3://bucket/*.csv")) == []
+    assert problems(_config([], table="raw.log")) == []
+
+
+def test_the_first_problem_is_raised_with_how_many_more_there_are(tmp_path: Path) -> None:
+    file = _write(tmp_path / "a.csv", "user,stuff\n")
+    with pytest.raises(SourceError, match=r"no column 'item'.* \(1 more: see `propensity check`\)$"):
+        check(_config(file))
+    _write(tmp_path / "a.csv", "user,item\n")
+    with pytest.raises(SourceError) as told:
+        check(_config(file))
+    assert "more" not in str(told.value)
+
+
+def test_a_folder_stands_for_its_files_but_not_for_marks_and_hidden_ones(tmp_path: Path) -> None:
+    for name in ("b.csv", "a.csv", "_SUCCESS", ".a.csv.crc", "day=1/c.csv", "_delta_log/0.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        _write(tmp_path / name, "x")
+    assert expand((str(tmp_path),)) == [tmp_path / name for name in ("a.csv", "b.csv", "day=1/c.csv")]
+    assert expand((f"{tmp_path}/b.csv", f"{tmp_path}/a*")) == [tmp_path / "b.csv", tmp_path / "a.csv"]
+    assert expand((f"{tmp_path}/z*",)) == []

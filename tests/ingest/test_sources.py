@@ -1,0 +1,102 @@
+"""Bronze holds the logs as received: each file once, new ones added, changed ones read again."""
+
+import gzip
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from propensity_spark import tables
+from propensity_spark.config import SourceConfig
+from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE, META, load
+from propensity_spark.loading import from_mapping
+
+Make = Callable[..., DataFrame]
+HEADER = "user,item,at"
+
+
+def _source(path: Path | str | list[str], **more: Any) -> SourceConfig:
+    place = {} if "table" in more else {"path": path if isinstance(path, list) else str(path)}
+    said = {"name": "log", "map": {"user_id": "user", "product_id": "item", "event_ts": "at"}, "event": "view"}
+    return from_mapping({"sources": [{**said, **place, **more}]}).sources[0]
+
+
+def _write(file: Path, *lines: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    text = "\n".join(lines) + "\n"
+    if file.suffix == ".gz":
+        file.write_bytes(gzip.compress(text.encode()))
+    else:
+        file.write_text(text, encoding="utf-8")
+    return file
+
+
+def _rows(spark: SparkSession, *columns: str) -> list[tuple]:
+    said = tables.read(spark, "bronze.log").select(*(columns or ("user", "item", "at")))
+    return sorted((tuple(row) for row in said.collect()), key=str)
+
+
+@pytest.fixture
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose name needs care in a URL."""
+    return tmp_path_factory.mktemp("my logs+100%25 é")
+
+
+def test_a_file_is_read_once_a_new_one_is_added_and_a_changed_or_lost_one_reloads(
+    spark: SparkSession, warehouse: Path, logs: Path
+) -> None:
+    first = _write(logs / "1.csv", HEADER, "ann,mug,1", "bob,0012,2")
+    source = _source([f"{logs}/*.csv*", str(first)])  # named twice, read once
+    assert load(spark, source) == ("bronze.log", 2)
+    assert _rows(spark, "user", "item", FILE) == [("ann", "mug", str(first)), ("bob", "0012", str(first))]
+    arrived = _rows(spark, ARRIVED)[0]
+    version = tables.version(spark, "bronze.log")
+
+    assert load(spark, source) == ("bronze.log", 0)
+    assert tables.version(spark, "bronze.log") == version
+
+    _write(logs / "2.csv.gz", HEADER, "cem,cup,3")
+    assert load(spark, source) == ("bronze.log", 1)
+    assert [row[0] for row in _rows(spark)] == ["ann", "bob", "cem"]
+    assert arrived in _rows(spark, ARRIVED), "rows that were there keep the time of their arrival"
+
+    os.utime(_write(first, HEADER, "ann,jug,1"), (1_700_000_000, 1_700_000_000))
+    assert load(spark, source) == ("bronze.log", 2)
+    assert _rows(spark) == [("ann", "jug", "1"), ("cem", "cup", "3")]
+
+    first.unlink()
+    assert load(spark, source) == ("bronze.log", 1)
+    assert _rows(spark) == [("cem", "cup", "3")]
+
+
+def test_a_line_that_is_cut_or_has_fields_too_many_is_kept_whole_aside(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    _write(logs / "1.csv", HEADER, "ann,mug,1", "bob,mu", 'cem,"a ""big"", red mug",3', "dan,mug,4,5", "", "eve,,6")
+    load(spark, _source(logs))
+    told = {row[0]: row[1:] for row in _rows(spark, "user", "item", CORRUPT)}
+    assert told["ann"] == ("mug", None)
+    assert told["cem"] == ('a "big", red mug', None)
+    assert told["eve"] == (None, None)
+    assert told["bob"][1] == "bob,mu"
+    assert told["dan"][1] == "dan,mug,4,5"
+    assert len(told) == 5
+
+
+def test_json_lines_are_text_with_nested_values_as_json(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    _write(logs / "1.json", '{"user": 17850, "item": "mug", "at": 1.5, "tags": {"a": [1]}}', '{"user": "x", "it')
+    assert load(spark, _source(logs, format="json"))[1] == 2
+    assert _rows(spark, "user", "item", "at", "tags", CORRUPT) == [
+        ("17850", "mug", "1.5", '{"a":[1]}', None),
+        (None, None, None, None, '{"user": "x", "it'),
+    ]
+    assert {c.dataType.typeName() for c in tables.read(spark, "bronze.log").schema if c.name not in META} == {"string"}
+
+
+def test_a_table_of_the_catalog_is_read_whole_each_time(spark: SparkSession, table: Make, warehouse: Path) -> None:
+    table("user STRING, item INT, at STRING", ("ann", 12, "1")).createOrReplaceTempView("raw_log")
+    source = _source("", table="raw_log")
+    for _ in range(2):
+        assert load(spark, source) == ("bronze.log", 1)
+    assert _rows(spark, "user", "item", FILE) == [("ann", "12", "raw_log")]

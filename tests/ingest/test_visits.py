@@ -1,0 +1,170 @@
+"""A user's rows among each other: visits, machines, and orders that were taken back."""
+
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from pyspark.sql import DataFrame
+
+from propensity_spark.config import QualityConfig
+from propensity_spark.ingest import visits
+
+Make = Callable[..., DataFrame]
+EVENT = "user_id STRING, event_id STRING, event_ts TIMESTAMP"
+LOOK = "user_id STRING, event_id STRING, event STRING, event_ts TIMESTAMP, event_date DATE"
+ORDER = "event_id STRING, user_id STRING, product_id STRING, event STRING, event_ts TIMESTAMP, quantity DOUBLE"
+BOUGHT, AGAIN, BACK, LATER = (f"2024-03-0{day} 09:00:00" for day in (1, 2, 3, 4))
+HALF_AN_HOUR = timedelta(minutes=30)
+
+
+def test_a_silence_longer_than_the_gap_starts_a_visit(table: Make) -> None:
+    events = table(
+        EVENT,
+        ("ann", "1", "2024-03-01 09:00:00"),
+        ("ann", "2", "2024-03-01 09:30:00"),  # exactly the gap
+        ("ann", "3", "2024-03-01 10:00:01"),  # one second more
+        ("ann", "4", "2024-03-01 10:00:01"),
+        ("ann", "5", "2024-03-01 10:30:01.001"),  # a millisecond more
+        ("bob", "6", "2024-03-01 09:45:00"),  # another user's events are no sign of life
+    )
+    numbered = visits.sessionise(events, HALF_AN_HOUR)
+    assert {row["event_id"]: row["session_no"] for row in numbered.collect()} == {
+        "1": 1,
+        "2": 1,
+        "3": 2,
+        "4": 2,
+        "5": 3,
+        "6": 1,
+    }
+    assert numbered.columns == [*events.columns, "session_no"]
+    assert numbered.schema["session_no"].dataType.simpleString() == "int"
+
+
+def test_later_events_do_not_renumber_earlier_visits(table: Make) -> None:
+    past = [("ann", "1", "2024-03-01 09:00:00"), ("ann", "2", "2024-03-01 10:00:00")]
+    later = [("ann", "0", "2024-03-01 10:00:01"), ("ann", "3", "2024-03-02 10:00:00")]
+    numbers = {row["event_id"]: row["session_no"] for row in visits.sessionise(table(EVENT, *past, *later), HALF_AN_HOUR).collect()}
+    assert numbers == {"1": 1, "2": 2, "0": 2, "3": 3}
+
+
+def _looks(user: str, count: int, start: str, every: float, event: str = "view") -> list[tuple]:
+    """`count` events of a user, `every` seconds apart; the day is that of the start."""
+    first = datetime.fromisoformat(start)
+    return [(user, f"{user}{start}{event}{n}", event, str(first + timedelta(seconds=n * every)), start[:10]) for n in range(count)]
+
+
+def test_a_bot_looks_at_more_than_a_person_can(table: Make) -> None:
+    limits = QualityConfig(bot_events_per_day=10, bot_events_per_minute=5)
+    rows = [
+        *_looks("reader", 10, "2024-03-01 09:00:00", 60),  # exactly the day's limit
+        *_looks("reader", 11, "2024-03-02 09:00:00", 60),  # one more, the day after
+        *_looks("clicker", 5, "2024-03-01 09:00:00", 11.9),  # exactly the minute's limit
+        *_looks("hasty", 6, "2024-03-01 09:00:00", 11.9),  # one more in the same minute
+        *_looks("across", 4, "2024-03-01 08:59:58", 0.5),  # six in three seconds, but of two minutes
+        *_looks("across", 2, "2024-03-01 09:00:00", 0.5, "cart"),
+        *_looks("merchant", 40, "2024-03-01 09:00:00", 0, "purchase"),
+        *_looks("sorry", 40, "2024-03-01 09:00:00", 0, "return"),
+        *_looks("mixed", 4, "2024-03-01 09:00:00", 1),
+        *_looks("mixed", 1, "2024-03-01 09:00:00", 1, "cart"),
+        *_looks("mixed", 1, "2024-03-01 09:00:00", 1, "favourite"),
+    ]
+    flagged = visits.flag_bots(table(LOOK, *rows), limits)
+    found = {(row["user_id"], str(row["event_date"])): row["is_bot"] for row in flagged.distinct().collect()}
+    assert found == {
+        ("reader", "2024-03-01"): False,
+        ("reader", "2024-03-02"): True,
+        ("clicker", "2024-03-01"): False,
+        ("hasty", "2024-03-01"): True,
+        ("across", "2024-03-01"): False,
+        ("merchant", "2024-03-01"): False,
+        ("sorry", "2024-03-01"): False,
+        ("mixed", "2024-03-01"): True,
+    }
+    assert flagged.columns == [*(part.split()[0] for part in LOOK.split(", ")), "is_bot"]
+
+
+def _cancelled(frame: DataFrame) -> dict[str, str | None]:
+    said = visits.net_returns(frame).collect()
+    return {row["event_id"]: str(row["cancelled_ts"]) if row["cancelled_ts"] else None for row in said}
+
+
+def _oracle(rows: list[tuple]) -> dict[str, str | None]:
+    """A stack of open purchases per user, product and quantity; a return takes the top one, if there is one."""
+    ordered = sorted(rows, key=lambda row: (row[4], row[3] == "return", row[0]))
+    stacks: dict[tuple, list[str]] = {}
+    cancelled: dict[str, str | None] = {row[0]: None for row in rows}
+    for event_id, user, product, event, at, quantity in ordered:
+        stack = stacks.setdefault((user, product, quantity), [])
+        if event == "purchase":
+            stack.append(event_id)
+        elif event == "return" and stack:
+            cancelled[stack.pop()] = at
+    return cancelled
+
+
+def test_a_return_takes_back_the_latest_open_purchase_like_it(table: Make) -> None:
+    rows = [
+        ("one", "ann", "mug", "purchase", BOUGHT, 2.0),
+        ("two", "ann", "mug", "purchase", AGAIN, 2.0),
+        ("back", "ann", "mug", "return", BACK, 2.0),
+        # a return before any purchase opens no credit
+        ("early", "bob", "mug", "return", BOUGHT, 1.0),
+        ("kept", "bob", "mug", "purchase", AGAIN, 1.0),
+        # two returns of three, one of them twice
+        ("x", "cem", "mug", "purchase", BOUGHT, 1.0),
+        ("x1", "cem", "mug", "return", AGAIN, 1.0),
+        ("x2", "cem", "mug", "return", AGAIN, 1.0),
+        ("y", "cem", "mug", "purchase", BACK, 1.0),
+        ("y1", "cem", "mug", "return", LATER, 1.0),
+        # not alike: other quantity, other product, other user
+        ("eve", "eve", "mug", "purchase", BOUGHT, 2.0),
+        ("eve1", "eve", "mug", "return", AGAIN, 1.0),
+        ("eve2", "eve", "cup", "return", AGAIN, 2.0),
+        ("fay2", "fay", "mug", "return", AGAIN, 2.0),
+        # in the same second, the purchase comes first
+        ("a-back", "gus", "mug", "return", BOUGHT, 1.0),
+        ("b-buy", "gus", "mug", "purchase", BOUGHT, 1.0),
+        # looks stand between
+        ("h1", "hal", "mug", "purchase", BOUGHT, 1.0),
+        ("h2", "hal", "mug", "view", AGAIN, 1.0),
+        ("h3", "hal", "mug", "cart", AGAIN, 1.0),
+        ("h4", "hal", "mug", "return", BACK, 1.0),
+    ]
+    taken = {"two": BACK, "x": AGAIN, "y": LATER, "b-buy": BOUGHT, "h1": BACK}
+    expected = {row[0]: taken.get(row[0]) for row in rows}
+    assert _oracle(rows) == expected
+    assert _cancelled(table(ORDER, *rows)) == expected
+
+
+def test_returns_agree_with_a_stack_on_random_histories(table: Make) -> None:
+    chance = random.Random(11)
+    start = datetime(2024, 3, 1)
+    rows = [
+        (
+            f"{number:04}",
+            f"user{chance.randrange(25)}",
+            chance.choice(["mug", "cup"]),
+            chance.choices(["purchase", "return", "view"], [5, 4, 2])[0],
+            str(start + timedelta(hours=chance.randrange(30))),  # few hours: many ties
+            chance.choice([1.0, 2.0]),
+        )
+        for number in range(1500)
+    ]
+    expected = _oracle(rows)
+    assert 200 < sum(when is not None for when in expected.values()) < 700
+    assert _cancelled(table(ORDER, *rows)) == expected
+
+
+def test_what_comes_later_takes_nothing_back_from_an_earlier_return(table: Make) -> None:
+    past = [("a", "ann", "mug", "purchase", BOUGHT, 1.0), ("b", "ann", "mug", "return", AGAIN, 1.0)]
+    later = [("c", "ann", "mug", "return", BACK, 1.0), ("d", "ann", "mug", "purchase", LATER, 1.0)]
+    assert _cancelled(table(ORDER, *past)) == {"a": AGAIN, "b": None}
+    assert _cancelled(table(ORDER, *past, *later)) == {"a": AGAIN, "b": None, "c": None, "d": None}
+
+
+def test_netting_returns_keeps_every_row_and_column(table: Make) -> None:
+    frame = table(ORDER, ("a", "ann", "mug", "purchase", BOUGHT, None), ("b", "ann", "mug", "view", BOUGHT, None))
+    netted = visits.net_returns(frame)
+    assert netted.columns == [*frame.columns, "cancelled_ts"]
+    assert netted.schema["cancelled_ts"].dataType.typeName() == "timestamp"
+    assert {row["event_id"] for row in netted.collect()} == {"a", "b"}

@@ -1,0 +1,122 @@
+"""Which pairs are candidates: caps, ties, sources, and nothing of the future."""
+
+from collections.abc import Callable
+from datetime import date
+
+from chispa.dataframe_comparer import assert_df_equality
+from pyspark.sql import DataFrame, Row
+
+from propensity_spark.config import CandidateConfig, FeatureConfig
+from propensity_spark.features import compute
+from propensity_spark.features.definitions import feature_set
+from propensity_spark.trainset.candidates import candidates, popular, touched
+
+Make = Callable[..., DataFrame]
+DAY, OTHER = "2024-04-01", "2024-05-01"
+PEOPLE = "as_of DATE, user_id STRING"
+PAIRS = "as_of DATE, user_id STRING, product_id STRING, pair_seen_last FLOAT, pair_purchases_last FLOAT"
+PRODUCTS = "as_of DATE, product_id STRING, product_buyers_recent FLOAT"
+
+
+def _by_pair(frame: DataFrame) -> dict[tuple[str, str, str], Row]:
+    rows = frame.collect()
+    found = {(str(r.as_of), r.user_id, r.product_id): r for r in rows}
+    assert len(found) == len(rows), "a pair is a candidate once"
+    return found
+
+
+def test_the_latest_touched_are_kept_ties_go_to_the_smaller_product(table: Make) -> None:
+    pairs = table(
+        PAIRS,
+        (DAY, "ann", "c", 1.0, None),
+        (DAY, "ann", "b", 2.0, None),
+        (DAY, "ann", "a", 2.0, None),  # ties with b for the last place
+        (DAY, "bob", "edge", 30.0, None),  # exactly touched_days
+        (DAY, "bob", "old", 30.01, None),
+        (DAY, "cat", "a", 1.0, None),  # nobody scores cat
+        (OTHER, "ann", "z", 1.0, None),  # nor ann at this date
+    )
+    config = CandidateConfig(touched=2, touched_days=30)
+    found = touched(table(PEOPLE, (DAY, "ann"), (DAY, "bob"), (OTHER, "bob")), pairs, config)
+    assert {key[1:] for key in _by_pair(found)} == {("ann", "c"), ("ann", "a"), ("bob", "edge")}
+
+
+def test_the_most_bought_are_popular_per_date_and_nothing_that_nobody_bought(table: Make) -> None:
+    products = table(
+        PRODUCTS,
+        (DAY, "c", 5.0),
+        (DAY, "b", 3.0),
+        (DAY, "a", 3.0),  # ties with b for the last place
+        (OTHER, "d", 1.0),
+        (OTHER, "e", 0.0),
+        (OTHER, "f", None),
+    )
+    found = {(str(r.as_of), r.product_id) for r in popular(products, CandidateConfig(popular=2)).collect()}
+    assert found == {(DAY, "c"), (DAY, "a"), (OTHER, "d")}
+
+
+def test_a_pair_names_all_its_sources_and_how_well_it_goes_together(table: Make) -> None:
+    people = table(PEOPLE, (DAY, "ann"), (DAY, "new"))
+    bought = [(DAY, user, product, 1.0, 1.0) for user in ("u1", "u2") for product in ("lamp", "bulb")]
+    pairs = table(PAIRS, *bought, (DAY, "ann", "lamp", 1.0, 1.0), (DAY, "ann", "seen", 1.0, None))
+    products = table(PRODUCTS, (DAY, "lamp", 3.0), (DAY, "bulb", 2.0))
+    found = _by_pair(candidates(people, pairs, products, CandidateConfig()))
+    assert {key[1:]: row.candidate_source for key, row in found.items()} == {
+        ("ann", "lamp"): "touched+popular",  # it does not go together with itself
+        ("ann", "seen"): "touched",
+        ("ann", "bulb"): "popular+together",
+        ("new", "lamp"): "popular",
+        ("new", "bulb"): "popular",
+    }
+    assert found[DAY, "ann", "bulb"].together_score > 0
+    assert {row.together_score for key, row in found.items() if key[1:] != ("ann", "bulb")} == {0.0}
+    alone = _by_pair(candidates(people, pairs, products, CandidateConfig(popular=0, touched=0)))
+    assert {key[1:]: row.candidate_source for key, row in alone.items()} == {("ann", "bulb"): "together"}
+
+
+EVENT = (
+    "event_id STRING, user_id STRING, product_id STRING, event STRING, event_ts TIMESTAMP, event_date DATE, price DOUBLE, "
+    "quantity DOUBLE, amount DOUBLE, order_id STRING, session_no INT, cancelled_ts TIMESTAMP, is_bot BOOLEAN"
+)
+SET = feature_set(FeatureConfig(windows=(28,)), frozenset({"purchase"}), 28)
+
+
+def _purchase(user: str, product: str, ts: str, day: str, cancelled: str | None = None) -> tuple[object, ...]:
+    key = f"{user}{product}{ts}"
+    return (key, user, product, "purchase", ts, day, 1.0, 1.0, 1.0, key, 1, cancelled, False)
+
+
+PAST = [
+    *(_purchase(user, product, f"{DAY} 03:59:59.999999", "2024-03-31") for user in ("u1", "u2") for product in ("a", "b")),
+    _purchase("ann", "a", "2024-03-04 04:00:00", "2024-03-04"),  # the first instant of the window
+    _purchase("ann", "gone", "2024-03-20 12:00:00", "2024-03-20", cancelled=f"{DAY} 03:59:59.999999"),
+    _purchase("ann", "stands", "2024-03-20 12:00:00", "2024-03-20", cancelled=f"{DAY} 04:00:00"),
+]
+FUTURE = [
+    _purchase("u1", "late", f"{DAY} 04:00:00", DAY),  # exactly at the shop's midnight
+    _purchase("u2", "late", "2024-04-02 12:00:00", "2024-04-02"),
+    _purchase("ann", "late", "2024-04-02 12:00:00", "2024-04-02"),
+]
+
+
+def _candidates(events: DataFrame) -> DataFrame:
+    """Candidates as of DAY, from events, in New York."""
+    as_of = compute.moments(events, [date.fromisoformat(DAY)], "America/New_York")
+    seen = compute.as_seen(compute.mark_firsts(events), as_of, 365)
+    measured = compute.measure_pairs(seen, SET.measures)
+    pairs = compute.pair_features(measured, SET.pair)
+    products = compute.roll_up(measured, ("as_of", "product_id"), SET.product)
+    people = seen.select("as_of", "user_id").distinct()
+    return candidates(people, pairs, products, CandidateConfig())
+
+
+def test_rows_at_or_after_as_of_change_no_candidate(table: Make) -> None:
+    before = _candidates(table(EVENT, *PAST)).persist()
+    after = _candidates(table(EVENT, *PAST, *FUTURE))
+    assert_df_equality(before, after, ignore_row_order=True, ignore_nullable=True)
+    sources = {key[1:]: row.candidate_source for key, row in _by_pair(before).items()}
+    before.unpersist()
+    assert sources["ann", "b"] == "popular+together"
+    assert sources["ann", "stands"] == "touched+popular"
+    assert sources["ann", "gone"] == "touched"  # taken back before as_of: nobody bought it
+    assert ("u1", "gone") not in sources

@@ -1,0 +1,78 @@
+"""Negatives are thinned by a hash: the same ones every time, and the weights still say how many there were."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark.trainset.sampling import sample_negatives, uniform
+
+ROWS, RATE = 6000, 0.2
+
+
+def _labelled(spark: SparkSession) -> DataFrame:
+    """A thirtieth bought, a third not matured, each row standing for one pair."""
+    n = F.col("id")
+    return spark.range(ROWS).select(
+        F.lit("2024-04-01").cast("date").alias("as_of"),
+        F.concat(F.lit("u"), n % 97).alias("user_id"),
+        F.concat(F.lit("p"), n).alias("product_id"),
+        F.when(n % 30 == 0, 1).when(n % 3 != 0, 0).cast("int").alias("label"),
+        F.lit(1.0).alias("weight"),
+    )
+
+
+@pytest.fixture(scope="module")
+def sampled(spark: SparkSession) -> pd.DataFrame:
+    return sample_negatives(_labelled(spark), F.lit(RATE), 7).toPandas()
+
+
+def test_every_positive_is_kept_as_it_was(sampled: pd.DataFrame) -> None:
+    positives = sampled[sampled["label"] == 1]
+    assert len(positives) == ROWS / 30
+    assert set(positives["weight"]) == {1.0}
+
+
+def test_the_rest_is_thinned_to_the_rate_and_weighs_what_it_stands_for(sampled: pd.DataFrame) -> None:
+    for kind, there_were in ((sampled["label"] == 0, ROWS * 2 / 3), (sampled["label"].isna(), ROWS * (1 / 3 - 1 / 30))):
+        rest = sampled[kind]
+        assert set(rest["weight"]) == {1 / RATE}
+        assert rest["weight"].sum() == pytest.approx(there_were, rel=0.1)
+    assert sampled["weight"].sum() == pytest.approx(ROWS, rel=0.06)
+
+
+def test_the_same_rows_are_chosen_again_wherever_they_lie_and_others_by_another_seed(
+    spark: SparkSession, sampled: pd.DataFrame
+) -> None:
+    def chosen(seed: int) -> set[str]:
+        return {r.product_id for r in sample_negatives(_labelled(spark).repartition(3, "user_id"), F.lit(RATE), seed).collect()}
+
+    first = set(sampled["product_id"])
+    assert chosen(7) == first
+    other = chosen(8)
+    negatives = ROWS * 29 / 30
+    assert len(other & first) == pytest.approx(ROWS / 30 + negatives * RATE**2, rel=0.2), "seeds are independent of one another"
+
+
+def test_a_rate_of_its_own_per_row_and_a_weight_that_was_there_before(table: Callable[..., DataFrame]) -> None:
+    ddl = "as_of DATE, user_id STRING, product_id STRING, label INT, weight DOUBLE"
+    rows = [(day, "u", f"p{n}", int(n == 0), 2.0) for day in ("2024-04-01", "2024-05-01") for n in range(40)]
+    rate = F.when(F.month("as_of") == 4, 1.0).otherwise(0.5)
+    found = sample_negatives(table(ddl, *rows), rate, 1).toPandas()
+    full = found[[d.month == 4 for d in found["as_of"]]]
+    thinned = found.drop(full.index)
+    assert len(full) == 40, "a rate of 1 keeps all"
+    assert set(full["weight"]) == {2.0}
+    assert 5 < len(thinned) < 35
+    assert set(thinned[thinned["label"] == 0]["weight"]) == {4.0}
+    assert list(thinned[thinned["label"] == 1]["weight"]) == [2.0]
+
+
+def test_the_numbers_are_uniform_in_0_1(spark: SparkSession) -> None:
+    row = spark.range(5000).select(uniform(3, "id").alias("u")).agg(F.min("u"), F.max("u"), F.avg("u"), F.stddev("u")).collect()[0]
+    assert 0 <= row[0] < 0.01
+    assert 0.99 < row[1] < 1
+    assert row[2] == pytest.approx(0.5, abs=0.02)
+    assert row[3] == pytest.approx(12**-0.5, abs=0.01)
