@@ -43,8 +43,7 @@ def attach(spark: SparkSession, storage: StorageConfig) -> None:
     """Tell the session where the shop's tables lie, and register those that exist under their names."""
     warehouse = storage.warehouse if "://" in storage.warehouse else str(Path(storage.warehouse).absolute())
     if not storage.catalog and spark.conf.get(_WAREHOUSE, warehouse) != warehouse:
-        for schema in SCHEMAS:  # names that point into another warehouse; its files stay
-            spark.sql(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        _forget(spark, str(spark.conf.get(_WAREHOUSE)))
     spark.conf.set(_WAREHOUSE, warehouse)
     spark.conf.set(_CATALOG, storage.catalog)
     for schema in SCHEMAS:
@@ -54,6 +53,22 @@ def attach(spark: SparkSession, storage: StorageConfig) -> None:
     for log in sorted(Path(warehouse).glob("*/*/_delta_log")):
         if log.parent.parent.name in SCHEMAS:
             _register(spark, f"{log.parent.parent.name}.{log.parent.name}")
+
+
+def _forget(spark: SparkSession, warehouse: str) -> None:
+    """Drop the names that point into another embedded warehouse; its files stay, and so does every table not of ours."""
+    for log in sorted(Path(warehouse).glob("*/*/_delta_log")):
+        name = f"{log.parent.parent.name}.{log.parent.name}"
+        if log.parent.parent.name in SCHEMAS and _location(spark, name) == str(log.parent):
+            spark.sql(f"DROP TABLE {name}")
+
+
+def _location(spark: SparkSession, name: str) -> str:
+    """Where a registered table lies, as a plain path; empty where the name is not registered."""
+    if not spark.catalog.tableExists(name):
+        return ""
+    found = spark.sql(f"DESCRIBE TABLE EXTENDED {name}").where("col_name = 'Location'").select("data_type").collect()
+    return str(found[0][0]).removeprefix("file:") if found else ""
 
 
 def path(spark: SparkSession, name: str) -> str:

@@ -154,3 +154,16 @@ def test_a_warehouse_that_cannot_be_written_is_told_before_anything_runs(tmp_pat
     tables.check_writable(StorageConfig(warehouse="s3://bucket/w"))
     tables.check_writable(StorageConfig(warehouse=str(tmp_path / "file"), catalog="main"))
     assert not os.path.exists("s3:")
+
+
+def test_pointing_elsewhere_drops_no_table_of_somebody_else(
+    spark: SparkSession, table: Make, warehouse: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tables.overwrite(table(INTAKE, ("here", "received", "", 1)), "silver.intake")
+    theirs = tmp_path_factory.mktemp("theirs") / "customers"
+    table("n INT", (1,)).write.format("delta").save(str(theirs))
+    spark.sql(f"CREATE TABLE gold.customers USING DELTA LOCATION '{theirs}'")
+    tables.attach(spark, StorageConfig(warehouse=str(tmp_path_factory.mktemp("other"))))
+    assert spark.catalog.tableExists("gold.customers")
+    assert not spark.catalog.tableExists("silver.intake")
+    assert (warehouse / "silver" / "intake" / "_delta_log").is_dir()
