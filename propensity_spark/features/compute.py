@@ -10,18 +10,21 @@ from propensity_spark.features.spec import Feature, FeatureSet, Measure
 
 PAIR_KEYS = ("as_of", "user_id", "product_id")
 _SECONDS_A_DAY = 86400.0
+_NEVER = "9999-12-31"
 
 
 def mark_firsts(events: DataFrame) -> DataFrame:
-    """Mark the event that opens a visit, an order, and an order's line of a product.
+    """Mark the event that opens a visit and an order, and since when a purchase is the first of its order's line.
 
     Takes   silver.events.
-    Returns its human rows (no bots) plus visit_first, order_first, line_first DOUBLE, 1 or 0: summing them counts visits,
-            orders and lines without a distinct. A mark depends on earlier events only, so later rows change none.
+    Returns its human rows (no bots) plus visit_first, order_first DOUBLE, 1 or 0: summing them counts visits and orders
+            without a distinct; and line_since TIMESTAMP, the moment from which all earlier rows of the same order and
+            product had been taken back (null: there are none). A mark depends on earlier rows only, so later ones change none.
     """
     visit = Window.partitionBy("user_id").orderBy("event_ts", "event_id")
     order = Window.partitionBy("user_id", "_order", "event").orderBy("event_ts", "event_id")
     line = Window.partitionBy("user_id", "_order", "event", "product_id").orderBy("event_ts", "event_id")
+    before = line.rowsBetween(Window.unboundedPreceding, -1)
     bought = F.col("event") == "purchase"
     keyed = events.where(~F.col("is_bot")).withColumn(
         "_order", F.coalesce("order_id", F.concat(F.lit("visit "), F.col("session_no").cast("string")))
@@ -30,7 +33,7 @@ def mark_firsts(events: DataFrame) -> DataFrame:
         *events.columns,
         _flag(F.col("session_no") > F.coalesce(F.lag("session_no").over(visit), F.lit(0))).alias("visit_first"),
         _flag(bought & (F.row_number().over(order) == 1)).alias("order_first"),
-        _flag(bought & (F.row_number().over(line) == 1)).alias("line_first"),
+        F.max(F.coalesce("cancelled_ts", F.lit(_NEVER).cast("timestamp"))).over(before).alias("line_since"),
     )
 
 

@@ -5,6 +5,8 @@ from propensity_spark.features.spec import Feature, FeatureSet, Measure, present
 
 _ACTIONS = {"views": "view", "carts": "cart", "favourites": "favourite", "purchases": "purchase"}
 _AGE = "age_days"  # fractional days before as_of
+# The first line of an order and product that stands: the lines before it, if any, had all been taken back by then.
+_LINE = "IF(line_since IS NULL OR line_since < as_of_ts, 1.0D, 0.0D)"
 
 
 def feature_set(config: FeatureConfig, events: frozenset[str], popular_days: int) -> FeatureSet:
@@ -38,8 +40,8 @@ def _measures(windows: tuple[int, ...], half_life: float, popular_days: int) -> 
     decay = f"pow(0.5D, {_AGE} / {half_life})"
     made += [
         _ordered("orders_ever"),
-        _purchase("lines_ever", "line_first"),
-        _purchase("lines_decayed", f"line_first * {decay}"),
+        _purchase("lines_ever", _LINE),
+        _purchase("lines_decayed", f"{_LINE} * {decay}"),
         _purchase("spend_ever", "amount"),
         _purchase("quantity_ever", "quantity"),
         _purchase("price_sum", "price"),
@@ -233,7 +235,7 @@ def _user(windows: tuple[int, ...]) -> tuple[Feature, ...]:
         ),
         _derived(
             "user_gap",
-            "IF(user_orders > 1, (user_first - user_purchases_last) / (user_orders - 1), NULL)",
+            "(user_first - user_purchases_last) / IF(user_first > user_purchases_last, user_orders - 1, NULL)",
             "mean days between this user's orders",
             "days",
             *bought,

@@ -65,7 +65,7 @@ def plan(config: Config, as_of: date, first_day: date, last_day: date) -> Timeli
     final = _procedure(config, as_of, first_day)
     rehearsal = _procedure(config, as_of - horizon, first_day)
     if not final.train or not rehearsal.train:
-        needed = 4 * config.labels.horizon_days + config.train.min_history_days
+        needed = 3 * config.labels.horizon_days + config.train.min_history_days
         raise InsufficientData(
             f"training, calibrating, testing and scoring as of {as_of} with a horizon of {config.labels.horizon_days} "
             f"days need {needed} days of history; the data begin on {first_day}, {(as_of - first_day).days} days before. "
