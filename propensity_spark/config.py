@@ -34,6 +34,11 @@ def _zone(key: str, value: str) -> None:
         raise ConfigError(f"{key} must be an IANA time zone such as Europe/London, got {value!r}")
 
 
+def _delimiter(key: str, value: str) -> None:
+    if len(value) != 1:
+        raise ConfigError(f'{key} must be one character (a tab is "\\t" in double quotes), got {value!r}')
+
+
 def _name(key: str, value: str) -> None:
     if not _NAME.fullmatch(value):
         raise ConfigError(f"{key} must be letters, digits and _, beginning with a letter; got {value!r}")
@@ -120,6 +125,7 @@ class SourceConfig:
         where = f"sources.{self.name}"
         _name("sources.name", self.name)
         _one_of(f"{where}.format", self.format, SOURCE_FORMATS)
+        _delimiter(f"{where}.delimiter", self.delimiter)
         if bool(self.path) == bool(self.table):
             raise ConfigError(f"{where} needs either `path` or `table`")
         if not self.header and not self.columns and self.format == "csv":
@@ -155,6 +161,7 @@ class EntityConfig:
 
     def __post_init__(self) -> None:
         _one_of("format", self.format, SOURCE_FORMATS)
+        _delimiter("delimiter", self.delimiter)
         if (self.path or self.table) and not self.id:
             raise ConfigError("a users or products table needs `id`, its key column")
 

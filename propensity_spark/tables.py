@@ -18,6 +18,7 @@ from propensity_spark.schemas import TABLES, Table
 SCHEMAS = ("bronze", "silver", "features", "trainset", "gold")
 _WAREHOUSE = "spark.propensity.warehouse"
 _CATALOG = "spark.propensity.catalog"
+_SIGNS = " ,;{}()\n\t="  # in a column's name Delta takes these by mapping names only; logs as received have them
 
 
 def check_writable(storage: StorageConfig) -> None:
@@ -107,9 +108,11 @@ def overwrite(frame: DataFrame, name: str, note: str = "") -> int:
     return _write(frame, name, {"overwriteSchema": "true", "userMetadata": note})
 
 
-def append(frame: DataFrame, name: str) -> int:
+def append(frame: DataFrame, name: str, note: str = "") -> int:
     """Add rows in one commit; returns the rows written. Only for tables whose writer knows what is in them already."""
-    return _write(frame, name, {"mergeSchema": "true"}, mode="append")
+    before = version(frame.sparkSession, name)
+    written = _write(frame, name, {"mergeSchema": "true", "userMetadata": note}, mode="append")
+    return written if version(frame.sparkSession, name) > before else 0  # nothing to add makes no commit
 
 
 def replace(frame: DataFrame, name: str, where: str, note: str = "") -> int:
@@ -126,18 +129,6 @@ def replace(frame: DataFrame, name: str, where: str, note: str = "") -> int:
 def version(spark: SparkSession, name: str) -> int:
     """The table's Delta version, to be kept with what was made from it."""
     return int(_handle(spark, name).history(1).select("version").collect()[0][0])
-
-
-def files(spark: SparkSession, name: str) -> int:
-    """The number of data files that a read touches."""
-    return int(_handle(spark, name).detail().select("numFiles").collect()[0][0])
-
-
-def properties(spark: SparkSession, name: str) -> dict[str, str]:
-    """The table's properties; empty where it does not exist."""
-    if not exists(spark, name):
-        return {}
-    return dict(_handle(spark, name).detail().select("properties").collect()[0][0])
 
 
 def last_note(spark: SparkSession, name: str) -> str:
@@ -169,6 +160,8 @@ def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "ov
     partitions: Sequence[str] = ()
     if contract:
         frame, partitions = conform(frame, contract), contract.partition_by
+    if any(sign in column for column in frame.columns for sign in _SIGNS):
+        options = {**options, "delta.columnMapping.mode": "name"}
     writer = frame.write.format("delta").mode(mode).options(**options)
     if partitions:
         writer = writer.partitionBy(*partitions)

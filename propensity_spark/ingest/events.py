@@ -28,8 +28,8 @@ def parse(bronze: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
     try:
         texts = bronze.select(
             *(_part(source, part).alias(part) for part in _TEXTS),
-            _reads(source, "event_ts", "event_ts", config).alias("event_ts"),
-            _reads(source, "ingested_ts", "ingested_ts", config).alias("ingested_ts"),
+            _reads(source, "event_ts", config).alias("event_ts"),
+            _reads(source, "ingested_ts", config).alias("ingested_ts"),
             quality.reasons(*(quality.own(rule) for rule in source.rules)).alias("_own"),
             FILE,
             ARRIVED,
@@ -75,7 +75,7 @@ def _part(source: SourceConfig, part: str) -> Column:
     return column.cast("string")
 
 
-def _reads(source: SourceConfig, part: str, _: str, config: Config) -> Column:
+def _reads(source: SourceConfig, part: str, config: Config) -> Column:
     return moment(_part(source, part), source.time.format, source.time.time_zone or config.shop.time_zone)
 
 

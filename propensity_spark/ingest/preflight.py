@@ -4,8 +4,9 @@ import csv
 import glob
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -52,49 +53,52 @@ def is_remote(path: str) -> bool:
     return ":/" in path
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How files are laid out, of a source or an entity table alike, and where the configuration says so."""
+
+    where: str
+    format: str
+    delimiter: str
+    header: bool
+    columns: tuple[str, ...]
+    encoding: str
+
+
 def _of_source(source: SourceConfig) -> Iterator[str]:
-    where = f"sources.{source.name}"
     wanted = [getattr(source.map, part.name) for part in fields(source.map)]
-    named = [column for column in wanted if column and not column.startswith("=")]
-    yield from _of_files(where, source.path, source.format, source.delimiter, source.header, source.columns, named)
+    where = f"sources.{source.name}"
+    layout = _Layout(where, source.format, source.delimiter, source.header, source.columns, source.encoding)
+    yield from _of_files(layout, source.path, wanted)
 
 
 def _of_entity(name: str, entity: EntityConfig) -> Iterator[str]:
-    named = [c for c in (entity.id, entity.name, entity.category, entity.price, *entity.attributes) if c]
-    named = [column for column in named if not column.startswith("=")]
-    yield from _of_files(name, entity.path, entity.format, entity.delimiter, entity.header, (), named)
+    wanted = [entity.id, entity.name, entity.category, entity.price, *entity.attributes]
+    yield from _of_files(_Layout(name, entity.format, entity.delimiter, entity.header, (), "UTF-8"), entity.path, wanted)
 
 
-def _of_files(
-    where: str,
-    patterns: tuple[str, ...],
-    form: str,
-    delimiter: str,
-    header: bool,
-    columns: tuple[str, ...],
-    named: list[str],
-) -> Iterator[str]:
+def _of_files(layout: _Layout, patterns: tuple[str, ...], wanted: list[str]) -> Iterator[str]:
+    named = [column for column in wanted if column and not column.startswith("=")]
     for pattern in patterns:
         if is_remote(pattern):
             continue
         files = expand((pattern,))
         if not files:
-            yield f"{where}.path: nothing matches {pattern} (from {Path.cwd()}); correct the path or the glob"
+            yield f"{layout.where}.path: nothing matches {pattern} (from {Path.cwd()}); correct the path or the glob"
         elif empty := [file for file in files if file.stat().st_size == 0]:
-            yield f"{where}.path: {empty[0]} is empty; remove it or fetch it again"
-        elif form != "delta":
-            yield from _of_columns(where, files[0], form, delimiter, header, columns, named)
+            yield f"{layout.where}.path: {empty[0]} is empty; remove it or fetch it again"
+        elif layout.format != "delta":
+            yield from _of_columns(layout, files[0], named)
 
 
-def _of_columns(
-    where: str, file: Path, form: str, delimiter: str, header: bool, columns: tuple[str, ...], named: list[str]
-) -> Iterator[str]:
+def _of_columns(layout: _Layout, file: Path, named: list[str]) -> Iterator[str]:
+    where, delimiter = layout.where, layout.delimiter
     try:
-        found = _columns(file, form, delimiter, header, columns)
-    except (OSError, EOFError, ValueError, UnicodeDecodeError) as problem:
-        yield f"{where}: {file} cannot be read as {form}: {problem}"
+        found = _columns(layout, file)
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error) as problem:
+        yield f"{where}: {file} cannot be read as {layout.format}: {problem}"
         return
-    if form == "csv" and len(found) == 1 and (other := _other_separator(found[0], delimiter)):
+    if layout.format == "csv" and len(found) == 1 and (other := _other_separator(found[0], delimiter)):
         yield f"{where}.delimiter: {file} seems to be separated by {other!r}, not {delimiter!r}; set delimiter"
         return
     for column in dict.fromkeys(named):
@@ -104,32 +108,44 @@ def _of_columns(
             yield f"{where}.map: {file} has no column {column!r}{hint} It has: {', '.join(found)}"
 
 
-def _columns(file: Path, form: str, delimiter: str, header: bool, columns: tuple[str, ...]) -> list[str]:
-    if form == "parquet":
+def _columns(layout: _Layout, file: Path) -> list[str]:
+    if layout.format == "parquet":
         import pyarrow.parquet
 
         return list(pyarrow.parquet.read_schema(file).names)
-    lines = head(file, _SAMPLE_LINES)
+    lines = head(file, _SAMPLE_LINES, layout.encoding)
     if not lines:
         raise ValueError("it holds no rows")
-    if form == "json":
-        return list(dict.fromkeys(key for line in lines[:-1] or lines for key in json.loads(line)))
-    first = next(csv.reader([lines[0]], delimiter=delimiter))
-    if header:
+    if layout.format == "json":
+        return list(dict.fromkeys(key for line in lines[:-1] or lines for key in _object(line)))
+    first = next(csv.reader([lines[0]], delimiter=layout.delimiter))
+    if layout.header:
         return first
-    if len(first) != len(columns):
-        raise ValueError(f"its first row has {len(first)} fields, `columns` names {len(columns)}")
-    return list(columns)
+    if len(first) != len(layout.columns):
+        raise ValueError(f"its first row has {len(first)} fields, `columns` names {len(layout.columns)}")
+    return list(layout.columns)
 
 
-def head(file: Path, lines: int) -> list[str]:
+def _object(line: str) -> dict[str, object]:
+    value = json.loads(line)
+    if not isinstance(value, dict):
+        raise ValueError("each line must be one JSON object")
+    return value
+
+
+def first_row(file: Path, delimiter: str, encoding: str) -> list[str]:
+    """The fields of a CSV file's first line."""
+    return next(csv.reader(head(file, 1, encoding), delimiter=delimiter), [])
+
+
+def head(file: Path, lines: int, encoding: str = "UTF-8") -> list[str]:
     """The first lines of a text file, gzipped or not, without line ends and a byte order mark."""
-    opened = gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8")
+    opened = gzip.open(file, "rt", encoding=encoding) if file.suffix == ".gz" else file.open(encoding=encoding)
     with opened as text:
         try:
             return [line.rstrip("\r\n").lstrip("\ufeff") for line in islice(text, lines)]
         except UnicodeDecodeError:
-            raise ValueError("it is not UTF-8 text; set encoding") from None
+            raise ValueError(f"it is not {encoding} text; set encoding") from None
 
 
 def _other_separator(first: str, delimiter: str) -> str:

@@ -1,6 +1,13 @@
 """Bronze: a shop's logs as received, all values as text, with the file they came from and the time they arrived."""
 
+import gzip
+import json
+import zlib
+from dataclasses import fields
 from datetime import UTC, datetime
+from functools import reduce
+from pathlib import Path
+from typing import cast
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -8,8 +15,8 @@ from pyspark.sql.types import ArrayType, MapType, StringType, StructField, Struc
 
 from propensity_spark import tables
 from propensity_spark.config import SourceConfig
-from propensity_spark.errors import SourceError
-from propensity_spark.ingest.preflight import expand, is_remote
+from propensity_spark.errors import MissingColumns, SourceError
+from propensity_spark.ingest.preflight import expand, first_row, is_remote
 
 FILE, SIZE, MODIFIED, ARRIVED, CORRUPT = "_source_file", "_file_size", "_file_modified", "_arrived_at", "_corrupt"
 META = (FILE, SIZE, MODIFIED, ARRIVED, CORRUPT)
@@ -18,93 +25,130 @@ META = (FILE, SIZE, MODIFIED, ARRIVED, CORRUPT)
 def load(spark: SparkSession, source: SourceConfig) -> tuple[str, int]:
     """Bring bronze.<source> up to date with its files, in one commit; returns the table's name and the rows added.
 
-    Files that are in the table already (same size and time of change) are not read again; new ones are appended; where
-    one changed or vanished the whole source is read again.
+    Files that are in the table already (same size and time of change, read in the same way) are not read again; new ones are
+    appended; where one changed or vanished, or the way of reading did, the whole source is read again.
     Raises SourceError where a file cannot be read.
     """
     name = f"bronze.{source.name}"
-    files = _files(source)
-    known = _known(spark, name)
+    files, reading = _files(source), _reading(source)
+    known = _known(spark, name, reading)
     if files is not None and known == files:
         return name, 0
-    is_appendable = files is not None and known and all(files.get(f) == stamp for f, stamp in known.items())
-    new = [f for f in files if f not in known] if files is not None and is_appendable else None
+    new = _added(files, known)
+    note = "" if files is None else json.dumps({"reading": reading, "files": files})
     try:
-        frame = _received(spark, source, new if new is not None else (list(files) if files is not None else None))
-        if is_appendable and known:
-            return name, tables.append(frame, name)
-        return name, tables.overwrite(frame, name)
+        if new is not None:
+            return name, tables.append(_received(spark, source, new), name, note)
+        return name, tables.overwrite(_received(spark, source, None if files is None else list(files)), name, note)
     except Exception as problem:
         raise _readable(problem, source) from problem
 
 
+Files = dict[str, list[int]]
+
+
+def _added(files: Files | None, known: Files | None) -> list[str] | None:
+    """The files to append; None where the source must be read as a whole."""
+    if files is None or not known or any(files.get(f) != stamp for f, stamp in known.items()):
+        return None
+    return [f for f in files if f not in known]
+
+
+def _reading(source: SourceConfig) -> str:
+    """How the files are read: another way gives other rows."""
+    return repr((source.format, source.header, source.columns, source.delimiter, source.encoding))
+
+
 def _readable(problem: Exception, source: SourceConfig) -> Exception:
     text = str(problem)
-    for sign in ("EOFException", "ZipException", "not in GZIP", "incorrect header check", "is not a Parquet file"):
+    if isinstance(problem, EOFError | zlib.error | gzip.BadGzipFile):
+        text = "not in GZIP"
+    for sign in (
+        "EOFException",
+        "ZipException",
+        "not in GZIP",
+        "not a gzip file",
+        "incorrect header check",
+        "is not a Parquet file",
+    ):
         if sign in text:
             return SourceError(f"sources.{source.name}: a file is damaged ({sign}); fetch it again. Nothing was changed.")
     return problem
 
 
-def _files(source: SourceConfig) -> dict[str, tuple[int, int]] | None:
+def _files(source: SourceConfig) -> Files | None:
     """File -> size and modification second; None where Spark alone can see the files."""
     if source.table or source.format == "delta" or any(is_remote(p) for p in source.path):
         return None
-    found = {}
-    for file in expand(source.path):
-        stat = file.stat()
-        found[str(file.absolute())] = (stat.st_size, int(stat.st_mtime))
-    return found
+    return {str(file.absolute()): stamp(file) for file in expand(source.path)}
 
 
-def _known(spark: SparkSession, name: str) -> dict[str, tuple[int, int]]:
-    if not tables.exists(spark, name):
-        return {}
-    rows = tables.read(spark, name).select(FILE, SIZE, MODIFIED).distinct().collect()
-    return {row[0]: (row[1], row[2]) for row in rows if row[0] is not None}
+def stamp(file: Path) -> list[int]:
+    """By what a changed file is known: its size and its modification second."""
+    stat = file.stat()
+    return [stat.st_size, int(stat.st_mtime)]
+
+
+def _known(spark: SparkSession, name: str, reading: str) -> Files | None:
+    """The files that the table holds, read in this way; None where it is not known."""
+    note = tables.last_note(spark, name)
+    said = json.loads(note) if note.startswith("{") else {}
+    return cast(Files, said["files"]) if said.get("reading") == reading else None
 
 
 def _received(spark: SparkSession, source: SourceConfig, files: list[str] | None) -> DataFrame:
     arrived = F.lit(datetime.now(UTC).replace(microsecond=0)).alias(ARRIVED)
-    raw = _read(spark, source, files)
+    parts = [_described(raw, source).withColumn(ARRIVED, arrived) for raw in _read(spark, source, files)]
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
+
+
+def _described(raw: DataFrame, source: SourceConfig) -> DataFrame:
+    """The columns as text, with the file that each row came from."""
     kept = [_as_text(field) for field in raw.schema.fields if field.name not in META]
     corrupt = F.col(CORRUPT) if CORRUPT in raw.columns else F.lit(None).cast("string")
-    meta = F.col("_metadata") if not source.table else None
-    if meta is None:
-        where = [
-            F.lit(source.table).alias(FILE),
-            F.lit(0).cast("bigint").alias(SIZE),
-            F.lit(0).cast("bigint").alias(MODIFIED),
-        ]
-    else:
-        local = F.regexp_replace(F.expr("url_decode(replace(_metadata.file_path, '+', '%2B'))"), "^file:(//)?", "")
-        changed = F.col("_metadata.file_modification_time").cast("bigint")
-        where = [local.alias(FILE), F.col("_metadata.file_size").alias(SIZE), changed.alias(MODIFIED)]
-    return raw.select(*kept, *where, arrived, corrupt.alias(CORRUPT))
-
-
-def _read(spark: SparkSession, source: SourceConfig, files: list[str] | None) -> DataFrame:
     if source.table:
-        return spark.table(source.table)
+        zero = F.lit(0).cast("bigint")
+        return raw.select(*kept, F.lit(source.table).alias(FILE), zero.alias(SIZE), zero.alias(MODIFIED), corrupt.alias(CORRUPT))
+    local = F.regexp_replace(F.expr("url_decode(replace(_metadata.file_path, '+', '%2B'))"), "^file:(//)?", "")
+    changed = F.col("_metadata.file_modification_time").cast("bigint")
+    size = F.col("_metadata.file_size")
+    return raw.select(*kept, local.alias(FILE), size.alias(SIZE), changed.alias(MODIFIED), corrupt.alias(CORRUPT))
+
+
+def _read(spark: SparkSession, source: SourceConfig, files: list[str] | None) -> list[DataFrame]:
+    """The rows as Spark reads them; one frame for all files that are alike."""
+    if source.table:
+        return [spark.table(source.table)]
     paths = files if files is not None else list(source.path)
     if source.format == "csv":
-        return _read_csv(spark, source, paths)
+        return [_read_csv(spark, source, list(names), alike) for names, alike in _by_header(spark, source, paths).items()]
     if source.format == "json":
         schema = spark.read.json(paths).schema
         wanted = StructType([*(f for f in schema.fields if f.name != CORRUPT), StructField(CORRUPT, StringType())])
-        return spark.read.schema(wanted).option("columnNameOfCorruptRecord", CORRUPT).json(paths)
-    return spark.read.format(source.format).load(paths if source.format == "parquet" else paths[0])
+        return [spark.read.schema(wanted).option("columnNameOfCorruptRecord", CORRUPT).json(paths)]
+    return [spark.read.format(source.format).load(paths if source.format == "parquet" else paths[0])]
 
 
-def _read_csv(spark: SparkSession, source: SourceConfig, paths: list[str]) -> DataFrame:
-    """Text columns by the first file's header; a line with too few or too many fields goes whole into _corrupt."""
-    options = {
-        "sep": source.delimiter,
-        "encoding": source.encoding,
-        "escape": '"',
-        "header": str(source.header).lower(),
-    }
-    names = list(source.columns) or spark.read.options(**options).csv(paths[0]).columns
+def _by_header(spark: SparkSession, source: SourceConfig, paths: list[str]) -> dict[tuple[str, ...], list[str]]:
+    """The files by their columns: a shop may change their order from one file to the next."""
+    if not source.header:
+        return {source.columns: paths}
+    if any(is_remote(path) for path in paths):
+        options = {"sep": source.delimiter, "encoding": source.encoding, "escape": '"', "header": "true"}
+        return {tuple(spark.read.options(**options).csv(paths[0]).columns): paths}
+    mapped = {c for c in (getattr(source.map, part.name) for part in fields(source.map)) if c and not c.startswith("=")}
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for path in paths:
+        names = tuple(first_row(Path(path), source.delimiter, source.encoding))
+        if names and mapped - set(names):
+            raise MissingColumns(path, mapped - set(names), names, f"Every file of sources.{source.name} must have them.")
+        groups.setdefault(names, []).append(path)
+    return groups
+
+
+def _read_csv(spark: SparkSession, source: SourceConfig, names: list[str], paths: list[str]) -> DataFrame:
+    """Text columns of these names; a line with too few or too many fields goes whole into _corrupt."""
+    options = {"sep": source.delimiter, "encoding": source.encoding, "escape": '"', "header": str(source.header).lower()}
     schema = StructType([StructField(name, StringType()) for name in [*names, CORRUPT]])
     reader = spark.read.schema(schema).options(**options, mode="PERMISSIVE", enforceSchema="true")
     frame = reader.option("columnNameOfCorruptRecord", CORRUPT).csv(paths)

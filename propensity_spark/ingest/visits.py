@@ -14,8 +14,12 @@ _MINUTE = 60
 
 
 def deduplicate(events: DataFrame) -> DataFrame:
-    """One row per event_id."""
-    return events.dropDuplicates(["user_id", "event_id"])
+    """One row per event_id: the first to arrive, of those unknown or alike the first file's.
+
+    Takes   user_id, event_id, ingested_ts, source_file. Rows of one event_id have one user.
+    """
+    arrival = Window.partitionBy("user_id", "event_id").orderBy(F.col("ingested_ts").asc_nulls_last(), F.col("source_file").asc())
+    return events.withColumn("_copy", F.row_number().over(arrival)).where("_copy = 1").drop("_copy")
 
 
 def sessionise(events: DataFrame, gap: timedelta) -> DataFrame:

@@ -12,11 +12,13 @@ from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData, SourceError
 from propensity_spark.ingest import catalog, events, sources, visits
+from propensity_spark.ingest.preflight import expand
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import EVENTS
 
 _ENDS_EARLY = 2 * 3600  # seconds before the usual end of a day
 _USUAL_DAYS = 28
+_SILVER = ("silver.events", "silver.events_rejected", "silver.products", "silver.users", "silver.intake")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def run(spark: SparkSession, config: Config, progress: Progress) -> None:
             names.append(name)
             stage.note = "" if stage.rows_out else "no new files"
     fingerprint = _fingerprint(spark, config, names)
-    if tables.last_note(spark, "silver.intake") == fingerprint:
+    if all(tables.last_note(spark, name) == fingerprint for name in _SILVER):
         progress.say("  silver          as before: neither the logs nor the settings have changed")
         return
     with progress.stage("silver") as stage:
@@ -50,7 +52,8 @@ def run(spark: SparkSession, config: Config, progress: Progress) -> None:
 def _fingerprint(spark: SparkSession, config: Config, names: list[str]) -> str:
     settings = (config.shop, config.sources, config.users, config.products, config.quality, config.sessions)
     versions = {name: tables.version(spark, name) for name in names}
-    return json.dumps({"bronze": versions, "settings": repr(settings)}, sort_keys=True)
+    entities = {str(f): sources.stamp(f) for entity in (config.users, config.products) for f in expand(entity.path)}
+    return json.dumps({"bronze": versions, "entities": entities, "settings": repr(settings)}, sort_keys=True)
 
 
 def _silver(spark: SparkSession, config: Config, names: list[str], fingerprint: str) -> tuple[int, int]:
@@ -62,10 +65,10 @@ def _silver(spark: SparkSession, config: Config, names: list[str], fingerprint: 
         taken = {source.name: _count(everything, source.name) for source in config.sources}
         _gate(config, taken)
         good = everything.where(F.size("reasons") == 0)
-        tables.overwrite(_rejected(everything.where(F.size("reasons") > 0)), "silver.events_rejected")
-        tables.overwrite(catalog.products(spark, good, config.products), "silver.products")
-        tables.overwrite(catalog.users(spark, good, config.users), "silver.users")
-        accepted = tables.overwrite(_accepted(good, config), "silver.events")
+        tables.overwrite(_rejected(everything.where(F.size("reasons") > 0)), "silver.events_rejected", fingerprint)
+        tables.overwrite(catalog.products(spark, good, config.products), "silver.products", fingerprint)
+        tables.overwrite(catalog.users(spark, good, config.users), "silver.users", fingerprint)
+        accepted = tables.overwrite(_accepted(good, config), "silver.events", fingerprint)
     finally:
         everything.unpersist()
     tables.overwrite(_intake(spark, taken), "silver.intake", fingerprint)

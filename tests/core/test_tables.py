@@ -81,7 +81,6 @@ def test_reading_a_table_that_is_not_there_names_the_job_that_writes_it(spark: S
             tables.read(spark, name)
         assert not tables.exists(spark, name)
         assert tables.last_note(spark, name) == ""
-        assert tables.properties(spark, name) == {}
 
 
 def test_every_contract_names_a_job_of_the_command_and_columns_that_exist() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from propensity_spark import cli
 from propensity_spark.config import Config
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest.preflight import check, expand, head, is_remote, problems
@@ -104,11 +105,23 @@ def _damaged(kind: str) -> bytes:
     return {"cut off": packed[:40], "not gzip": b"user,item,at\nann,mug,1\n", "header": b"\x1f\x8b\x07" + packed[3:]}[kind]
 
 
+@pytest.mark.parametrize("kind", ["cut off", "not gzip", "header", "body"])
+def test_a_damaged_gz_is_told(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(_damaged(kind))
+    assert f"{tmp_path / 'a.csv.gz'} cannot be read as csv" in _only(_config(tmp_path))
+
+
 def test_the_damage_is_what_it_is_called() -> None:
     with pytest.raises(zlib.error):
         gzip.decompress(_damaged("body"))
     with pytest.raises(EOFError):
         gzip.decompress(_damaged("cut off"))
+
+
+def test_a_text_of_another_encoding_is_told_and_right_once_it_is_set(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("user,item,at,name\nann,mug,2024-03-01,caf\xe9\n".encode("latin-1"))
+    assert "it is not UTF-8 text; set encoding" in _only(_config(tmp_path))
+    assert problems(_config(tmp_path, encoding="ISO-8859-1")) == []
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
@@ -122,6 +135,12 @@ def test_json_lines_are_looked_at_together(tmp_path: Path) -> None:
     assert problems(_config(tmp_path, format="json")) == []
     _write(tmp_path / "a.json", '{"user": 1, "item": 2}\n')
     assert "no column 'at'" in _only(_config(tmp_path, format="json"))
+
+
+@pytest.mark.parametrize("text", ['{"user": 1, "ite', '[{"user": 1, "item": 2, "at": 3}]\n', "3\n", "user,item,at\n"])
+def test_json_that_is_not_one_object_a_line_is_told(tmp_path: Path, text: str) -> None:
+    _write(tmp_path / "a.json", text)
+    assert "cannot be read as json" in _only(_config(tmp_path, format="json"))
 
 
 def test_parquet_is_read_for_its_columns(tmp_path: Path) -> None:
@@ -163,6 +182,19 @@ def test_the_first_problem_is_raised_with_how_many_more_there_are(tmp_path: Path
     with pytest.raises(SourceError) as told:
         check(_config(file))
     assert "more" not in str(told.value)
+
+
+@pytest.mark.parametrize("delimiter", ["||", r"\t"])
+def test_a_separator_of_two_characters_is_a_mistake_not_a_bug(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], delimiter: str
+) -> None:
+    _write(tmp_path / "a.csv", "user,item,at\n")
+    columns = ", ".join(f"{part}: {column}" for part, column in MAP.items())
+    source = f"name: log, path: {tmp_path}/a.csv, event: view, delimiter: '{delimiter}', map: {{{columns}}}"
+    shop = _write(tmp_path / "shop.yaml", f"sources: [{{{source}}}]")
+    assert cli.main(["check", "--config", str(shop)]) == 2
+    said = capsys.readouterr()
+    assert "delimiter" in said.out + said.err
 
 
 def test_a_folder_stands_for_its_files_but_not_for_marks_and_hidden_ones(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark import tables
 from propensity_spark.config import SourceConfig
+from propensity_spark.errors import MissingColumns, PropensityError, SourceError
+from propensity_spark.ingest.events import parse
 from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE, META, load
 from propensity_spark.loading import from_mapping
 
@@ -84,6 +86,60 @@ def test_a_line_that_is_cut_or_has_fields_too_many_is_kept_whole_aside(spark: Sp
     assert len(told) == 5
 
 
+def test_a_file_without_header_takes_its_columns_from_the_configuration(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    _write(logs / "1.csv", "ann;mug;1")
+    more = {"header": False, "delimiter": ";"}
+    load(spark, _source(logs, columns=["item", "user", "at"], **more))
+    assert _rows(spark) == [("mug", "ann", "1")]
+    # the user sees the mistake and corrects it: the same files mean something else now
+    load(spark, _source(logs, columns=["user", "item", "at"], **more))
+    assert _rows(spark) == [("ann", "mug", "1")]
+
+
+def test_a_corrected_separator_reads_the_files_again(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    _write(logs / "1.csv", "user|item|at", "ann|mug|1")
+    with pytest.raises(MissingColumns):
+        load(spark, _source(logs))
+    load(spark, _source(logs, delimiter="|"))
+    assert "user" in tables.read(spark, "bronze.log").columns
+    assert _rows(spark) == [("ann", "mug", "1")]
+
+
+def test_a_file_of_another_column_order_is_never_misread(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    _write(logs / "1.csv", HEADER, "ann,mug,1")
+    _write(logs / "2.csv", "item,user,at", "cup,bob,2")
+    try:
+        load(spark, _source(logs))
+    except PropensityError:
+        return  # refused: as good
+    assert _rows(spark) == [("ann", "mug", "1"), ("bob", "cup", "2")]
+
+
+def test_a_file_without_the_mapped_columns_is_named(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    _write(logs / "1.csv", HEADER, "ann,mug,1")
+    _write(logs / "2.csv", "user,thing,at", "bob,cup,2")
+    with pytest.raises(MissingColumns, match=r"2\.csv lacks \['item'\]"):
+        load(spark, _source(logs))
+    assert not tables.exists(spark, "bronze.log")
+
+
+def test_a_file_of_a_header_only_adds_nothing_ever(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    _write(logs / "1.csv", HEADER, "ann,mug,1")
+    _write(logs / "2.csv", HEADER)
+    assert load(spark, _source(logs))[1] == 1
+    version = tables.version(spark, "bronze.log")
+    assert load(spark, _source(logs))[1] == 0
+    assert tables.version(spark, "bronze.log") == version, "nothing new: no commit, or silver is made again every time"
+
+
+def test_a_column_may_have_spaces_and_signs_in_its_name(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    _write(logs / "1.csv", "Customer ID,Item (SKU),At", "ann,mug,2024-03-01")
+    source = _source(logs, map={"user_id": "Customer ID", "product_id": "Item (SKU)", "event_ts": "At"})
+    assert load(spark, source) == ("bronze.log", 1)
+    said = parse(tables.read(spark, "bronze.log"), source, from_mapping({})).select("user_id", "product_id", "reasons")
+    assert [tuple(row) for row in said.collect()] == [("ann", "mug", [])]
+
+
 def test_json_lines_are_text_with_nested_values_as_json(spark: SparkSession, warehouse: Path, logs: Path) -> None:
     _write(logs / "1.json", '{"user": 17850, "item": "mug", "at": 1.5, "tags": {"a": [1]}}', '{"user": "x", "it')
     assert load(spark, _source(logs, format="json"))[1] == 2
@@ -92,6 +148,19 @@ def test_json_lines_are_text_with_nested_values_as_json(spark: SparkSession, war
         (None, None, None, None, '{"user": "x", "it'),
     ]
     assert {c.dataType.typeName() for c in tables.read(spark, "bronze.log").schema if c.name not in META} == {"string"}
+
+
+def test_a_damaged_file_is_named_as_such_and_bronze_stays(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    _write(logs / "1.csv.gz", HEADER, "ann,mug,1")
+    load(spark, _source(logs))
+    many = gzip.compress(f"{HEADER}\n".encode() + "".join(f"user{n},{n * 7919 % 1000},{n}\n" for n in range(5000)).encode())
+    for damaged in (many[: len(many) // 2], b"user,item,at\nno gzip at all\n"):
+        (logs / "2.csv.gz").write_bytes(damaged)
+        with pytest.raises(SourceError, match=r"sources\.log: a file is damaged .*Nothing was changed"):
+            load(spark, _source(logs))
+    assert _rows(spark) == [("ann", "mug", "1")]
+    (logs / "2.csv.gz").unlink()
+    assert load(spark, _source(logs)) == ("bronze.log", 0)
 
 
 def test_a_table_of_the_catalog_is_read_whole_each_time(spark: SparkSession, table: Make, warehouse: Path) -> None:

@@ -47,6 +47,27 @@ def test_later_events_do_not_renumber_earlier_visits(table: Make) -> None:
     assert numbers == {"1": 1, "2": 2, "0": 2, "3": 3}
 
 
+def test_of_rows_that_say_the_same_the_first_to_arrive_is_kept(table: Make) -> None:
+    early, late = "2024-03-01 10:00:00", "2024-03-05 10:00:00"
+    rows = [
+        ("ann", "1", BOUGHT, late, "b.csv"),
+        ("ann", "1", BOUGHT, early, "a.csv"),
+        ("ann", "2", BOUGHT, early, "a.csv"),
+        ("ann", "2", BOUGHT, late, "b.csv"),
+        ("ann", "3", BOUGHT, late, "b.csv"),
+        ("ann", "4", BOUGHT, None, "b.csv"),  # nobody knows when: the first file's
+        ("ann", "4", BOUGHT, None, "a.csv"),
+    ]
+    kept = visits.deduplicate(table(f"{EVENT}, ingested_ts TIMESTAMP, source_file STRING", *rows)).collect()
+    assert {row["event_id"]: row["source_file"] for row in kept} == {
+        "1": "a.csv",
+        "2": "a.csv",
+        "3": "b.csv",
+        "4": "a.csv",
+    }
+    assert len(kept) == 4
+
+
 def _looks(user: str, count: int, start: str, every: float, event: str = "view") -> list[tuple]:
     """`count` events of a user, `every` seconds apart; the day is that of the start."""
     first = datetime.fromisoformat(start)
