@@ -8,7 +8,6 @@ BASELINES = {
     "own": "the user's own frequency",
     "own_popular": "own frequency, ties and gaps by recent popularity",
 }
-NEEDS = ("pair_orders", "product_buyers_recent")
 
 
 def add_baselines(rows: DataFrame, most_popular: float) -> DataFrame:

@@ -26,11 +26,6 @@ _SALT = 2
 PROBABILITY, COUNT = "probability", "count"
 
 
-def correct_prior(raw: Column, negative_rate: float) -> Column:
-    """Undo a sampling of negatives: odds learnt from a share r of them are 1/r too high. Exact for any model."""
-    return raw * negative_rate / (raw * negative_rate + 1 - raw)
-
-
 def axis(score: Column, kind: str) -> Column:
     """The axis on which scores are calibrated: the logit of a probability, log(1 + x) of a count or rate."""
     if kind == COUNT:

@@ -23,7 +23,7 @@ def demo(file: str) -> None:
 
 def _next(config: Config, file: str) -> str:
     bins = Path(sys.executable).parent
-    propensity = f"{bins.relative_to(Path.cwd()) if bins.is_relative_to(Path.cwd()) else bins}/propensity"
+    here = bins.relative_to(Path.cwd()) if bins.is_relative_to(Path.cwd()) else bins
     store = config.tracking.resolved(config.storage)
     return f"""
 Tables   {config.storage.warehouse}/<schema>/<table>, each a Delta table; scores in {config.storage.warehouse}/gold/propensity
@@ -31,9 +31,9 @@ Report   {config.storage.report_path(config.shop.name)}
 MLflow   {store}
 
 Next:
-  {propensity} sql "SELECT * FROM gold.top_products ORDER BY propensity DESC" --config {file}
-  {propensity} init YOUR_LOG.csv --name myshop    # a configuration for your own shop; then: propensity run --config myshop.yaml
-  {bins.name and propensity.replace("propensity", "mlflow")} ui --backend-store-uri {store}
+  {here}/propensity sql "SELECT * FROM gold.top_products ORDER BY propensity DESC" --config {file}
+  {here}/propensity init YOUR_LOG.csv --name myshop    # your own shop: writes myshop.yaml
+  {here}/mlflow ui --backend-store-uri {store}
 """
 
 

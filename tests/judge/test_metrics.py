@@ -67,7 +67,8 @@ def test_the_prior_correction_undoes_a_sampling_of_negatives(table: Make) -> Non
     # a true rate of 2 % reads as .02 / (.02 + .98 x .2) where a fifth of the negatives was kept
     sampled = 0.02 / (0.02 + 0.98 * 0.2)
     frame = table("raw DOUBLE", (sampled,))
-    row = frame.select(calibrate.correct_prior(frame.raw, 0.2).alias("p"))
+    made = calibrate.Calibrator(kind=calibrate.PROBABILITY, method="none", shift=float(np.log(0.2)))
+    row = frame.select(made.apply(frame.raw).alias("p"))
     assert row.collect()[0].p == pytest.approx(0.02)
 
 
