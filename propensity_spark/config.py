@@ -293,16 +293,17 @@ class TrainConfig:
 class LightGBMConfig:
     """Gradient boosting (SynapseML); `timeout_seconds` ends a stuck fit.
 
-    `tasks` 0: one task up to `rows_on_one_task`, beyond that every slot of the cluster.
+    `leaves` 0: by the number of bought pairs, few for few. `tasks` 0: one task up to `rows_on_one_task`, beyond that every
+    slot of the cluster.
     """
 
-    rounds: int = 150
-    leaves: int = 63
-    learning_rate: float = 0.06
-    min_data_in_leaf: int = 200
+    rounds: int = 300
+    leaves: int = 0
+    learning_rate: float = 0.03
+    min_data_in_leaf: int = 400
     feature_fraction: float = 0.5
     bagging_fraction: float = 0.8
-    l2: float = 5.0
+    l2: float = 20.0
     max_bin: int = 127
     tasks: int = 0
     rows_on_one_task: int = 5_000_000
@@ -310,7 +311,8 @@ class LightGBMConfig:
 
     def __post_init__(self) -> None:
         _within("models.lightgbm.rounds", self.rounds, 1, 100_000)
-        _within("models.lightgbm.leaves", self.leaves, 2, 4096)
+        if self.leaves:
+            _within("models.lightgbm.leaves", self.leaves, 2, 4096)
         _within("models.lightgbm.learning_rate", self.learning_rate, 1e-5, 1)
         _within("models.lightgbm.min_data_in_leaf", self.min_data_in_leaf, 1, 10**7)
         _within("models.lightgbm.feature_fraction", self.feature_fraction, 0.01, 1)

@@ -6,6 +6,7 @@ from typing import Any
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from propensity_spark.config import LightGBMConfig, ModelsConfig
 from propensity_spark.errors import TrainingFailed
@@ -15,6 +16,7 @@ from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
 
 FAMILY = "lightgbm"
+_POSITIVES_A_LEAF, _FEWEST_LEAVES, _MOST_LEAVES = 1500, 7, 63
 
 
 def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
@@ -25,14 +27,15 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
     Raises TrainingFailed on a hang, on too few slots, and where fewer trees than asked for come back.
     """
     settings, spark = config.lightgbm, rows.sparkSession
-    tasks = _tasks(spark, rows, settings)
+    total, positives = _size(rows)
+    tasks, leaves = _tasks(spark, total, settings), settings.leaves or _leaves(positives)
     vector = vector_column(FAMILY, "features")
     prepared = PipelineModel(stages=with_missing(features, vector))
     vectors = prepared.transform(rows).select(LABEL, vector).persist()
     try:
         with _fixed_partitions(spark):
             vectors.count()
-            laid_out, learner = _lay_out(vectors, tasks), _learner(settings, vector, tasks, seed)
+            laid_out, learner = _lay_out(vectors, tasks), _learner(settings, vector, tasks, leaves, seed)
             what = f"fitting LightGBM on {tasks} task(s)"
             model = within(spark, settings.timeout_seconds, what, lambda: learner.fit(laid_out))
     finally:
@@ -45,11 +48,22 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
             "Its log says why; more rows, fewer leaves or a smaller min_data_in_leaf usually mend it."
         )
     pipeline = PipelineModel(stages=[*prepared.stages, model])
-    facts = {"trees": float(trees), "tasks": float(tasks)}
+    facts = {"trees": float(trees), "leaves": float(leaves), "tasks": float(tasks)}
     return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, native), _importance(model, features), facts)
 
 
-def _learner(settings: LightGBMConfig, vector: str, tasks: int, seed: int) -> Any:
+def _size(rows: DataFrame) -> tuple[int, int]:
+    """How many rows there are, and how many of them are positive."""
+    found = rows.agg(F.count(F.lit(1)), F.sum(LABEL)).collect()[0]
+    return int(found[0]), int(found[1] or 0)
+
+
+def _leaves(positives: int) -> int:
+    """As many leaves as the positives can fill: with more, trees learn who bought by chance."""
+    return max(_FEWEST_LEAVES, min(_MOST_LEAVES, positives // _POSITIVES_A_LEAF))
+
+
+def _learner(settings: LightGBMConfig, vector: str, tasks: int, leaves: int, seed: int) -> Any:
     from synapse.ml.lightgbm import LightGBMClassifier  # needs a running JVM
 
     return LightGBMClassifier(
@@ -60,7 +74,7 @@ def _learner(settings: LightGBMConfig, vector: str, tasks: int, seed: int) -> An
         rawPredictionCol="",  # each further column would score every row once more
         predictionCol="",
         numIterations=settings.rounds,
-        numLeaves=settings.leaves,
+        numLeaves=leaves,
         learningRate=settings.learning_rate,
         minDataInLeaf=settings.min_data_in_leaf,
         featureFraction=settings.feature_fraction,
@@ -80,7 +94,7 @@ def _learner(settings: LightGBMConfig, vector: str, tasks: int, seed: int) -> An
     )
 
 
-def _tasks(spark: SparkSession, rows: DataFrame, settings: LightGBMConfig) -> int:
+def _tasks(spark: SparkSession, rows: int, settings: LightGBMConfig) -> int:
     """One task while one machine carries the rows (faster, and equal everywhere); else all the slots there are.
 
     Raises TrainingFailed where more tasks are asked for than can run at once: they would wait for ever.
@@ -92,7 +106,7 @@ def _tasks(spark: SparkSession, rows: DataFrame, settings: LightGBMConfig) -> in
         )
     if settings.tasks:
         return settings.tasks
-    return 1 if rows.count() <= settings.rows_on_one_task else slots
+    return 1 if rows <= settings.rows_on_one_task else slots
 
 
 def _slots(spark: SparkSession) -> int:

@@ -55,6 +55,7 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("train.step_days", 0, -1, 365, 366),
         ("train.negative_rate", 0.0001, 0.00009, 1, 1.01),
         ("models.lightgbm.leaves", 2, 1, 4096, 4097),
+        ("models.lightgbm.leaves", 0, -1, 4096, 4097),
         ("models.lightgbm.timeout_seconds", 10, 9, 10**6, 10**6 + 1),
         ("models.logistic.elastic_net", 0, -0.1, 1, 1.1),
         ("score.top_products", 1, 0, 100_000, 100_001),
