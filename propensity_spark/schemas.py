@@ -114,6 +114,14 @@ FEATURES_USER_CATEGORY = Table(
     partition_by=("as_of",),
     open_ended=True,
 )
+FEATURES_SHOP = Table(
+    name="features.shop",
+    ddl="as_of DATE, feature_version STRING",
+    keys=("as_of",),
+    writer="build-features",
+    partition_by=("as_of",),
+    open_ended=True,
+)
 CANDIDATES = Table(
     name="trainset.candidates",
     ddl="as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score FLOAT, label INT, weight DOUBLE",
@@ -157,6 +165,7 @@ TABLES = {
         FEATURES_PAIR,
         FEATURES_USER_CATEGORY,
         FEATURES_CATEGORY,
+        FEATURES_SHOP,
         CANDIDATES,
         PROPENSITY,
         METRICS,

@@ -1,6 +1,7 @@
 """The features, declared. Adding one is one row here; nothing else changes."""
 
 from propensity_spark.config import FeatureConfig
+from propensity_spark.features import forecast
 from propensity_spark.features.spec import Feature, FeatureSet, Measure, present
 
 _ACTIONS = {"views": "view", "carts": "cart", "favourites": "favourite", "purchases": "purchase"}
@@ -17,9 +18,10 @@ def feature_set(config: FeatureConfig, events: frozenset[str], popular_days: int
         pair=present(_pair(windows), events),
         user=present(_user(windows), events),
         product=present(_product(windows), events),
-        user_category=present(_user_category(windows), events),
+        user_category=present((*_user_category(windows), *forecast.user_category()), events),
         category=present(_category(windows), events),
-        row=present(_row(windows), events),
+        shop=present(forecast.shop(), events),
+        row=present((*_row(windows), *forecast.row()), events),
     )
 
 
@@ -54,6 +56,7 @@ def _measures(windows: tuple[int, ...], half_life: float, popular_days: int) -> 
         Measure(name="visits_recent", value="visit_first", days=windows[-2] if len(windows) > 1 else windows[-1]),
         Measure(name="first_seen", op="max", value=_AGE),
         Measure(name="last_seen", op="min", value=_AGE),
+        *forecast.measures(_LINE),
     ]
     return tuple(made)
 
@@ -164,6 +167,7 @@ def _user(windows: tuple[int, ...]) -> tuple[Feature, ...]:
     return (
         *_counts("user", actions, windows, whose),
         *_last("user", whose),
+        *forecast.totals("user", whose),
         Feature(name="user_visits", expression="sum(visits_ever)", description="visits by this user"),
         Feature(
             name="user_visits_recent",
@@ -273,6 +277,7 @@ def _product(windows: tuple[int, ...]) -> tuple[Feature, ...]:
     return (
         *_counts("product", ("views", "carts", "favourites", "spend"), windows, whose),
         *buyers,
+        *forecast.totals("product", whose),
         *_last("product", whose),
         Feature(
             name="product_buyers",
@@ -449,21 +454,6 @@ def _row(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             "this product's part of the category's views",
             "share",
             "view",
-        ),
-        _derived(
-            "expected_views",
-            f"ucat_views * product_views_{long} / category_views",
-            "views of this product to expect from this user's views of its category",
-            "count",
-            "view",
-        ),
-        _derived(
-            "expected_orders",
-            f"expected_views * product_conversion * (user_orders_{long} + 1) / (user_views_{long} + 20)",
-            "the same, weighted by how often the product's views and this user's turn into orders",
-            "count",
-            "view",
-            "purchase",
         ),
         _derived(
             "user_view_to_order",

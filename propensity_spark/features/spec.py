@@ -46,7 +46,10 @@ class Feature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureSet:
-    """All declarations of a shop: the measures per pair, the features per entity, and those of a joined row."""
+    """All declarations of a shop: the measures per pair, the features per entity, and those of a joined row.
+
+    Those of the whole shop are there for others to be held against: they are no inputs of a model.
+    """
 
     measures: tuple[Measure, ...]
     user: tuple[Feature, ...]
@@ -54,6 +57,7 @@ class FeatureSet:
     pair: tuple[Feature, ...]
     user_category: tuple[Feature, ...]
     category: tuple[Feature, ...]
+    shop: tuple[Feature, ...]
     row: tuple[Feature, ...]
 
     @property

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.types import DoubleType, StructField, StructType
 
-from propensity_spark.models.vectors import DAYS_SCALE
+from propensity_spark.models.vectors import DAYS_SCALE, RATE_FLOOR
 
 Matrix = npt.NDArray[np.float64]
 Predict = Callable[[Matrix], Matrix]
@@ -98,12 +98,13 @@ def _logistic(scorer: Scorer) -> Predict:
     """On inputs scaled as `models.vectors.scaled` scales them in SQL."""
     weights = json.loads(scorer.payload)
     coefficients, intercept = np.array(weights["coefficients"]), float(weights["intercept"])
-    is_days = np.array([unit == "days" for unit in scorer.units])
+    is_days, is_rate = (np.array([unit == wanted for unit in scorer.units]) for wanted in ("days", "rate"))
 
     def predict(matrix: Matrix) -> Matrix:
         close = 1.0 / (1.0 + np.maximum(matrix, 0.0) / DAYS_SCALE)
         logs = np.sign(matrix) * np.log1p(np.abs(matrix))
-        inputs = np.nan_to_num(np.where(is_days, close, logs), nan=0.0)
+        rates = np.log(RATE_FLOOR + np.maximum(np.nan_to_num(matrix, nan=0.0), 0.0))
+        inputs = np.nan_to_num(np.select([is_days, is_rate], [close, rates], logs), nan=0.0)
         return np.asarray(1.0 / (1.0 + np.exp(-(inputs @ coefficients + intercept))), dtype=np.float64)
 
     return predict

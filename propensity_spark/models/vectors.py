@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from propensity_spark.features.spec import Feature
 
 DAYS_SCALE = 7.0  # a week ago weighs half of just now
+RATE_FLOOR = 0.001  # below this, one rate is as good as none
 
 
 def with_missing(features: Sequence[Feature], output: str) -> list[Transformer]:
@@ -20,7 +21,7 @@ def with_missing(features: Sequence[Feature], output: str) -> list[Transformer]:
 
 
 def scaled(features: Sequence[Feature], output: str) -> list[Transformer]:
-    """For linear learners: days as closeness in (0, 1] with 0 for never, everything else as a signed logarithm."""
+    """For linear learners: days as closeness in (0, 1] with 0 for never, rates as logarithms, the rest as signed log(1 + x)."""
     columns = ", ".join(f"{_scale(feature)} AS {_scaled_name(feature)}" for feature in features)
     names = [_scaled_name(feature) for feature in features]
     return [
@@ -37,6 +38,8 @@ def _scale(feature: Feature) -> str:
     name = feature.name
     if feature.unit == "days":
         return f"coalesce(1.0D / (1.0D + greatest({name}, 0.0D) / {DAYS_SCALE}D), 0.0D)"
+    if feature.unit == "rate":
+        return f"ln({RATE_FLOOR}D + greatest(coalesce({name}, 0.0D), 0.0D))"
     return f"coalesce(CAST(signum({name}) * ln(1.0D + abs({name})) AS DOUBLE), 0.0D)"
 
 

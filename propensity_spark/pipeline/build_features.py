@@ -14,6 +14,8 @@ from propensity_spark.errors import InsufficientData
 from propensity_spark.features import compute
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.spec import FeatureSet
+from propensity_spark.features.taste import COLUMNS as TASTE
+from propensity_spark.features.taste import add_taste
 from propensity_spark.progress import Progress
 from propensity_spark.trainset import labels, sampling
 from propensity_spark.trainset.candidates import candidates
@@ -25,6 +27,7 @@ ENTITIES = {
     "product": ("as_of", "product_id"),
     "user_category": ("as_of", "user_id", "category"),
     "category": ("as_of", "category"),
+    "shop": ("as_of",),
 }
 
 
@@ -85,10 +88,15 @@ def _write_features(spark: SparkSession, config: Config, moment: Moment, seen: D
             stage.rows_out = tables.replace(pairs.select("*", version), "features.pair", where)
         for entity, keys in ENTITIES.items():
             with progress.stage(f"features {entity}".replace("_", " ")) as stage:
-                rolled = compute.roll_up(measured, keys, getattr(declared, entity))
+                source = add_taste(measured) if _needs_taste(entity, declared) else measured
+                rolled = compute.roll_up(source, keys, getattr(declared, entity))
                 stage.rows_out = tables.replace(rolled.select("*", version), f"features.{entity}", where)
     finally:
         measured.unpersist()
+
+
+def _needs_taste(entity: str, declared: FeatureSet) -> bool:
+    return any(column in feature.expression for feature in getattr(declared, entity) for column in TASTE)
 
 
 def _write_candidates(

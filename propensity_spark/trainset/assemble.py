@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from propensity_spark.features.compute import derive
 from propensity_spark.features.spec import Feature, FeatureSet
@@ -23,9 +24,9 @@ def inputs(declared: FeatureSet) -> tuple[Feature, ...]:
 
 
 def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared: FeatureSet) -> DataFrame:
-    """Join each pair with the features of its pair, user, product and category at the same as_of.
+    """Join each pair with the features of its pair, user, product, category and shop at the same as_of.
 
-    Takes   trainset.candidates rows; `features`: pair, user, product, user_category, category (their tables) and
+    Takes   trainset.candidates rows; `features`: pair, user, product, user_category, category, shop (their tables) and
             products (silver.products, for the category).
     Returns as_of, user_id, product_id, candidate_source, label, weight and the inputs; unknown is null.
     """
@@ -41,6 +42,8 @@ def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared:
         joined = joined.join(mine, ["as_of", "user_id", "category"], "left")
     if declared.category:
         joined = joined.join(_only(features["category"], declared.category, "category"), ["as_of", "category"], "left")
+    if declared.shop:
+        joined = joined.join(F.broadcast(_only(features["shop"], declared.shop)), ["as_of"], "left")
     return derive(joined, declared.row).select(*BASE_COLUMNS, *(feature.name for feature in inputs(declared)))
 
 

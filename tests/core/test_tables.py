@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from propensity_spark import tables
 from propensity_spark.config import StorageConfig
 from propensity_spark.errors import MissingColumns, SchemaMismatch, StorageError, TableMissing
+from propensity_spark.pipeline.build_features import ENTITIES
 from propensity_spark.schemas import TABLES
 
 Make = Callable[..., DataFrame]
@@ -90,6 +91,12 @@ def test_every_contract_names_a_job_of_the_command_and_columns_that_exist() -> N
         assert contract.writer in _COMMANDS, name
         assert {*contract.keys, *contract.partition_by} <= set(contract.columns), name
         assert name.split(".")[0] in tables.SCHEMAS
+
+
+def test_every_kind_of_feature_has_a_contract_with_its_dates_apart() -> None:
+    contracts = [TABLES[f"features.{entity}"] for entity in ("pair", *ENTITIES)]
+    assert {contract.partition_by for contract in contracts} == {("as_of",)}
+    assert [contract.keys for contract in contracts[1:]] == list(ENTITIES.values())
 
 
 def test_a_contract_lists_its_columns_as_spark_reads_them(spark: SparkSession) -> None:

@@ -9,13 +9,14 @@ import pytest
 from propensity_spark.config import FeatureConfig
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.spec import OPERATIONS, Feature, FeatureSet, Measure, present
+from propensity_spark.features.taste import COLUMNS as TASTE
 from propensity_spark.schemas import EVENT_TYPES
 
 ENTITIES = ("pair", "user", "product", "user_category", "category", "row")
 EVERYTHING = frozenset(EVENT_TYPES)
 SHOPS = [frozenset(some) for n in range(1, len(EVENT_TYPES) + 1) for some in combinations(EVENT_TYPES, n)]
 WINDOWS = [(7,), (7, 28), (1, 7, 28), (1, 7, 28, 90)]
-UNITS = {"count", "currency", "days", "pieces", "ratio", "share", "users"}
+UNITS = {"count", "currency", "days", "pieces", "rate", "ratio", "share", "users"}
 
 
 def _set(events: frozenset[str] = EVERYTHING, windows: tuple[int, ...] = (1, 7, 28, 90)) -> FeatureSet:
@@ -48,13 +49,13 @@ def test_names_are_unique(windows: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("events", SHOPS, ids=lambda events: "+".join(sorted(events)))
 def test_whatever_a_shop_logs_every_feature_finds_what_it_reads(events: frozenset[str], windows: tuple[int, ...]) -> None:
     declared = _set(events, windows)
-    measures = {measure.name for measure in declared.measures}
-    for entity in ("pair", "user", "product", "user_category", "category"):
+    measures = {measure.name for measure in declared.measures} | set(TASTE if "view" in events else ())
+    for entity in (*ENTITIES[:-1], "shop"):
         above: set[str] = set()
         for feature in getattr(declared, entity):
             assert _words(feature.expression) <= (above if feature.derived else measures), feature.name
             above.add(feature.name)
-    above = _declared(declared, "pair", "user", "product", "user_category", "category")
+    above = _declared(declared, *ENTITIES[:-1], "shop")
     for feature in declared.row:
         assert feature.derived, "a joined row has nothing left to aggregate"
         assert _words(feature.expression) <= above, feature.name

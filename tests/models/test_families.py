@@ -10,13 +10,13 @@ from sklearn.metrics import roc_auc_score
 from propensity_spark.config import LightGBMConfig, ModelsConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import fast
+from propensity_spark.models import fast, trees
 from propensity_spark.models.families import FAMILIES
 
 pytestmark = pytest.mark.fit
 FEATURES = tuple(
     Feature(name=name, expression=name, description=name, unit=unit)
-    for name, unit in (("x0", "count"), ("x1", "days"), ("x2", "ratio"))
+    for name, unit in (("x0", "count"), ("x1", "days"), ("x2", "rate"))
 )
 SMALL = ModelsConfig(lightgbm=LightGBMConfig(rounds=20, leaves=7, min_data_in_leaf=5))
 
@@ -64,3 +64,8 @@ def test_a_scorer_survives_text(table: Callable[..., DataFrame]) -> None:
     row = fast.score(table("a FLOAT", (7.0,), (None,)), [scorer], ["a"]).toPandas()
     expected = 1 / (1 + np.exp(-np.array([2.0 * 0.5 - 1.0, -1.0])))  # seven days weigh half; never weighs nothing
     np.testing.assert_allclose(row["raw_logistic"], expected)
+
+
+@pytest.mark.parametrize(("positives", "leaves"), [(0, 7), (11_999, 7), (12_000, 8), (30_000, 20), (94_500, 63), (10**9, 63)])
+def test_few_purchases_fill_few_leaves(positives: int, leaves: int) -> None:
+    assert trees._leaves(positives) == leaves

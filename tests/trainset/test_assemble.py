@@ -22,9 +22,11 @@ DECLARED = FeatureSet(
     product=(_plain("product_n"),),
     user_category=(_plain("ucat_n"),),
     category=(_plain("category_n"),),
+    shop=(_plain("shop_n"),),
     row=(
         Feature(name="share", expression="pair_n / user_n", description="-", derived=True),
         Feature(name="twice", expression="share * 2", description="-", derived=True),
+        Feature(name="of_shop", expression="pair_n / shop_n", description="-", derived=True),
     ),
 )
 CANDIDATES = (
@@ -44,6 +46,7 @@ def _features(table: Make) -> dict[str, DataFrame]:
             f"as_of DATE, user_id STRING, category STRING, ucat_n FLOAT, {old}", (DAY, "ann", "light", 2.0, "v", 9.0)
         ),
         "category": table(f"as_of DATE, category STRING, category_n FLOAT, {old}", (DAY, "light", 8.0, "v", 9.0)),
+        "shop": table(f"as_of DATE, shop_n FLOAT, {old}", (DAY, 12.0, "v", 9.0), (OTHER, 1.0, "v", 9.0)),
         "products": table(
             "product_id STRING, name STRING, category STRING",
             ("lamp", "Lamp", "light"),
@@ -64,17 +67,17 @@ ROWS = (
 
 def test_a_row_finds_its_features_at_its_own_date_and_unknown_is_null(table: Make) -> None:
     made = assemble(table(CANDIDATES, *ROWS), _features(table), DECLARED)
-    names = ("pair_n", "user_n", "product_n", "ucat_n", "category_n", "share", "twice")
+    names = ("pair_n", "user_n", "product_n", "ucat_n", "category_n", "share", "twice", "of_shop")
     assert made.columns == [*BASE_COLUMNS, *names, "together_score"]
     rows = made.collect()
     assert len(rows) == len(ROWS)
     found = {(str(r.as_of), r.user_id, r.product_id): tuple(r[name] for name in names) for r in rows}
     assert found == {
-        (DAY, "ann", "lamp"): (3.0, 6.0, 5.0, 2.0, 8.0, 0.5, 1.0),
-        (DAY, "ann", "bulb"): (None, 6.0, None, 2.0, 8.0, None, None),
-        (DAY, "ann", "odd"): (None, 6.0, None, None, None, None, None),
-        (DAY, "new", "lost"): (None,) * 7,
-        (OTHER, "ann", "lamp"): (None, 0.0, None, None, None, None, None),
+        (DAY, "ann", "lamp"): (3.0, 6.0, 5.0, 2.0, 8.0, 0.5, 1.0, 0.25),
+        (DAY, "ann", "bulb"): (None, 6.0, None, 2.0, 8.0, None, None, None),
+        (DAY, "ann", "odd"): (None, 6.0, None, None, None, None, None, None),
+        (DAY, "new", "lost"): (None,) * 8,
+        (OTHER, "ann", "lamp"): (None, 0.0, None, None, None, None, None, None),
     }
     kept = {(str(r.as_of), r.user_id, r.product_id, r.candidate_source, r.together_score, r.label, r.weight) for r in rows}
     assert kept == set(ROWS)
@@ -82,9 +85,16 @@ def test_a_row_finds_its_features_at_its_own_date_and_unknown_is_null(table: Mak
 
 def test_a_shop_without_category_features_is_assembled_without_them(table: Make) -> None:
     bare = FeatureSet(
-        measures=(), pair=DECLARED.pair, user=DECLARED.user, product=(), user_category=(), category=(), row=DECLARED.row
+        measures=(),
+        pair=DECLARED.pair,
+        user=DECLARED.user,
+        product=(),
+        user_category=(),
+        category=(),
+        shop=(),
+        row=DECLARED.row[:2],
     )
-    features = {name: frame for name, frame in _features(table).items() if name not in ("user_category", "category")}
+    features = {name: frame for name, frame in _features(table).items() if name not in ("user_category", "category", "shop")}
     made = assemble(table(CANDIDATES, *ROWS), features, bare)
     assert made.columns == [*BASE_COLUMNS, "pair_n", "user_n", "share", "twice", "together_score"]
     assert made.count() == len(ROWS)
