@@ -121,6 +121,7 @@ class _Buckets:
     """Score buckets of two halves of the users: weight, positives and the mean of the axis, as arrays."""
 
     half: npt.NDArray[np.int64]
+    bucket: npt.NDArray[np.int64]
     weight: Vector
     positives: Vector
     x: Vector
@@ -131,8 +132,11 @@ class _Buckets:
         return self.x[mine], self.weight[mine], self.positives[mine]
 
     def all(self) -> tuple[Vector, Vector, Vector]:
-        """Both halves."""
-        return self.x, self.weight, self.positives
+        """Both halves, a bucket of both as one: the same score must not be two points, a rounding error apart."""
+        _, place = np.unique(self.bucket, return_inverse=True)
+        weight = np.bincount(place, self.weight).astype(np.float64)
+        positives = np.bincount(place, self.positives).astype(np.float64)
+        return np.bincount(place, self.x * self.weight) / weight, weight, positives
 
 
 def _bucket_rows(scored: DataFrame, tasks: Mapping[str, Task]) -> pd.DataFrame:
@@ -152,7 +156,8 @@ def _bucket_rows(scored: DataFrame, tasks: Mapping[str, Task]) -> pd.DataFrame:
 def _buckets(rows: pd.DataFrame, name: str) -> _Buckets:
     mine = rows[rows["name"] == name]
     columns = (mine[c].to_numpy(dtype=np.float64) for c in ("weight", "positives", "x"))
-    return _Buckets(mine["half"].to_numpy(dtype=np.int64), *columns)
+    half, bucket = (mine[c].to_numpy(dtype=np.int64) for c in ("half", "bucket"))
+    return _Buckets(half, bucket, *columns)
 
 
 def _choose(buckets: _Buckets, plain: Calibrator) -> tuple[str, tuple[tuple[str, float], ...]]:

@@ -105,3 +105,13 @@ def test_a_score_that_says_nothing_is_calibrated_to_the_mean_rate(spark: SparkSe
     found = frame.select(made.apply(frame.n).alias("p"), "label").toPandas()
     assert found["p"].notna().all()
     assert found["p"].mean() == pytest.approx(found["label"].mean(), abs=0.02)
+
+
+def test_a_score_of_both_halves_of_the_users_is_one_knot(table: Make) -> None:
+    rows = [(f"u{n}", n % 3, int(n % 7 < n % 3 * 2 + (n % 2)), 0.1 * (1 + n % 5)) for n in range(900)]
+    scored = table("user_id STRING, seen INT, label INT, weight DOUBLE", *rows)
+    knots = calibrate.fit(scored, "seen", "isotonic", kind=calibrate.COUNT).knots
+    assert len(knots) == 3
+    assert [value for _, value in knots] == pytest.approx(
+        [sum(w for _, s, y, w in rows if s == seen and y) / sum(w for _, s, _, w in rows if s == seen) for seen in range(3)]
+    )
