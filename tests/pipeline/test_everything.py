@@ -2,47 +2,24 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import deltalake
 import pandas as pd
 import pytest
-from pyspark.sql import SparkSession
 
 from propensity_spark.config import Config
-from propensity_spark.ingest.simulate import simulate
-from propensity_spark.loading import load
+from propensity_spark.errors import InsufficientData
 from propensity_spark.pipeline import run
 
 pytestmark = pytest.mark.fit
-
-
-@pytest.fixture(scope="module")
-def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """A shop that has been run once."""
-    folder = tmp_path_factory.mktemp("shop")
-    config = _config(folder)
-    simulate(spark, config)
-    run.everything(config)
-    return config
-
-
-def _config(folder: Path, *settings: str) -> Config:
-    text = Path("conf/demo.yaml").read_text(encoding="utf-8").replace("demo/raw", str(folder / "raw"))
-    file = folder / "shop.yaml"
-    file.write_text(text, encoding="utf-8")
-    small = ("users=300", "products=40", "categories=4", "events=60000", "days=150")
-    sizes = [f"simulator.{setting}" for setting in small]
-    fits = ["labels.horizon_days=14", "train.dates=2", "models.lightgbm.rounds=20", "models.logistic.max_iterations=10"]
-    return load([file], [f"storage.warehouse={folder / 'warehouse'}", *sizes, *fits, *settings])
 
 
 def _gold(config: Config, table: str) -> pd.DataFrame:
     return deltalake.DeltaTable(f"{config.storage.warehouse}/gold/{table}").to_pandas()
 
 
-def test_scores_are_probabilities_with_ranks_readable_without_spark(shop: Config) -> None:
-    scores = _gold(shop, "propensity")
+def test_scores_are_probabilities_with_ranks_readable_without_spark(whole_shop: Config) -> None:
+    scores = _gold(whole_shop, "propensity")
     assert len(scores) > 1000
     assert scores["propensity"].between(0, 1).all()
     assert not scores.duplicated(["as_of", "user_id", "product_id"]).any()
@@ -52,42 +29,39 @@ def test_scores_are_probabilities_with_ranks_readable_without_spark(shop: Config
     assert (scores["expected_value"] > 0).any()
 
 
-def test_the_models_are_held_against_baselines_and_the_truth(shop: Config) -> None:
-    metrics = _gold(shop, "metrics")
+def test_the_models_are_held_against_baselines_and_the_truth(whole_shop: Config) -> None:
+    metrics = _gold(whole_shop, "metrics")
     loss = metrics[metrics["metric"] == "log_loss"].set_index("scorer")["value"]
     assert set(loss.index) == {"lightgbm", "logistic", "popular", "own", "own_popular", "truth"}
     assert loss["truth"] == loss.min()
     assert loss["lightgbm"] < min(loss["popular"], loss["own"], loss["own_popular"])
 
 
-def test_the_report_stands_and_is_whole(shop: Config) -> None:
-    page = shop.storage.report_path(shop.shop.name).read_text(encoding="utf-8")
+def test_the_report_stands_and_is_whole(whole_shop: Config) -> None:
+    page = whole_shop.storage.report_path(whole_shop.shop.name).read_text(encoding="utf-8")
     assert page.rstrip().endswith("</html>")
     for said in ("What came in", "Test, as of", "the truth (simulator)", "The strongest features", "event type is unknown"):
         assert said in page
 
 
-def test_a_second_run_equals_one(shop: Config) -> None:
+def test_a_second_run_equals_one(whole_shop: Config) -> None:
     columns = ["user_id", "product_id", "propensity", "rank"]
-    before = _gold(shop, "propensity")[columns].sort_values(columns[:2], ignore_index=True)
-    run.everything(shop)
-    after = _gold(shop, "propensity")[columns].sort_values(columns[:2], ignore_index=True)
+    before = _gold(whole_shop, "propensity")[columns].sort_values(columns[:2], ignore_index=True)
+    run.everything(whole_shop)
+    after = _gold(whole_shop, "propensity")[columns].sort_values(columns[:2], ignore_index=True)
     pd.testing.assert_frame_equal(before, after)
 
 
-def test_sql_answers_over_the_views(shop: Config, capsys: pytest.CaptureFixture[str]) -> None:
-    run.sql(shop, "SELECT count(*) AS n, max(rank) AS r FROM gold.top_products", 5)
+def test_sql_answers_over_the_views(whole_shop: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    run.sql(whole_shop, "SELECT count(*) AS n, max(rank) AS r FROM gold.top_products", 5)
     assert "10" in capsys.readouterr().out
 
 
-def test_too_few_purchases_are_said_and_nothing_is_scored(shop: Config, tmp_path: Path) -> None:
-    from propensity_spark.errors import InsufficientData
-
-    folder = Path(shop.storage.warehouse).parent
-    poor: Callable[..., Any] = lambda: run.everything(  # noqa: E731
-        _config(folder, f"storage.warehouse={tmp_path}", "train.min_positives=1000000")
-    )
+def test_too_few_purchases_are_said_and_nothing_is_scored(
+    whole_shop: Config, configured: Callable[..., Config], tmp_path: Path
+) -> None:
+    poor = configured(f"storage.warehouse={tmp_path}", "train.min_positives=1000000")
     with pytest.raises(InsufficientData, match="too few purchases to train"):
-        poor()
+        run.everything(poor)
     assert not (tmp_path / "gold" / "propensity").exists()
     assert "Nothing was scored" in (tmp_path / "demo_report.html").read_text(encoding="utf-8")

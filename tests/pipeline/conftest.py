@@ -1,0 +1,50 @@
+"""One small simulated shop, run once in this process, for all tests of the whole pipeline."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from pyspark.sql import SparkSession
+
+from propensity_spark.config import Config
+from propensity_spark.ingest.simulate import simulate
+from propensity_spark.loading import load
+from propensity_spark.pipeline import run
+
+_SMALL = {
+    "simulator": {"users": 250, "products": 30, "categories": 4, "events": 50000, "days": 120},
+    "labels": {"horizon_days": 14},
+    "train": {"dates": 2},
+    "features": {"windows": [7, 28]},
+    "models": {"lightgbm": {"rounds": 30, "learning_rate": 0.1, "min_data_in_leaf": 100}, "logistic": {"max_iterations": 10}},
+}
+
+
+@pytest.fixture(scope="session")
+def shop_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration of the shop."""
+    folder = tmp_path_factory.mktemp("shop")
+    demo = Path("conf/demo.yaml").read_text(encoding="utf-8").replace("demo/raw", str(folder / "raw"))
+    values = yaml.safe_load(demo)
+    for section, changes in _SMALL.items():
+        values[section] = {**values.get(section, {}), **changes}
+    values["storage"] = {"warehouse": str(folder / "warehouse")}
+    file = folder / "shop.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="session")
+def configured(shop_file: Path) -> Callable[..., Config]:
+    """configured("key=value", ...): the shop's configuration with settings changed."""
+    return lambda *settings: load([shop_file], settings)
+
+
+@pytest.fixture(scope="session")
+def whole_shop(spark: SparkSession, configured: Callable[..., Config]) -> Config:
+    """The shop, run once."""
+    config = configured()
+    simulate(spark, config)
+    run.everything(config)
+    return config

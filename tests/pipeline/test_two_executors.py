@@ -1,0 +1,133 @@
+"""The same shop on one machine and on a Spark with two executors: the same tables, whoever did the work."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import deltalake
+import pandas as pd
+import pyspark
+import pytest
+import yaml
+
+from propensity_spark.config import Config
+from propensity_spark.schemas import TABLES
+
+pytestmark = pytest.mark.fit
+
+FEATURES = sorted(name for name in TABLES if name.startswith("features."))
+EXACT = ("silver.events", *FEATURES, "trainset.candidates")
+UNSTEADY = ("run_id", "scored_at", "model_version")
+SCALE = 1e-9  # by how much a sum may differ that was made in another order
+# Short lives of three JVMs on few cores: compiling generated code and optimising it costs more than it brings.
+_INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
+_LIMIT = 500  # seconds that a run may take on a busy machine
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run left: its warehouse, and what Spark wrote about its work."""
+
+    warehouse: Path
+    events: tuple[dict, ...]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The table without Spark, in the order of its keys, without what differs between any two runs."""
+        rows = deltalake.DeltaTable(str(self.warehouse / name.replace(".", "/"))).to_pandas()
+        kept = rows.drop(columns=[column for column in UNSTEADY if column in rows])
+        return kept.sort_values(list(TABLES[name].keys), ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def local(whole_shop: Config) -> Ran:
+    """The shop run by threads of this process's JVM."""
+    return Ran(Path(whole_shop.storage.warehouse), ())
+
+
+@pytest.fixture(scope="module")
+def cluster(shop_file: Path, whole_shop: Config) -> Ran:
+    """The shop run by a driver and two executors, each a process of its own with one core."""
+    return _run(shop_file, shop_file.parent / "cluster")
+
+
+def _run(shop: Path, folder: Path) -> Ran:
+    """`propensity run` in a process of its own: a JVM holds one Spark, and this process has its own already."""
+    (folder / "log").mkdir(parents=True)
+    log = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": (folder / "log").as_uri()}
+    spark = {"master": "local-cluster[2,1,2048]", "driver_memory": "2g", "shuffle_partitions": 2}
+    spark["conf"] = {**_INTERPRETED, **log, "spark.executor.memory": "2048m"}
+    (folder / "spark.yaml").write_text(yaml.safe_dump({"spark": spark, "storage": {"warehouse": str(folder / "warehouse")}}))
+    command = [sys.executable, "-m", "propensity_spark.cli", "run", "--config", shop, "--config", folder / "spark.yaml"]
+    places = {"SPARK_HOME": str(_spark_home(folder)), "SPARK_LOCAL_IP": "127.0.0.1", "JDK_JAVA_OPTIONS": _JAVA_OPTIONS}
+    done = subprocess.run(command, env={**os.environ, **places}, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    assert done.returncode == 0, done.stderr
+    return Ran(folder / "warehouse", tuple(_events(folder / "log")))
+
+
+def _spark_home(folder: Path) -> Path:
+    """Spark's folder by links: a local cluster keeps its executors' files inside it, which should not be ours."""
+    home = folder / "spark"
+    home.mkdir()
+    for entry in Path(pyspark.__file__).parent.iterdir():
+        if entry.name != "work":
+            (home / entry.name).symlink_to(entry)
+    return home
+
+
+def _events(folder: Path) -> list[dict]:
+    """What Spark logged; the JVM may still be writing the last line."""
+    (file,) = folder.iterdir()
+    lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+    return [json.loads(line) for line in lines]
+
+
+def _assert_same(name: str, one: pd.DataFrame, other: pd.DataFrame) -> None:
+    """Equal rows by key; the products of sums in gold, which depend on their order, up to rounding."""
+    assert len(one) > 0, name
+    if name in EXACT:
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+    else:
+        pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=SCALE, atol=SCALE)
+
+
+def _tasks(ran: Ran) -> Counter[str]:
+    """Tasks that ended well, by executor."""
+    ended = [event for event in ran.events if event["Event"] == "SparkListenerTaskEnd"]
+    return Counter(e["Task Info"]["Executor ID"] for e in ended if e["Task End Reason"]["Reason"] == "Success")
+
+
+def test_two_executors_did_the_work(cluster: Ran) -> None:
+    added = [event["Executor ID"] for event in cluster.events if event["Event"] == "SparkListenerExecutorAdded"]
+    tasks = _tasks(cluster)
+    assert sorted(added) == sorted(tasks) == ["0", "1"]  # none was lost and replaced either
+    assert min(tasks.values()) > 0.2 * sum(tasks.values())
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_two_executors_write_the_same_rows_to_the_last_bit(local: Ran, cluster: Ran, name: str) -> None:
+    _assert_same(name, local.table(name), cluster.table(name))
+
+
+def test_two_executors_give_the_same_scores_and_ranks(local: Ran, cluster: Ran) -> None:
+    one, other = local.table("gold.propensity"), cluster.table("gold.propensity")
+    _assert_same("gold.propensity", one, other)
+    exact = ["user_id", "product_id", "rank", "candidate_source", "feature_version", "model_name"]
+    pd.testing.assert_frame_equal(one[exact], other[exact], check_exact=True)
+    assert one["propensity"].nunique() > 5
+
+
+def test_the_comparison_notices_one_score_that_differs(local: Ran) -> None:
+    one = local.table("gold.propensity")
+    damaged = one.copy()
+    damaged.loc[len(one) // 2, "propensity"] += 1e-6
+    with pytest.raises(AssertionError, match="propensity"):
+        _assert_same("gold.propensity", one, damaged)
+
+
+def test_two_executors_judge_models_and_baselines_alike(local: Ran, cluster: Ran) -> None:
+    _assert_same("gold.metrics", local.table("gold.metrics"), cluster.table("gold.metrics"))
