@@ -1,10 +1,12 @@
 """MLflow: one run per training, with parameters, metrics, both models with their signature, and what scoring needs."""
 
+import io
 import logging
 import os
 import tempfile
 import warnings
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -108,7 +110,8 @@ def _log_model(mlflow: Any, config: Config, fitted: Fitted) -> str:
 
     inputs = Schema([ColSpec("float", name, required=False) for name in fitted.scorer.inputs])
     signature = ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double", "probability")]))
-    with tempfile.TemporaryDirectory() as scratch:
+    # the registry announces each version on stderr, among our own lines
+    with tempfile.TemporaryDirectory() as scratch, redirect_stderr(io.StringIO()):
         logged = mlflow.spark.log_model(
             fitted.pipeline,
             artifact_path=fitted.family,
