@@ -160,9 +160,11 @@ class EntityConfig:
     attributes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _one_of("format", self.format, SOURCE_FORMATS)
-        _delimiter("delimiter", self.delimiter)
-        if (self.path or self.table) and not self.id:
+        _one_of("users or products: format", self.format, SOURCE_FORMATS)
+        _delimiter("users or products: delimiter", self.delimiter)
+        if self.path and self.table:
+            raise ConfigError("a users or products table is given either by `path` or by `table`, not by both")
+        if self.given and not self.id:
             raise ConfigError("a users or products table needs `id`, its key column")
 
     @property

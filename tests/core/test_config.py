@@ -196,3 +196,8 @@ def test_the_report_and_the_runs_lie_in_the_warehouse_unless_told_otherwise() ->
 def test_a_config_cannot_be_changed_afterwards() -> None:
     with pytest.raises(AttributeError):
         Config().labels.horizon_days = 3  # type: ignore[misc]
+
+
+def test_an_entity_comes_from_one_place() -> None:
+    with pytest.raises(ConfigError, match="either by `path` or by `table`"):
+        from_mapping({"users": {"path": "users.csv", "table": "crm.users", "id": "user"}})
