@@ -7,7 +7,7 @@ export PYTHONWARNINGS ?= ignore
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: help run online-retail setup test test-fast lint clean
+.PHONY: help run online-retail setup test test-fast test-long lint clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,11 +39,14 @@ lint: $(VENV)/.dev  ## format, lint, types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: lint  ## the gate: format, lint, types, all tests
-	$(BIN)/pytest
+test: lint  ## the gate: format, lint, types, tests
+	$(BIN)/pytest -m "not long"
+
+test-long: $(VENV)/.dev  ## the tests that kill jobs midway, at every write in turn
+	$(BIN)/pytest -m long
 
 test-fast: lint  ## the gate without model fits and clusters
-	$(BIN)/pytest -m "not fit"
+	$(BIN)/pytest -m "not fit and not long"
 
 clean:  ## remove what the demo wrote
 	rm -rf demo warehouse
