@@ -52,7 +52,7 @@ def attach(spark: SparkSession, storage: StorageConfig) -> None:
     if storage.catalog or "://" in warehouse:
         return
     for log in sorted(Path(warehouse).glob("*/*/_delta_log")):
-        if log.parent.parent.name in SCHEMAS:
+        if log.parent.parent.name in SCHEMAS and any(log.glob("*.json")):  # without: the first write was killed
             _register(spark, f"{log.parent.parent.name}.{log.parent.name}")
 
 
