@@ -3,7 +3,6 @@
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-COLUMNS = ("views_taste", "user_taste")
 _AT_MOST = 2.0  # times the views that the user's views of the category would give the product
 
 

@@ -14,7 +14,6 @@ from propensity_spark.errors import InsufficientData
 from propensity_spark.features import compute
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.spec import FeatureSet
-from propensity_spark.features.taste import COLUMNS as TASTE
 from propensity_spark.features.taste import add_taste
 from propensity_spark.progress import Progress
 from propensity_spark.trainset import labels, sampling
@@ -29,6 +28,7 @@ ENTITIES = {
     "category": ("as_of", "category"),
     "shop": ("as_of",),
 }
+_WRITTEN = ("features.pair", *(f"features.{entity}" for entity in ENTITIES), "trainset.candidates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,13 @@ def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
     """Write features.* and trainset.candidates for the moment's dates; dates that are current already are left alone."""
     fingerprint = _fingerprint(spark, config, moment)
-    if tables.last_note(spark, "trainset.candidates") == fingerprint:
+    if all(tables.last_note(spark, name) == fingerprint for name in _WRITTEN):
         progress.say("  features        as before: neither the events nor the settings have changed")
         return
     events = compute.mark_firsts(tables.read(spark, "silver.events"))
     as_of = compute.moments(events, moment.timeline.dates, config.shop.time_zone)
     seen = compute.as_seen(events, as_of, config.features.history_days)
-    _write_features(spark, config, moment, seen, progress)
+    _write_features(spark, moment, seen, fingerprint, progress)
     _write_candidates(spark, config, moment, seen, fingerprint, progress)
 
 
@@ -76,27 +76,23 @@ def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
     return json.dumps(parts, sort_keys=True)
 
 
-def _write_features(spark: SparkSession, config: Config, moment: Moment, seen: DataFrame, progress: Progress) -> None:
+def _write_features(spark: SparkSession, moment: Moment, seen: DataFrame, fingerprint: str, progress: Progress) -> None:
     declared, where = moment.features, _dates(moment.timeline.dates)
     categories = tables.read(spark, "silver.products").select("product_id", "category")
     measured = compute.measure_pairs(seen, declared.measures).join(F.broadcast(categories), on="product_id", how="left")
     measured = measured.persist()
+    sources = {"user_category": add_taste(measured)} if "views_ever" in measured.columns else {}
     version = compute.version_of(declared)
     try:
         with progress.stage("features pair") as stage:
             pairs = compute.pair_features(measured, declared.pair)
-            stage.rows_out = tables.replace(pairs.select("*", version), "features.pair", where)
+            stage.rows_out = tables.replace(pairs.select("*", version), "features.pair", where, fingerprint)
         for entity, keys in ENTITIES.items():
             with progress.stage(f"features {entity}".replace("_", " ")) as stage:
-                source = add_taste(measured) if _needs_taste(entity, declared) else measured
-                rolled = compute.roll_up(source, keys, getattr(declared, entity))
-                stage.rows_out = tables.replace(rolled.select("*", version), f"features.{entity}", where)
+                rolled = compute.roll_up(sources.get(entity, measured), keys, getattr(declared, entity))
+                stage.rows_out = tables.replace(rolled.select("*", version), f"features.{entity}", where, fingerprint)
     finally:
         measured.unpersist()
-
-
-def _needs_taste(entity: str, declared: FeatureSet) -> bool:
-    return any(column in feature.expression for feature in getattr(declared, entity) for column in TASTE)
 
 
 def _write_candidates(

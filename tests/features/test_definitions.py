@@ -9,7 +9,6 @@ import pytest
 from propensity_spark.config import FeatureConfig
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.spec import OPERATIONS, Feature, FeatureSet, Measure, present
-from propensity_spark.features.taste import COLUMNS as TASTE
 from propensity_spark.schemas import EVENT_TYPES
 
 ENTITIES = ("pair", "user", "product", "user_category", "category", "row")
@@ -49,7 +48,7 @@ def test_names_are_unique(windows: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("events", SHOPS, ids=lambda events: "+".join(sorted(events)))
 def test_whatever_a_shop_logs_every_feature_finds_what_it_reads(events: frozenset[str], windows: tuple[int, ...]) -> None:
     declared = _set(events, windows)
-    measures = {measure.name for measure in declared.measures} | set(TASTE if "view" in events else ())
+    measures = {measure.name for measure in declared.measures} | ({"views_taste", "user_taste"} if "view" in events else set())
     for entity in (*ENTITIES[:-1], "shop"):
         above: set[str] = set()
         for feature in getattr(declared, entity):
