@@ -2,7 +2,7 @@
 
 from propensity_spark.config import FeatureConfig
 from propensity_spark.features import forecast
-from propensity_spark.features.spec import Feature, FeatureSet, Measure, present
+from propensity_spark.features.spec import Feature, FeatureSet, Measure, derived, present
 
 _ACTIONS = {"views": "view", "carts": "cart", "favourites": "favourite", "purchases": "purchase"}
 _AGE = "age_days"  # fractional days before as_of
@@ -98,10 +98,6 @@ def _last(entity: str, whose: str) -> list[Feature]:
     ]
 
 
-def _derived(name: str, expression: str, description: str, unit: str = "ratio", *needs: str) -> Feature:
-    return Feature(name=name, expression=expression, description=description, unit=unit, derived=True, needs=needs)
-
-
 def _pair(windows: tuple[int, ...]) -> tuple[Feature, ...]:
     whose = "of this product by this user"
     bought = ("purchase",)
@@ -144,14 +140,14 @@ def _pair(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             unit="days",
             needs=bought,
         ),
-        _derived(
+        derived(
             "pair_gap",
             "IF(pair_orders > 1, (pair_first - pair_purchases_last) / (pair_orders - 1), NULL)",
             "mean days between this user's orders of this product",
             "days",
             *bought,
         ),
-        _derived(
+        derived(
             "pair_due",
             "pair_purchases_last / greatest(pair_gap, 1)",
             "time since the last order of it over the usual gap",
@@ -229,29 +225,29 @@ def _user(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             unit="share",
             needs=bought,
         ),
-        _derived("user_basket", "user_purchases / nullif(user_orders, 0)", "lines per order of this user", "ratio", *bought),
-        _derived(
+        derived("user_basket", "user_purchases / nullif(user_orders, 0)", "lines per order of this user", "ratio", *bought),
+        derived(
             "user_order_value",
             "user_spend / nullif(user_orders, 0)",
             "spend per order of this user",
             "currency",
             *bought,
         ),
-        _derived(
+        derived(
             "user_gap",
             "(user_first - user_purchases_last) / IF(user_first > user_purchases_last, user_orders - 1, NULL)",
             "mean days between this user's orders",
             "days",
             *bought,
         ),
-        _derived(
+        derived(
             "user_due",
             "user_purchases_last / greatest(user_gap, 1)",
             "time since the last order over the usual gap",
             "ratio",
             *bought,
         ),
-        _derived(
+        derived(
             "user_momentum",
             f"(user_purchases_{windows[-2] if len(windows) > 1 else windows[-1]} + 1) / (user_purchases_{windows[-1]} + 1)",
             "this user's recent purchases against the longest window",
@@ -334,21 +330,21 @@ def _product(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             unit="days",
             needs=bought,
         ),
-        _derived(
+        derived(
             "product_momentum",
             f"(product_buyers_{short} + 1) / (product_buyers_{long} + 1)",
             "this product's recent buyers against the longest window",
             "ratio",
             *bought,
         ),
-        _derived(
+        derived(
             "product_momentum_short",
             f"(product_buyers_{windows[1] if len(windows) > 2 else windows[0]} + 1) / (product_buyers_{short} + 1)",
             "this product's buyers of the second window against the third",
             "ratio",
             *bought,
         ),
-        _derived(
+        derived(
             "product_conversion",
             f"product_buyers_{long} / nullif(product_views_{long}, 0)",
             "buyers of this product per view in the longest window",
@@ -411,51 +407,51 @@ def _category(windows: tuple[int, ...]) -> tuple[Feature, ...]:
 def _row(windows: tuple[int, ...]) -> tuple[Feature, ...]:
     long = windows[-1]
     return (
-        _derived(
+        derived(
             "pair_order_share",
             "pair_orders / user_orders",
             "share of this user's orders with this product",
             "share",
             "purchase",
         ),
-        _derived(
+        derived(
             "pair_due_product",
             "pair_purchases_last / greatest(product_gap, 1)",
             "time since the last order of it over all buyers' gap",
             "ratio",
             "purchase",
         ),
-        _derived("price_to_user", "product_price / user_price", "price against what this user pays", "ratio", "purchase"),
-        _derived("price_to_category", "product_price / category_price", "price against the category's", "ratio", "purchase"),
-        _derived(
+        derived("price_to_user", "product_price / user_price", "price against what this user pays", "ratio", "purchase"),
+        derived("price_to_category", "product_price / category_price", "price against the category's", "ratio", "purchase"),
+        derived(
             "ucat_order_share",
             "ucat_orders / user_purchases",
             "share of this user's purchases in the category",
             "share",
             "purchase",
         ),
-        _derived(
+        derived(
             "ucat_view_share",
             f"ucat_views_{long} / user_views_{long}",
             "share of this user's views in the category",
             "share",
             "view",
         ),
-        _derived(
+        derived(
             "ucat_view_share_ever",
             "ucat_views / category_views * 1000",
             "this user's part of the category's views, per mille",
             "share",
             "view",
         ),
-        _derived(
+        derived(
             "product_in_category",
             f"product_views_{long} / category_views",
             "this product's part of the category's views",
             "share",
             "view",
         ),
-        _derived(
+        derived(
             "user_view_to_order",
             f"user_orders_{long} / user_views_{long}",
             "this user's orders per view",

@@ -4,8 +4,9 @@ Few events say little, so every rate is shrunk: a share of views to what the use
 product's orders per view to the shop's. Units are events in `_DAYS` days.
 """
 
-from propensity_spark.features.spec import Feature, Measure
+from propensity_spark.features.spec import Feature, Measure, derived
 
+_NEEDS = ("view", "purchase")  # without views, order lines stand elsewhere already
 _DAYS = 28
 _TENURE = f"greatest(user_tenure, {_DAYS / 2})"  # days; a newcomer's first hours are no rate yet
 _SHRINK = 10.0  # orders and carts that a user or product must have shown for half of the weight
@@ -16,7 +17,7 @@ _SURE, _UNSURE = 100.0, 30.0
 def measures(line: str) -> tuple[Measure, ...]:
     """What a pair must count for the forecasts; `line` is 1 for the first line of an order and product that stands."""
     meant = f"IF(event = 'purchase', {line}, 1.0D)"
-    return (Measure(name="intents_ever", where="event IN ('purchase', 'cart')", value=meant, needs=("purchase",)),)
+    return (Measure(name="intents_ever", where="event IN ('purchase', 'cart')", value=meant, needs=_NEEDS),)
 
 
 def totals(entity: str, whose: str) -> tuple[Feature, ...]:
@@ -27,14 +28,14 @@ def totals(entity: str, whose: str) -> tuple[Feature, ...]:
             name=f"{entity}_intents",
             expression="sum(intents_ever)",
             description=f"order lines and carts {whose}",
-            needs=("purchase",),
+            needs=_NEEDS,
         ),
     )
 
 
 def shop() -> tuple[Feature, ...]:
     """The whole shop's totals: what everything else is held against, no input of a model."""
-    bought = Feature(name="shop_lines", expression="sum(lines_ever)", description="order lines of the shop", needs=("purchase",))
+    bought = Feature(name="shop_lines", expression="sum(lines_ever)", description="order lines of the shop", needs=_NEEDS)
     return (*totals("shop", "of the shop"), bought)
 
 
@@ -90,20 +91,16 @@ def _shrunk(views: float) -> str:
 def _ratio(name: str, entity: str, description: str) -> Feature:
     expected = f"{entity}_views * shop_intents / shop_views"
     expression = f"({entity}_intents + {_SHRINK}) / ({expected} + {_SHRINK})"
-    return _declared(name, expression, f"how well {description}", "ratio", "view", "purchase")
+    return derived(name, expression, f"how well {description}", "ratio", *_NEEDS)
 
 
 def _seen(name: str, expression: str, description: str, unit: str = "rate") -> Feature:
-    return _declared(name, expression, _in_days(description, unit), unit, "view")
+    return derived(name, expression, _in_days(description, unit), unit, "view")
 
 
 def _bought(name: str, expression: str, description: str) -> Feature:
-    return _declared(name, expression, _in_days(description, "rate"), "rate", "view", "purchase")
+    return derived(name, expression, _in_days(description, "rate"), "rate", *_NEEDS)
 
 
 def _in_days(description: str, unit: str) -> str:
     return f"{description}, in {_DAYS} days" if unit == "rate" else description
-
-
-def _declared(name: str, expression: str, description: str, unit: str, *needs: str) -> Feature:
-    return Feature(name=name, expression=expression, description=description, unit=unit, derived=True, needs=needs)

@@ -44,6 +44,11 @@ class Feature:
     needs: tuple[str, ...] = ()
 
 
+def derived(name: str, expression: str, description: str, unit: str = "ratio", *needs: str) -> Feature:
+    """A feature made of the features above it."""
+    return Feature(name=name, expression=expression, description=description, unit=unit, derived=True, needs=needs)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureSet:
     """All declarations of a shop: the measures per pair, the features per entity, and those of a joined row.
