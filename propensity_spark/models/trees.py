@@ -27,14 +27,13 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
     Raises TrainingFailed on a hang, on too few slots, and where fewer trees than asked for come back.
     """
     settings, spark = config.lightgbm, rows.sparkSession
-    total, positives = _size(rows)
-    tasks, leaves = _tasks(spark, total, settings), settings.leaves or _leaves(positives)
     vector = vector_column(FAMILY, "features")
     prepared = PipelineModel(stages=with_missing(features, vector))
     vectors = prepared.transform(rows).select(LABEL, vector).persist()
     try:
         with _fixed_partitions(spark):
-            vectors.count()
+            total, positives = _size(vectors)  # fills the cache, on all cores
+            tasks, leaves = _tasks(spark, total, settings), settings.leaves or _leaves(positives)
             laid_out, learner = _lay_out(vectors, tasks), _learner(settings, vector, tasks, leaves, seed)
             what = f"fitting LightGBM on {tasks} task(s)"
             model = within(spark, settings.timeout_seconds, what, lambda: learner.fit(laid_out))
