@@ -99,12 +99,14 @@ def _logistic(scorer: Scorer) -> Predict:
     weights = json.loads(scorer.payload)
     coefficients, intercept = np.array(weights["coefficients"]), float(weights["intercept"])
     is_days, is_rate = (np.array([unit == wanted for unit in scorer.units]) for wanted in ("days", "rate"))
+    is_other = ~(is_days | is_rate)
 
     def predict(matrix: Matrix) -> Matrix:
-        close = 1.0 / (1.0 + np.maximum(matrix, 0.0) / DAYS_SCALE)
-        logs = np.sign(matrix) * np.log1p(np.abs(matrix))
-        rates = np.log(RATE_FLOOR + np.maximum(np.nan_to_num(matrix, nan=0.0), 0.0))
-        inputs = np.nan_to_num(np.select([is_days, is_rate], [close, rates], logs), nan=0.0)
+        inputs = np.empty_like(matrix)
+        inputs[:, is_days] = 1.0 / (1.0 + np.maximum(matrix[:, is_days], 0.0) / DAYS_SCALE)
+        inputs[:, is_rate] = np.log(RATE_FLOOR + np.maximum(np.nan_to_num(matrix[:, is_rate], nan=0.0), 0.0))
+        inputs[:, is_other] = np.sign(matrix[:, is_other]) * np.log1p(np.abs(matrix[:, is_other]))
+        inputs = np.nan_to_num(inputs, nan=0.0)
         return np.asarray(1.0 / (1.0 + np.exp(-(inputs @ coefficients + intercept))), dtype=np.float64)
 
     return predict
