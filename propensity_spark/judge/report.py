@@ -90,15 +90,19 @@ def _headline(page: Page) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], marked: Callable[[int, int], bool] | None = None) -> str:
-    """A table in a box of its own; the first column is text, the others numbers. `marked` cells are the best ones."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    """A table in a box of its own: the first column, and each without a number, is text. `marked` cells are the best ones."""
+    texts = {0, *(x for x in range(len(header)) if not any(row[x][:1].isdigit() for row in rows))}
+
+    def cell(tag: str, x: int, text: str, best: bool = False) -> str:
+        """One cell; the class says how it is set."""
+        kind = "text" if x in texts else "best" if best else ""
+        return f'<{tag} class="{kind}">{escape(text)}</{tag}>' if kind else f"<{tag}>{escape(text)}</{tag}>"
+
+    head = "".join(cell("th", x, text) for x, text in enumerate(header))
     lines = []
     for y, row in enumerate(rows):
-        cells = []
-        for x, cell in enumerate(row):
-            best = ' class="best"' if marked and marked(y, x) else ""
-            cells.append(f"<td{best}>{escape(cell)}</td>")
-        lines.append(f"<tr>{''.join(cells)}</tr>")
+        cells = "".join(cell("td", x, text, marked is not None and marked(y, x)) for x, text in enumerate(row))
+        lines.append(f"<tr>{cells}</tr>")
     return f'<div class="box"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
