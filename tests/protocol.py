@@ -3,6 +3,7 @@
 Usage: python tests/protocol.py WAREHOUSE [AS_OF]
 Who bought within 180 days before as_of is ranked; recall@10 and NDCG@10 are means over those of them who buy within 28 days,
 against everything that they buy, candidate or not; calibration is measured on all scored pairs, in twenty bins of equal size.
+The baseline is the user's own frequency in the whole history, ties and gaps by recent popularity.
 """
 
 import os
@@ -23,7 +24,27 @@ def purchases() -> pd.DataFrame:
     sold = ~raw["InvoiceNo"].str.startswith("C") & (raw["Quantity"].astype(float) > 0) & (raw["UnitPrice"].astype(float) > 0)
     kept = raw[sold & raw["CustomerID"].notna()]
     users = kept["CustomerID"].str.replace(r"\.0$", "", regex=True)
-    return pd.DataFrame({"user": users, "item": kept["StockCode"], "time": pd.to_datetime(kept["InvoiceDate"])})
+    when = pd.to_datetime(kept["InvoiceDate"])
+    return pd.DataFrame({"user": users, "item": kept["StockCode"], "time": when, "order": kept["InvoiceNo"]})
+
+
+def baseline(past: pd.DataFrame, day: pd.Timestamp, users: pd.Index) -> pd.DataFrame:
+    """The ten products that a user ordered most often, ties and gaps by the buyers of the last 28 days."""
+    popular = (
+        past[past["time"] >= day - pd.Timedelta(days=28)]
+        .groupby("item")["user"]
+        .nunique()
+        .sort_values(ascending=False, kind="stable")
+    )
+    own = past[past["user"].isin(users)].groupby(["user", "item"])["order"].nunique().rename("orders").reset_index()
+    own["buyers"] = own["item"].map(popular).fillna(0)
+    mine = own.sort_values(["orders", "buyers", "item"], ascending=[False, False, True]).groupby("user")["item"].agg(list)
+    rows = []
+    for user in users:
+        had = mine.get(user, [])
+        gaps = popular.index.difference(had, sort=False)[:_TOP]
+        rows += [(user, item, rank) for rank, item in enumerate([*had, *gaps][:_TOP], start=1)]
+    return pd.DataFrame(rows, columns=["user_id", "product_id", "rank"])
 
 
 def ranking(scores: pd.DataFrame, bought: pd.Series) -> dict[str, float]:
@@ -58,8 +79,10 @@ def main(warehouse: str, as_of: str) -> None:
     print(
         f"as of {as_of}: {past['user'].nunique()} users, {len(bought)} of them buy {len(pairs)} pairs; {len(scores)} pairs scored"
     )
+    own = ranking(baseline(lines[lines["time"] < day], day, bought.index), bought)
+    print(f"  {'':20s}{'scores':>8s}{'baseline':>10s}")
     for name, value in figures.items():
-        print(f"  {name:20s}{value:8.4f}")
+        print(f"  {name:20s}{value:8.4f}{own[name]:10.4f}" if name in own else f"  {name:20s}{value:8.4f}")
 
 
 if __name__ == "__main__":
