@@ -1,5 +1,6 @@
 """One small simulated shop, run once in this process, for all tests of the whole pipeline."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,12 @@ _SMALL = {
     "features": {"windows": [7, 28]},
     "models": {"lightgbm": {"rounds": 30, "learning_rate": 0.1, "min_data_in_leaf": 100}, "logistic": {"max_iterations": 10}},
 }
+
+
+@pytest.fixture(scope="session")
+def short_life() -> dict[str, str]:
+    """The environment of a process whose JVM lives shortly: optimising code costs it more than it brings."""
+    return {**os.environ, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"}
 
 
 @pytest.fixture(scope="session")

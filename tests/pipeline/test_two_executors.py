@@ -1,7 +1,6 @@
 """The same shop on one machine and on a Spark with two executors: the same tables, whoever did the work."""
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -23,9 +22,8 @@ FEATURES = sorted(name for name in TABLES if name.startswith("features."))
 EXACT = ("silver.events", *FEATURES, "trainset.candidates")
 UNSTEADY = ("run_id", "scored_at", "model_version")
 SCALE = 1e-9  # by how much a sum may differ that was made in another order
-# Short lives of three JVMs on few cores: compiling generated code and optimising it costs more than it brings.
+# Short lives of three JVMs on few cores: compiling generated code costs more than it brings.
 _INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 _LIMIT = 500  # seconds that a run may take on a busy machine
 
 
@@ -50,12 +48,12 @@ def local(whole_shop: Config) -> Ran:
 
 
 @pytest.fixture(scope="module")
-def cluster(shop_file: Path, whole_shop: Config) -> Ran:
+def cluster(shop_file: Path, whole_shop: Config, short_life: dict[str, str]) -> Ran:
     """The shop run by a driver and two executors, each a process of its own with one core."""
-    return _run(shop_file, shop_file.parent / "cluster")
+    return _run(shop_file, shop_file.parent / "cluster", short_life)
 
 
-def _run(shop: Path, folder: Path) -> Ran:
+def _run(shop: Path, folder: Path, environment: dict[str, str]) -> Ran:
     """`propensity run` in a process of its own: a JVM holds one Spark, and this process has its own already."""
     (folder / "log").mkdir(parents=True)
     log = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": (folder / "log").as_uri()}
@@ -63,8 +61,8 @@ def _run(shop: Path, folder: Path) -> Ran:
     spark["conf"] = {**_INTERPRETED, **log, "spark.executor.memory": "2048m"}
     (folder / "spark.yaml").write_text(yaml.safe_dump({"spark": spark, "storage": {"warehouse": str(folder / "warehouse")}}))
     command = [sys.executable, "-m", "propensity_spark.cli", "run", "--config", shop, "--config", folder / "spark.yaml"]
-    places = {"SPARK_HOME": str(_spark_home(folder)), "SPARK_LOCAL_IP": "127.0.0.1", "JDK_JAVA_OPTIONS": _JAVA_OPTIONS}
-    done = subprocess.run(command, env={**os.environ, **places}, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    places = {"SPARK_HOME": str(_spark_home(folder)), "SPARK_LOCAL_IP": "127.0.0.1"}
+    done = subprocess.run(command, env=environment | places, capture_output=True, text=True, timeout=_LIMIT, check=False)
     assert done.returncode == 0, done.stderr
     return Ran(folder / "warehouse", tuple(_events(folder / "log")))
 
