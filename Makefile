@@ -45,8 +45,8 @@ test: lint  ## the gate: format, lint, types, tests
 test-long: $(VENV)/.dev  ## the tests that kill jobs midway, at every write in turn
 	$(BIN)/pytest -m long
 
-test-fast: lint  ## the gate without model fits and clusters
-	$(BIN)/pytest -m "not fit and not long"
+test-fast: lint  ## the gate without model fits, clusters and real data
+	$(BIN)/pytest -m "not fit and not real"
 
 clean:  ## remove what the demo wrote
 	rm -rf demo warehouse
