@@ -1,5 +1,7 @@
 """From bronze rows of any shop to typed events with the reasons against them."""
 
+import re
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -11,6 +13,8 @@ from propensity_spark.schemas import EVENT_TYPES
 
 _ZONE_AT_END = r"(:\d\d(\.\d+)?|T\d\d)\s*([A-Za-z]|[+-]\d).*$"  # behind a time of day
 _TO_THE_MINUTE = r"([T ]\d\d:\d\d)(\s*([A-Za-z]|[+-]\d).*)$"  # Spark reads a zone behind seconds only
+_ZONE_IN_PATTERN = re.compile("[OVXZxz]")
+_QUOTED = re.compile(r"'(?!Z')[^']*'")  # words in a pattern; a quoted Z alone still says UTC
 _LAST_SECOND = 253_402_300_800  # the year 10000: beyond it the calendar of Spark breaks
 IDENTITY = ("user_id", "product_id", "event", "event_ts", "order_id", "price", "quantity", "session_id")
 
@@ -90,8 +94,8 @@ def moment(text: Column, form: str, time_zone: str) -> Column:
         dated = F.when(full.rlike(r"^\d{4}"), full)  # a time of day alone would be read as of today
         read = dated.cast("timestamp")
         return F.when(full.rlike(_ZONE_AT_END), read).otherwise(F.to_utc_timestamp(read, time_zone))
-    has_zone = any(letter in form for letter in "XxZzV")
     read = F.to_timestamp(text, form)
+    has_zone = _ZONE_IN_PATTERN.search(_QUOTED.sub("", form))
     return read if has_zone else F.to_utc_timestamp(read, time_zone)
 
 

@@ -171,7 +171,13 @@ def test_a_pattern_reads_wall_times_of_the_zone_unless_it_has_a_zone_itself(tabl
         None,
     ]
     assert _moments(table, "dd/MM/yyyy HH:mm XXX", "Europe/London", "15/07/2024 12:00 +02:00") == ["2024-07-15 10:00:00"]
+    assert _moments(table, "dd/MM/yyyy HH:mm O", "Europe/London", "15/07/2024 12:00 GMT+2") == ["2024-07-15 10:00:00"]
     assert _moments(table, "d.M.yyyy", "Europe/Berlin", "1.7.2024") == ["2024-06-30 22:00:00"]
+
+
+def test_a_word_in_a_pattern_is_no_zone_but_a_z_is(table: Make) -> None:
+    assert _moments(table, "dd/MM/yyyy 'Zeit' HH:mm", "Europe/Berlin", "15/07/2024 Zeit 12:00") == ["2024-07-15 10:00:00"]
+    assert _moments(table, "yyyy-MM-dd'T'HH:mm'Z'", "Europe/Berlin", "2024-07-15T12:00Z") == ["2024-07-15 12:00:00"]
 
 
 def test_an_id_is_what_the_shop_means(table: Make) -> None:
