@@ -1,5 +1,7 @@
 """The whole pipeline on a small simulated shop: real Delta tables, real LightGBM, a real MLflow store."""
 
+import re
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +57,17 @@ def test_a_second_run_equals_one(whole_shop: Config) -> None:
 def test_sql_answers_over_the_views(whole_shop: Config, capsys: pytest.CaptureFixture[str]) -> None:
     run.sql(whole_shop, "SELECT count(*) AS n, max(rank) AS r FROM gold.top_products", 5)
     assert "10" in capsys.readouterr().out
+
+
+def test_the_notebook_runs_on_the_scores(
+    whole_shop: Config, shop_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PROPENSITY_CONFIG", str(shop_file))
+    runpy.run_path(str(Path(__file__).parents[2] / "notebooks" / "read_scores.py"))
+    said = capsys.readouterr().out
+    for column in ("name", "expected_buyers", "orders_of_the_list", "own_popular"):
+        assert column in said
+    assert len(re.findall(r"^\|[^\n]*\d", said, flags=re.MULTILINE)) > 40  # rows in all four answers
 
 
 def test_too_few_purchases_are_said_and_nothing_is_scored(
