@@ -199,18 +199,28 @@ def _platt(x: Vector, weight: Vector, positives: Vector) -> tuple[float, float]:
 
 
 def _isotonic(x: Vector, weight: Vector, positives: Vector) -> tuple[tuple[float, float], ...]:
-    """Pool adjacent violators; the knots are the pools' centres, at most _KNOTS of about equal weight."""
+    """Pool adjacent violators; the knots are the centres of pools of both classes, at most _KNOTS of about equal weight."""
     from sklearn.isotonic import IsotonicRegression
 
     order = np.argsort(x, kind="stable")
     x, weight, rate = x[order], weight[order], positives[order] / weight[order]
     level = IsotonicRegression(out_of_bounds="clip").fit_transform(x, rate, sample_weight=weight)
-    pool = np.concatenate([[0], np.cumsum(np.diff(level) > 0)])
+    pool = _of_both_classes(np.concatenate([[0], np.cumsum(np.diff(level) > 0)]), level)
     mass = np.bincount(pool, weight).astype(np.float64)
     centre, value = np.bincount(pool, weight * x) / mass, np.bincount(pool, weight * level) / mass
     kept = _thin(mass)
     # distinct in exact arithmetic; after merging close pools their order must still be strict
     return tuple((float(a), float(np.clip(b, EDGE, 1 - EDGE))) for a, b in zip(centre[kept], value[kept], strict=True))
+
+
+def _of_both_classes(pool: npt.NDArray[np.int64], level: Vector) -> npt.NDArray[np.int64]:
+    """A pool that was never bought, or always, joins its neighbour: a few rows of one class make nothing certain."""
+    last = pool[-1]
+    if level[0] < EDGE:
+        pool = np.maximum(pool, 1)
+    if level[-1] > 1 - EDGE:
+        pool = np.minimum(pool, last - 1)
+    return np.unique(pool, return_inverse=True)[1]
 
 
 def _thin(mass: Vector) -> npt.NDArray[np.int64]:

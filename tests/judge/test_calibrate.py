@@ -1,0 +1,86 @@
+"""Calibrated scores are probabilities: they undo sampling and distortion, and claim no certainty that the rows do not give."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from propensity_spark.errors import InsufficientData
+from propensity_spark.judge import calibrate
+
+Make = Callable[..., DataFrame]
+
+
+def test_the_prior_correction_undoes_a_sampling_of_negatives(table: Make) -> None:
+    # a true rate of 2 % reads as .02 / (.02 + .98 x .2) where a fifth of the negatives was kept
+    sampled = 0.02 / (0.02 + 0.98 * 0.2)
+    frame = table("raw DOUBLE", (sampled,))
+    made = calibrate.Calibrator(kind=calibrate.PROBABILITY, method="none", shift=float(np.log(0.2)))
+    row = frame.select(made.apply(frame.raw).alias("p"))
+    assert row.collect()[0].p == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic", "auto"])
+def test_calibration_recovers_a_known_distortion(spark: SparkSession, method: str) -> None:
+    draw = np.random.default_rng(5)
+    true = draw.beta(1, 6, 20_000)
+    y = (draw.random(20_000) < true).astype(int)
+    raw = 1 / (1 + np.exp(-(1.7 * np.log(true / (1 - true)) + 0.8)))
+    rows = [(f"u{i % 500}", int(a), 1.0, float(b), float(t)) for i, (a, b, t) in enumerate(zip(y, raw, true, strict=True))]
+    frame = spark.createDataFrame(rows, "user_id STRING, label INT, weight DOUBLE, raw DOUBLE, t DOUBLE")
+    made = calibrate.fit(frame, "raw", method)
+    found = frame.select(made.apply(frame.raw).alias("p"), "raw").toPandas().sort_values("raw")
+    assert found["p"].between(0, 1, inclusive="neither").all()
+    assert found["p"].is_monotonic_increasing
+    back = np.sort(true)
+    assert np.abs(found["p"].to_numpy() - back).mean() < 0.012
+    on = made.on(np.log(found["raw"] / (1 - found["raw"])).to_numpy())
+    np.testing.assert_allclose(found["p"], on, atol=1e-9)
+    assert calibrate.Calibrator.from_json(made.to_json()) == made
+
+
+def test_one_class_cannot_be_calibrated(table: Make) -> None:
+    frame = table("user_id STRING, label INT, weight DOUBLE, raw DOUBLE", ("a", 0, 1.0, 0.1), ("b", 0, 1.0, 0.2))
+    with pytest.raises(InsufficientData, match="bought and not bought"):
+        calibrate.fit(frame, "raw", "platt")
+
+
+def test_a_score_that_says_nothing_is_calibrated_to_the_mean_rate(spark: SparkSession) -> None:
+    # falling rates make one pool; its ends once fell outside of the fitted range and turned the whole map into NaN
+    rows = [(f"u{i % 50}", int(i % 10 < 5 - i // 500), 1.0, float(np.log1p(i // 100) * 3.1)) for i in range(2000)]
+    frame = spark.createDataFrame(rows, "user_id STRING, label INT, weight DOUBLE, n DOUBLE")
+    made = calibrate.fit(frame, "n", "isotonic", kind=calibrate.COUNT)
+    found = frame.select(made.apply(frame.n).alias("p"), "label").toPandas()
+    assert found["p"].notna().all()
+    assert found["p"].mean() == pytest.approx(found["label"].mean(), abs=0.02)
+
+
+def test_a_score_of_both_halves_of_the_users_is_one_knot(table: Make) -> None:
+    rows = [(f"u{n}", n % 3, int(n % 7 < n % 3 * 2 + (n % 2)), 0.1 * (1 + n % 5)) for n in range(900)]
+    scored = table("user_id STRING, seen INT, label INT, weight DOUBLE", *rows)
+    knots = calibrate.fit(scored, "seen", "isotonic", kind=calibrate.COUNT).knots
+    assert len(knots) == 3
+    assert [value for _, value in knots] == pytest.approx(
+        [sum(w for _, s, y, w in rows if s == seen and y) / sum(w for _, s, _, w in rows if s == seen) for seen in range(3)]
+    )
+
+
+SCORED = "user_id STRING, seen INT, label INT, weight DOUBLE"
+
+
+def _knots(table: Make, bought: dict[int, tuple[int, int]]) -> list[tuple[float, float]]:
+    """The knots of users who saw a product `seen` times: of so many, so many bought."""
+    rows = [(f"u{seen}-{n}", seen, int(n < buyers), 1.0) for seen, (users, buyers) in bought.items() for n in range(users)]
+    made = calibrate.fit(table(SCORED, *rows), "seen", "isotonic", kind=calibrate.COUNT)
+    return [(float(np.expm1(x)), value) for x, value in made.knots]
+
+
+def test_never_or_always_bought_among_a_few_is_not_certain(table: Make) -> None:
+    knots = _knots(table, {0: (30, 0), 1: (10, 1), 2: (10, 5), 3: (8, 6), 4: (4, 4)})
+    assert [value for _, value in knots] == pytest.approx([1 / 40, 0.5, 10 / 12])
+    assert knots[1][0] == pytest.approx(2)  # what lies between stays as it is
+
+
+def test_a_score_that_parts_the_classes_in_two_is_still_not_certain(table: Make) -> None:
+    assert [value for _, value in _knots(table, {0: (9, 0), 1: (3, 3)})] == pytest.approx([3 / 12])
