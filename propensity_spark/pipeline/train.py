@@ -167,4 +167,5 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged) -> regi
     )
     importance = {name: fitted.importance for name, fitted in final.models.items()}
     texts = {"test.json": json.dumps(judged), "importance.json": json.dumps(importance)}
-    return registry.log(config, bundle, final.models, judging.logged(judged, "test"), texts)
+    facts = {f"{name}_{fact}": value for name, fitted in final.models.items() for fact, value in fitted.facts.items()}
+    return registry.log(config, bundle, final.models, judging.logged(judged, "test") | facts, texts)

@@ -1,9 +1,11 @@
 """The same shop on one machine and on a Spark with two executors: the same tables, whoever did the work."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import yaml
 
 from propensity_spark.config import Config
 from propensity_spark.schemas import TABLES
+from propensity_spark.serve import registry
 
 pytestmark = pytest.mark.fit
 
@@ -50,19 +53,20 @@ def local(whole_shop: Config) -> Ran:
 @pytest.fixture(scope="module")
 def cluster(shop_file: Path, whole_shop: Config, short_life: dict[str, str]) -> Ran:
     """The shop run by a driver and two executors, each a process of its own with one core."""
-    return _run(shop_file, shop_file.parent / "cluster", short_life)
+    return _run("run", shop_file, shop_file.parent / "cluster", short_life)
 
 
-def _run(shop: Path, folder: Path, environment: dict[str, str]) -> Ran:
-    """`propensity run` in a process of its own: a JVM holds one Spark, and this process has its own already."""
+def _run(command: str, shop: Path, folder: Path, environment: dict[str, str], *settings: str) -> Ran:
+    """`propensity COMMAND` in a process of its own: a JVM holds one Spark, and this process has its own already."""
     (folder / "log").mkdir(parents=True)
     log = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": (folder / "log").as_uri()}
     spark = {"master": "local-cluster[2,1,2048]", "driver_memory": "2g", "shuffle_partitions": 2}
     spark["conf"] = {**_INTERPRETED, **log, "spark.executor.memory": "2048m"}
     (folder / "spark.yaml").write_text(yaml.safe_dump({"spark": spark, "storage": {"warehouse": str(folder / "warehouse")}}))
-    command = [sys.executable, "-m", "propensity_spark.cli", "run", "--config", shop, "--config", folder / "spark.yaml"]
+    words = [sys.executable, "-m", "propensity_spark.cli", command, "--config", shop, "--config", folder / "spark.yaml"]
+    words += [word for setting in settings for word in ("--set", setting)]
     places = {"SPARK_HOME": str(_spark_home(folder)), "SPARK_LOCAL_IP": "127.0.0.1"}
-    done = subprocess.run(command, env=environment | places, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    done = subprocess.run(words, env=environment | places, capture_output=True, text=True, timeout=_LIMIT, check=False)
     assert done.returncode == 0, done.stderr
     return Ran(folder / "warehouse", tuple(_events(folder / "log")))
 
@@ -129,3 +133,26 @@ def test_the_comparison_notices_one_score_that_differs(local: Ran) -> None:
 
 def test_two_executors_judge_models_and_baselines_alike(local: Ran, cluster: Ran) -> None:
     _assert_same("gold.metrics", local.table("gold.metrics"), cluster.table("gold.metrics"))
+
+
+@pytest.mark.long
+def test_a_fit_spread_over_both_executors_is_as_good(
+    local: Ran, configured: Callable[..., Config], shop_file: Path, short_life: dict[str, str]
+) -> None:
+    """LightGBM's own network between two processes; its sums differ from those of one task, so the trees may too."""
+    folder = shop_file.parent / "spread"
+    for name in ("silver", "features", "trainset"):
+        shutil.copytree(local.warehouse / name, folder / "warehouse" / name)
+    spread = _run("train", shop_file, folder, short_life, "models.lightgbm.tasks=2")
+    config = configured(f"storage.warehouse={folder / 'warehouse'}")
+    (run,) = registry.connect(config).search_runs(search_all_experiments=True, output_format="list")
+    assert run.data.metrics["lightgbm_tasks"] == 2
+    assert run.data.metrics["lightgbm_trees"] == config.models.lightgbm.rounds
+    one, other = (_loss(ran.table("gold.metrics")) for ran in (local, spread))
+    assert other["logistic"] == pytest.approx(one["logistic"], rel=1e-9)  # the same rows, then
+    assert other["lightgbm"] == pytest.approx(one["lightgbm"], rel=0.02)
+    assert other["lightgbm"] != one["lightgbm"]
+
+
+def _loss(metrics: pd.DataFrame) -> "pd.Series[float]":
+    return metrics[(metrics["metric"] == "log_loss") & (metrics["period"] == "test")].set_index("scorer")["value"]
