@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,6 +74,8 @@ def test_the_notebook_runs_on_the_scores(
 def test_too_few_purchases_are_said_and_nothing_is_scored(
     whole_shop: Config, configured: Callable[..., Config], tmp_path: Path
 ) -> None:
+    for made in ("bronze", "silver", "features", "trainset"):
+        shutil.copytree(Path(whole_shop.storage.warehouse) / made, tmp_path / made)
     poor = configured(f"storage.warehouse={tmp_path}", "train.min_positives=1000000")
     with pytest.raises(InsufficientData, match="too few purchases to train"):
         run.everything(poor)
