@@ -410,7 +410,7 @@ class SparkConfig:
     """
 
     master: str = ""
-    driver_memory: str = "3g"
+    driver_memory: str = "2400m"
     shuffle_partitions: int = 0
     conf: dict[str, str] = field(default_factory=dict)
 
