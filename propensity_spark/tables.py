@@ -110,7 +110,7 @@ def overwrite(frame: DataFrame, name: str, note: str = "") -> int:
 
 def append(frame: DataFrame, name: str, note: str = "") -> int:
     """Add rows in one commit; returns the rows written. Only for tables whose writer knows what is in them already."""
-    before = version(frame.sparkSession, name)
+    before = version(frame.sparkSession, name) if exists(frame.sparkSession, name) else -1
     written = _write(frame, name, {"mergeSchema": "true", "userMetadata": note}, mode="append")
     return written if version(frame.sparkSession, name) > before else 0  # nothing to add makes no commit
 

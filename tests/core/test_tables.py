@@ -70,6 +70,12 @@ def test_overwriting_replaces_every_row_and_appending_adds(spark: SparkSession, 
     }
 
 
+def test_appending_to_a_table_that_is_not_there_makes_it(spark: SparkSession, table: Make, warehouse: Path) -> None:
+    one = table(INTAKE, ("a", "received", "", 1))
+    assert tables.append(one, "silver.intake") == 1
+    assert _said(tables.read(spark, "silver.intake")) == _said(one)
+
+
 def test_a_new_file_may_bring_a_column_of_its_own(spark: SparkSession, table: Make, warehouse: Path) -> None:
     tables.overwrite(table("user STRING", ("ann",)), "bronze.log")
     tables.append(table("user STRING, page STRING", ("bob", "home")), "bronze.log")
