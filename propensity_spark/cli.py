@@ -85,6 +85,12 @@ def _sql(asked: argparse.Namespace) -> None:
     run.sql(_config(asked), asked.query, asked.rows)
 
 
+def _features(asked: argparse.Namespace) -> None:
+    from propensity_spark.pipeline import features
+
+    print(features.command(_config(asked), asked.action, asked.name))
+
+
 Command = Callable[[argparse.Namespace], int | None]
 _COMMANDS: dict[str, tuple[Command, str]] = {
     "run": (_run, "everything in order: ingest, build-features, train, score, report"),
@@ -94,6 +100,7 @@ _COMMANDS: dict[str, tuple[Command, str]] = {
     "score": (_stage("score"), "write gold.propensity with the latest model for the date"),
     "report": (_stage("report"), "write the HTML report"),
     "sql": (_sql, "query the tables, e.g. propensity sql 'select * from gold.top_products limit 10'"),
+    "features": (_features, "list the declared features, describe one, or show what changed since they were built"),
     "check": (_check, "say what is wrong with a configuration and its sources before anything runs"),
     "init": (_init, "look at sample files and write a commented configuration for them"),
     "simulate": (_simulate, "write the logs of a simulated shop whose true propensities are known"),
@@ -128,7 +135,13 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", default="", metavar="FILE", help="where to write it; default: <name>.yaml")
 
 
-_ARGUMENTS = {"sql": _add_sql, "init": _add_init}
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("list", "describe", "diff"))
+    parser.add_argument("name", nargs="?", default="", help="the feature to describe")
+    _add_config(parser)
+
+
+_ARGUMENTS = {"sql": _add_sql, "init": _add_init, "features": _add_features}
 
 
 def _config(asked: argparse.Namespace) -> Config:

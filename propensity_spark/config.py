@@ -207,11 +207,12 @@ class SessionConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureConfig:
-    """The windows, in days, and the half-life of decayed counts."""
+    """The windows, in days, and the half-life of decayed counts; `version` rises where these change what a feature means."""
 
     windows: tuple[int, ...] = (1, 7, 28, 90)
     half_life_days: float = 60.0
     history_days: int = 365
+    version: int = 1
 
     def __post_init__(self) -> None:
         if not self.windows or list(self.windows) != sorted(set(self.windows)):
@@ -219,6 +220,7 @@ class FeatureConfig:
         _within("features.windows", min(self.windows), 1, 3650)
         _within("features.half_life_days", self.half_life_days, 0.1, 3650)
         _within("features.history_days", self.history_days, max(self.windows), 3650)
+        _within("features.version", self.version, 1, 1_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

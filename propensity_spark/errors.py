@@ -40,6 +40,12 @@ class SchemaMismatch(PropensityError, ValueError):
     code = "schema_mismatch"
 
 
+class DefinitionChanged(PropensityError, ValueError):
+    """A feature means something else than the tables hold under its name and version."""
+
+    code = "definition_changed"
+
+
 class TableMissing(PropensityError, LookupError):
     """A table that an earlier job writes is not there."""
 

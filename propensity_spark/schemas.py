@@ -122,6 +122,13 @@ FEATURES_SHOP = Table(
     partition_by=("as_of",),
     open_ended=True,
 )
+FEATURE_DEFINITIONS = Table(
+    name="features.definitions",
+    ddl="entity STRING, name STRING, version STRING, unit STRING, description STRING, definition STRING, recorded_at TIMESTAMP",
+    keys=("entity", "name", "version"),
+    writer="build-features",
+    about="what every feature ever written here means; a version keeps its definition for good",
+)
 CANDIDATES = Table(
     name="trainset.candidates",
     ddl="as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score FLOAT, label INT, weight DOUBLE",
@@ -160,6 +167,7 @@ TABLES = {
         PRODUCTS,
         USERS,
         INTAKE,
+        FEATURE_DEFINITIONS,
         FEATURES_USER,
         FEATURES_PRODUCT,
         FEATURES_PAIR,

@@ -22,6 +22,8 @@ def feature_set(config: FeatureConfig, events: frozenset[str], popular_days: int
         category=present(_category(windows), events),
         shop=present(forecast.shop(), events),
         row=present((*_row(windows), *forecast.row()), events),
+        history_days=config.history_days,
+        settings_version=config.version,
     )
 
 

@@ -11,6 +11,17 @@ from typing import TypeVar
 
 OPERATIONS = ("sum", "min", "max")  # all of them merge: pairs into users, days into windows
 
+# The tables of features and, beside as_of, their keys. A joined row has features of its own, kept in no table.
+KEYS: dict[str, tuple[str, ...]] = {
+    "pair": ("user_id", "product_id"),
+    "user": ("user_id",),
+    "product": ("product_id",),
+    "user_category": ("user_id", "category"),
+    "category": ("category",),
+    "shop": (),
+}
+ROW = "row"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
@@ -33,7 +44,8 @@ class Feature:
     """A column of an entity's feature table.
 
     `expression` is an SQL aggregate over the measures of the entity's pairs (a rollup) or, with `derived`, plain SQL over
-    the features above it. `needs` names the event types without which the feature carries nothing.
+    the features above it. `needs` names the event types without which the feature carries nothing. A new meaning under
+    an old name takes a higher `version`.
     """
 
     name: str
@@ -42,6 +54,7 @@ class Feature:
     unit: str = "count"
     derived: bool = False
     needs: tuple[str, ...] = ()
+    version: int = 1
 
 
 def derived(name: str, expression: str, description: str, unit: str = "ratio", *needs: str) -> Feature:
@@ -53,7 +66,8 @@ def derived(name: str, expression: str, description: str, unit: str = "ratio", *
 class FeatureSet:
     """All declarations of a shop: the measures per pair, the features per entity, and those of a joined row.
 
-    Those of the whole shop are there for others to be held against: they are no inputs of a model.
+    Those of the whole shop are there for others to be held against: they are no inputs of a model. `history_days` is how
+    far a measure without days of its own looks back; `settings_version` is raised where settings change what is meant.
     """
 
     measures: tuple[Measure, ...]
@@ -64,6 +78,13 @@ class FeatureSet:
     category: tuple[Feature, ...]
     shop: tuple[Feature, ...]
     row: tuple[Feature, ...]
+    history_days: int = 365
+    settings_version: int = 1
+
+    def of(self, entity: str) -> tuple[Feature, ...]:
+        """The features of an entity (a key of KEYS) or of a joined row."""
+        found: tuple[Feature, ...] = getattr(self, entity)
+        return found
 
     @property
     def columns(self) -> tuple[str, ...]:

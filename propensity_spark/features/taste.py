@@ -4,6 +4,11 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 _AT_MOST = 2.0  # times the views that the user's views of the category would give the product
+READS = "views_ever"
+MEANING = {
+    "views_taste": f"{READS}, at most the larger of 1 and {_AT_MOST} x product's part of the category's x user's in the category",
+    "user_taste": "sum of views_taste over the user",
+}
 
 
 def add_taste(pairs: DataFrame) -> DataFrame:

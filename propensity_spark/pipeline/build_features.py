@@ -13,21 +13,16 @@ from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.features import compute
 from propensity_spark.features.definitions import feature_set
-from propensity_spark.features.spec import FeatureSet
+from propensity_spark.features.spec import KEYS, FeatureSet
 from propensity_spark.features.taste import add_taste
+from propensity_spark.pipeline.features import keep_definitions
 from propensity_spark.progress import Progress
 from propensity_spark.trainset import labels, sampling
 from propensity_spark.trainset.candidates import candidates
 from propensity_spark.trainset.population import population
 from propensity_spark.trainset.split import Timeline, plan
 
-ENTITIES = {
-    "user": ("as_of", "user_id"),
-    "product": ("as_of", "product_id"),
-    "user_category": ("as_of", "user_id", "category"),
-    "category": ("as_of", "category"),
-    "shop": ("as_of",),
-}
+ENTITIES = {entity: ("as_of", *keys) for entity, keys in KEYS.items() if entity != "pair"}  # rolled up from pairs
 _WRITTEN = ("features.pair", *(f"features.{entity}" for entity in ENTITIES), "trainset.candidates")
 
 
@@ -58,6 +53,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     if all(tables.last_note(spark, name) == fingerprint for name in _WRITTEN):
         progress.say("  features        as before: neither the events nor the settings have changed")
         return
+    keep_definitions(spark, moment.features)
     events = compute.mark_firsts(tables.read(spark, "silver.events"))
     as_of = compute.moments(events, moment.timeline.dates, config.shop.time_zone)
     seen = compute.as_seen(events, as_of, config.features.history_days)

@@ -46,6 +46,7 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("sessions.gap_minutes", 1, 0, 240, 241),
         ("features.half_life_days", 0.1, 0.09, 3650, 3651),
         ("features.history_days", 90, 89, 3650, 3651),
+        ("features.version", 1, 0, 1_000_000, 1_000_001),
         ("population.days", 1, 0, 3650, 3651),
         ("candidates.touched", 0, -1, 100_000, 100_001),
         ("candidates.popular_days", 1, 0, 3650, 3651),

@@ -38,7 +38,11 @@ SETTINGS = (
     "models.lightgbm.rounds=5",
     "features.windows=[7]",
 )
-OTHER_SETTINGS = ("features.history_days=40", "candidates.popular=5")  # no table of BUILT is the same under these
+OTHER_SETTINGS = (
+    "features.history_days=40",
+    "features.version=2",
+    "candidates.popular=5",
+)  # no table of BUILT is the same under these
 _LIMIT = 300  # seconds for a process on a busy machine
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.fit
 
 FEATURES = sorted(name for name in TABLES if name.startswith("features."))
 EXACT = ("silver.events", *FEATURES, "trainset.candidates")
-UNSTEADY = ("run_id", "scored_at", "model_version")
+UNSTEADY = ("run_id", "scored_at", "model_version", "recorded_at")
 SCALE = 1e-9  # by how much a sum may differ that was made in another order
 # Short lives of three JVMs on few cores: compiling generated code costs more than it brings.
 _INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}

@@ -1,0 +1,123 @@
+"""A feature as one SQL query over silver tables: for people who ask how a number came about, and to hold the numbers against.
+
+Written apart from `compute` on purpose: the two agree only where both say the same, and a test holds them equal.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+
+from propensity_spark.features import lineage
+from propensity_spark.features.spec import KEYS, ROW, Feature, FeatureSet, Measure
+from propensity_spark.schemas import EVENTS
+
+_BY_TIME = "ORDER BY event_ts, event_id"
+_ORDER = "coalesce(order_id, concat('visit ', session_no))"
+_MARKS = {
+    "visit_first": f"IF(session_no > coalesce(lag(session_no) OVER (PARTITION BY user_id {_BY_TIME}), 0), 1.0D, 0.0D)",
+    "order_first": "IF(event = 'purchase' AND row_number() OVER "
+    f"(PARTITION BY user_id, {_ORDER}, event {_BY_TIME}) = 1, 1.0D, 0.0D)",
+    "line_since": "max(coalesce(cancelled_ts, TIMESTAMP'9999-12-31 00:00:00')) OVER "
+    f"(PARTITION BY user_id, {_ORDER}, event, product_id {_BY_TIME} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)",
+}
+
+
+def query(declared: FeatureSet, names: Sequence[str], as_of: date, time_zone: str) -> str:
+    """Spark SQL for features of one entity at one as_of: its keys, then the features by name.
+
+    A joined row's features are those of the candidate pairs of the date.
+    Raises ConfigError where a name is unknown.
+    """
+    entity, _ = lineage.find(declared, names[0])
+    made_of = lineage.needed(declared, names)
+    every = [feature for features in made_of.values() for feature in features]
+    has_taste = bool(lineage.tastes_of(every))
+    measures = lineage.measures_of(declared, every)
+    steps = [
+        ("marked", _marked(measures)),
+        ("seen", _seen(declared, measures, as_of, time_zone)),
+        ("pairs", _pairs(measures)),
+        *([("tasted", _tasted())] if has_taste else []),
+        *((f"{of}_features", _entity(of, made_of[of], has_taste)) for of in KEYS if made_of[of]),
+    ]
+    body = ",\n".join(f"{name} AS (\n{text}\n)" for name, text in steps)
+    if entity == ROW:
+        return f"WITH {body}\n{_joined(made_of, names, as_of)}"
+    return f"WITH {body}\nSELECT {', '.join((*KEYS[entity], *names))} FROM {entity}_features"
+
+
+def _read_by(measures: Sequence[Measure]) -> frozenset[str]:
+    return frozenset[str]().union(*(lineage.words(f"{m.where} {m.value}") for m in measures))
+
+
+def _marked(measures: Sequence[Measure]) -> str:
+    read = _read_by(measures)
+    marks = "".join(f",\n    {text} AS {name}" for name, text in _MARKS.items() if name in read)
+    return f"  SELECT *{marks}\n  FROM silver.events WHERE NOT is_bot"
+
+
+def _seen(declared: FeatureSet, measures: Sequence[Measure], as_of: date, time_zone: str) -> str:
+    day, read = f"DATE'{as_of}'", _read_by(measures)
+    kept = [name for name in (*EVENTS.columns, *_MARKS, "as_of_ts") if name in {"user_id", "product_id", *read} - {"event"}]
+    return f"""  SELECT {", ".join(kept)},
+    IF(event = 'purchase' AND cancelled_ts < as_of_ts, 'cancelled', event) AS event,
+    datediff({day}, event_date) AS age,
+    (CAST(as_of_ts AS DOUBLE) - CAST(event_ts AS DOUBLE)) / 86400 AS age_days
+  FROM marked CROSS JOIN (SELECT to_utc_timestamp({day}, '{time_zone}') AS as_of_ts)
+  WHERE event_date >= date_sub({day}, {declared.history_days}) AND event_date < {day}"""
+
+
+def _pairs(measures: Sequence[Measure]) -> str:
+    made = "".join(f",\n      {_measure(measure)}" for measure in measures)
+    return f"""  SELECT counted.*, category FROM (
+    SELECT user_id, product_id{made}
+    FROM seen GROUP BY user_id, product_id
+  ) AS counted LEFT JOIN silver.products AS p ON p.product_id = counted.product_id"""
+
+
+def _measure(measure: Measure) -> str:
+    inside = f"FILTER (WHERE {_condition(measure)})"
+    if measure.op == "sum":
+        return f"coalesce(sum({measure.value}) {inside}, 0.0D) AS {measure.name}"
+    return f"{measure.op}({measure.value}) {inside} AS {measure.name}"
+
+
+def _condition(measure: Measure) -> str:
+    return measure.where if measure.days is None else f"age <= {measure.days} AND {measure.where}"
+
+
+def _tasted() -> str:
+    share = "sum(views_ever) OVER (PARTITION BY product_id) / sum(views_ever) OVER (PARTITION BY category)"
+    return f"""  SELECT *, sum(views_taste) OVER (PARTITION BY user_id) AS user_taste FROM (
+    SELECT *, least(views_ever, greatest(1, 2 * {share}
+      * sum(views_ever) OVER (PARTITION BY user_id, category))) AS views_taste FROM pairs
+  )"""
+
+
+def _entity(entity: str, features: Sequence[Feature], has_taste: bool) -> str:
+    keys = KEYS[entity]
+    made = [f"CAST({f.expression} AS FLOAT) AS {f.name}" for f in features if not f.derived]
+    source = "tasted" if has_taste and entity == "user_category" else "pairs"
+    known = f" WHERE {' AND '.join(f'{key} IS NOT NULL' for key in keys)}" if keys else ""
+    grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
+    rolled = f"SELECT {', '.join((*keys, *made))}\n  FROM {source}{known}{grouped}"
+    further = _derived(features)
+    return f"  SELECT *{further} FROM (\n  {rolled})" if further else f"  {rolled}"
+
+
+def _derived(features: Sequence[Feature]) -> str:
+    return "".join(f",\n    CAST({f.expression} AS FLOAT) AS {f.name}" for f in features if f.derived)
+
+
+def _joined(made_of: dict[str, tuple[Feature, ...]], names: Sequence[str], as_of: date) -> str:
+    joins = "".join(
+        f"\n    LEFT JOIN {of}_features USING ({', '.join(KEYS[of])})" if KEYS[of] else f"\n    CROSS JOIN {of}_features"
+        for of in KEYS
+        if made_of[of]
+    )
+    pairs = f"(SELECT user_id, product_id FROM trainset.candidates WHERE as_of = DATE'{as_of}')"
+    return f"""SELECT user_id, product_id, {", ".join(names)} FROM (
+  SELECT *{_derived(made_of[ROW])}
+  FROM (
+    SELECT * FROM {pairs} LEFT JOIN (SELECT product_id, category FROM silver.products) USING (product_id){joins}
+  )
+)"""

@@ -1,0 +1,97 @@
+"""A feature's meaning is all that its values depend on, and a version keeps its meaning."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from propensity_spark.config import FeatureConfig
+from propensity_spark.errors import ConfigError, DefinitionChanged
+from propensity_spark.features import lineage
+from propensity_spark.features.definitions import feature_set
+from propensity_spark.features.spec import FeatureSet
+from propensity_spark.schemas import EVENT_TYPES
+
+
+def _set(popular_days: int = 28, **settings: object) -> FeatureSet:
+    return feature_set(FeatureConfig(**settings), frozenset(EVENT_TYPES), popular_days)
+
+
+def _texts(declared: FeatureSet) -> dict[str, str]:
+    return {d.name: d.text for d in lineage.definitions(declared)}
+
+
+def _differing(one: FeatureSet, other: FeatureSet) -> set[str]:
+    before, after = _texts(one), _texts(other)
+    return {name for name in before.keys() & after.keys() if before[name] != after[name]}
+
+
+def test_every_feature_has_one_definition_and_each_says_what_it_reads() -> None:
+    declared = _set()
+    every = lineage.definitions(declared)
+    assert len({d.key for d in every}) == len(every) == len(declared.columns) + len(declared.shop)
+    for d in every:
+        assert re.search(r" = (sum|min|max) of .* where .* in \d+ days", d.text), f"{d.name} does not come down to events"
+
+
+def test_a_definition_goes_down_to_the_events() -> None:
+    declared = _set()
+    texts = _texts(declared)
+    assert texts["user_views_28"] == "sum(views_28); views_28 = sum of 1.0D where event = 'view' in 28 days"
+    assert "user_purchases = sum(lines_ever)" in texts["user_basket"]
+    assert "orders_ever = sum of order_first" in texts["user_basket"]
+    assert "views_ever = sum of 1.0D where event = 'view' in 365 days" in texts["ucat_taste"]
+    assert "views_taste = " in texts["ucat_taste"]
+    assert "views_taste = " in texts["browse_share"]
+
+
+def test_only_what_depends_on_a_setting_changes_with_it() -> None:
+    declared = _set()
+    half_life = _differing(declared, _set(half_life_days=30.0))
+    assert {"pair_orders_decayed", "pair_views_decayed", "ucat_orders_decayed", "product_orders_decayed"} == half_life
+    assert _differing(declared, _set(popular_days=14)) == {"product_buyers_recent"}
+    history = _differing(declared, _set(history_days=300))
+    assert {"user_orders", "user_tenure", "ucat_taste", "forecast_orders"} <= history
+    assert not {"user_views_28", "pair_carts_1", "category_orders_recent"} & history
+
+
+def test_a_word_in_quotes_is_no_name() -> None:
+    assert lineage.words("sum(IF(event = 'user_views', views_7, 0))") == {"sum", "IF", "event", "views_7"}
+
+
+def test_another_meaning_under_the_same_version_is_refused_and_under_the_next_one_taken() -> None:
+    kept = {d.key: d.text for d in lineage.definitions(_set())}
+    lineage.check_unchanged(lineage.definitions(_set()), kept)
+    with pytest.raises(DefinitionChanged, match=r"4 feature.*pair_views_decayed 1\.1: was .*Set features\.version to 2"):
+        lineage.check_unchanged(lineage.definitions(_set(half_life_days=30.0)), kept)
+    lineage.check_unchanged(lineage.definitions(_set(half_life_days=30.0, version=2)), kept)
+    lineage.check_unchanged(lineage.definitions(_set(windows=(3, 9, 28, 90), version=2)), kept)
+
+
+def test_a_higher_version_of_a_declaration_is_another_version() -> None:
+    declared = _set()
+    changed = replace(declared.user[0], expression="max(views_1)")
+    kept = {d.key: d.text for d in lineage.definitions(declared)}
+    with pytest.raises(DefinitionChanged, match="1 feature"):
+        lineage.check_unchanged(lineage.definitions(replace(declared, user=(changed, *declared.user[1:]))), kept)
+    raised = replace(declared, user=(replace(changed, version=2), *declared.user[1:]))
+    lineage.check_unchanged(lineage.definitions(raised), kept)
+    assert raised.version != declared.version
+
+
+def test_a_difference_names_what_came_went_and_changed() -> None:
+    before, after = lineage.definitions(_set()), lineage.definitions(_set(windows=(7, 28, 90), half_life_days=30.0, version=2))
+    found = lineage.difference(before, after)
+    assert not found.added
+    assert {d.name for d in found.removed} == {"pair_purchases_7"} | {d.name for d in before if d.name.endswith("_1")}
+    changed = {old.name: (old.version, new.version) for old, new in found.changed}
+    assert changed["pair_views_decayed"] == ("1.1", "1.2")
+    assert "user_views_7" not in changed, "a new version alone changes no meaning"
+    same = lineage.difference(before, before)
+    assert (same.added, same.removed, same.changed) == ((), (), ())
+
+
+def test_an_unknown_name_is_told_with_its_neighbours() -> None:
+    with pytest.raises(ConfigError, match=r"no feature is called 'user_view_28'.*user_views_28"):
+        lineage.find(_set(), "user_view_28")
+    assert lineage.find(_set(), "browse_share")[0] == "row"
