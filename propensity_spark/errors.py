@@ -55,6 +55,12 @@ class TableMissing(PropensityError, LookupError):
         super().__init__(f"table {table} does not exist yet. Run `propensity {writer}` first.")
 
 
+class QueryError(PropensityError, ValueError):
+    """A query of the user's that cannot be answered as it stands."""
+
+    code = "sql"
+
+
 class StorageError(PropensityError, OSError):
     """The warehouse cannot be written."""
 

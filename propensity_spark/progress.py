@@ -31,7 +31,7 @@ class Progress:
         yield stage
         took = time.monotonic() - began
         self.seconds[name] = self.seconds.get(name, 0.0) + took
-        self.say(f"  {name:<16}{_rows(stage):>30}  {took:6.1f} s  {stage.note}".rstrip())
+        self.say(f"  {name:<22}{_rows(stage):>24}  {took:6.1f} s  {stage.note}".rstrip())
 
     def say(self, line: str) -> None:
         """Print a line, unless quiet."""

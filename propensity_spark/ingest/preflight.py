@@ -13,9 +13,11 @@ from pathlib import Path
 
 from propensity_spark.config import Config, EntityConfig, SourceConfig
 from propensity_spark.errors import SourceError
+from propensity_spark.ingest import timeforms
 
 _SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 20
+_SAMPLE_ROWS = 2000  # whose times are looked at
 
 
 def check(config: Config) -> None:
@@ -69,7 +71,41 @@ def _of_source(source: SourceConfig) -> Iterator[str]:
     wanted = [getattr(source.map, part.name) for part in fields(source.map)]
     where = f"sources.{source.name}"
     layout = _Layout(where, source.format, source.delimiter, source.header, source.columns, source.encoding)
-    yield from _of_files(layout, source.path, wanted)
+    told = list(_of_files(layout, source.path, wanted))
+    yield from told or _of_times(layout, source)
+
+
+def _of_times(layout: _Layout, source: SourceConfig) -> Iterator[str]:
+    """Times of which none reads as time.format says: a log whose every row would be refused."""
+    column = source.map.event_ts
+    files = [file for pattern in source.path if not is_remote(pattern) for file in expand((pattern,))]
+    if not files or layout.format == "delta" or column.startswith("="):
+        return
+    try:
+        values = _values(layout, files[0], column)
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error):
+        return  # damage further down: such rows are for quarantine
+    proof = timeforms.misfit(source.time.format, values)
+    if proof:
+        better = timeforms.recognise(values)
+        remedy = f"set time.format to {better!r}" if better else "set time.format to the pattern in which they are written"
+        form = source.time.format
+        yield f"{layout.where}.time.format: no time in {files[0]} reads as {form!r}, for one {proof!r} of {column}; {remedy}"
+
+
+def _values(layout: _Layout, file: Path, column: str) -> list[str]:
+    """A column's values in the first rows, as text."""
+    if layout.format == "parquet":
+        import pyarrow.parquet
+
+        first = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=_SAMPLE_ROWS, columns=[column]), None)
+        return [] if first is None else [str(value) for value in first.column(0).to_pylist() if value is not None]
+    lines = head(file, _SAMPLE_ROWS, layout.encoding)
+    if layout.format == "json":
+        found = (_object(line).get(column) for line in lines[:-1] or lines)  # the last one may be cut off
+        return [str(value) for value in found if value is not None]
+    rows = csv.DictReader(lines, None if layout.header else layout.columns, delimiter=layout.delimiter)
+    return [row.get(column) or "" for row in rows]
 
 
 def _of_entity(name: str, entity: EntityConfig) -> Iterator[str]:

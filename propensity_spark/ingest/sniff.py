@@ -3,63 +3,56 @@
 import csv
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from propensity_spark.errors import SourceError
+from propensity_spark.ingest import timeforms
 from propensity_spark.ingest.preflight import head
 
 _LINES = 2000
-_PARTS = {  # part -> words by which shops call it, the likeliest first
-    "user_id": (
-        "user_id",
-        "userid",
-        "customer_id",
-        "customerid",
-        "customer",
-        "visitor",
-        "user",
-        "household_id",
-        "client",
-        "member",
+
+
+def _words(*lines: str) -> tuple[str, ...]:
+    return tuple(" ".join(lines).split())
+
+
+_PARTS = {  # part -> words by which shops call it, in some of their languages, the likeliest first
+    "user_id": _words(
+        "user_id userid customer_id customerid customer visitor user household_id client member",
+        "kunde kunden kundennummer kundennr nutzer benutzer cliente usuario utilisateur",
     ),
-    "product_id": ("product_id", "productid", "item_id", "itemid", "sku", "stockcode", "article", "item", "product"),
-    "event_ts": (
-        "event_time",
-        "timestamp",
-        "event_ts",
-        "datetime",
-        "ordered_at",
-        "invoicedate",
-        "created_at",
-        "time",
-        "date",
-        "ts",
+    "product_id": _words(
+        "product_id productid item_id itemid sku stockcode article item product",
+        "artikel artikelnummer artikelnr produkt articulo producto produit",
     ),
-    "event": ("event_type", "eventtype", "behaviour", "behavior", "action", "event", "status", "type"),
-    "price": ("unit_price", "unitprice", "price"),
-    "quantity": ("quantity", "qty", "pieces", "count"),
-    "order_id": ("order_id", "orderid", "invoiceno", "invoice", "transaction_id", "basket_id", "order"),
-    "session_id": ("user_session", "session_id", "sessionid", "session", "visit_id", "visit"),
-    "category": ("category_id", "category_code", "category"),
-    "product_name": ("product_name", "description", "title", "name"),
+    "event_ts": _words(
+        "event_time timestamp event_ts datetime ordered_at invoicedate created_at time date ts",
+        "zeitpunkt zeitstempel bestellzeit bestelldatum zeit datum fecha horodatage",
+    ),
+    "event": _words("event_type eventtype behaviour behavior action event status type ereignis aktion evento evenement"),
+    "price": _words("unit_price unitprice price stuckpreis einzelpreis preis precio prix"),
+    "quantity": _words("quantity qty pieces count menge anzahl cantidad quantite"),
+    "order_id": _words(
+        "order_id orderid invoiceno invoice transaction_id basket_id order",
+        "bestellnr bestellnummer bestellung rechnung pedido commande",
+    ),
+    "session_id": _words("user_session session_id sessionid session visit_id visit sitzung besuch sesion"),
+    "category": _words("category_id category_code category kategorie warengruppe categoria categorie"),
+    "product_name": _words("product_name description title name bezeichnung nombre libelle"),
 }
 _EVENTS = {
-    "view": ("view", "pv", "page_view", "detail", "click"),
-    "cart": ("cart", "add_to_cart", "addtocart", "basket", "add"),
-    "favourite": ("fav", "favourite", "favorite", "wishlist", "like"),
-    "purchase": ("purchase", "buy", "order", "transaction", "sale", "bought"),
-    "return": ("return", "refund", "cancel", "cancelled"),
+    "view": _words("view pv page_view product_view detail click aufruf ansicht vue vista"),
+    "cart": _words("cart add_to_cart addtocart basket add warenkorb panier carrito"),
+    "favourite": _words("fav favourite favorite wishlist like merkliste"),
+    "purchase": _words(
+        "purchase buy order ordered transaction sale bought paid completed shipped", "kauf bestellt bezahlt achat compra"
+    ),
+    "return": _words("return returned refund refunded cancel canceled cancelled storno storniert retoure"),
 }
-_PATTERNS = (
-    (r"\d{10}", "epoch_s"),
-    (r"\d{13}", "epoch_ms"),
-    (r"\d{4}-\d{2}-\d{2}.*", "iso"),
-    (r"\d{2}\.\d{2}\.\d{4} \d{2}:\d{2}:\d{2}", "dd.MM.yyyy HH:mm:ss"),
-    (r"\d{2}/\d{2}/\d{4} \d{2}:\d{2}:\d{2}", "dd/MM/yyyy HH:mm:ss"),
-    (r"\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d{2}", "d/M/yyyy H:mm"),
-)
+_FEW = 20  # values of a column that may name event types
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +87,17 @@ def sniff(file: Path) -> Sniffed:
     if not rows:
         raise SourceError(f"{file} holds a header and no rows; give a sample with rows")
     columns = tuple(rows[0])
-    parts = _assign(columns)
+    parts = _by_values(_assign(columns), rows)
     events = {v: _event(v) for v in sorted({row[parts["event"]] for row in rows})} if "event" in parts else {}
     times = [row[parts["event_ts"]] for row in rows] if "event_ts" in parts else []
     return Sniffed(
-        file=file, format=form, delimiter=delimiter, columns=columns, parts=parts, events=events, time_format=_time(times)
+        file=file,
+        format=form,
+        delimiter=delimiter,
+        columns=columns,
+        parts=parts,
+        events=events,
+        time_format=timeforms.recognise(times) or "iso",
     )
 
 
@@ -118,23 +117,39 @@ def _rows(file: Path) -> tuple[str, str, list[dict[str, str]]]:
 def _assign(columns: Sequence[str]) -> dict[str, str]:
     """The best column of each part; a column plays one part."""
     found: dict[str, str] = {}
-    plain = {column: re.sub(r"[^a-z]+", "_", column.lower()).strip("_") for column in columns}
+    plain = {column: _plain(column) for column in columns}
     for exact in (True, False):
         for part, words in _PARTS.items():
             free = [c for c in columns if c not in found.values()]
-            fits = (c for word in words for c in free if (plain[c] == word if exact else word in plain[c].split("_")))
+            fits = (
+                c for word in words for c in free if (_joined(plain[c]) == _joined(word) if exact else word in plain[c].split("_"))
+            )
             if part not in found and (column := next(fits, None)):
                 found[part] = column
     return found
 
 
+def _joined(word: str) -> str:
+    return word.replace("_", "")
+
+
+def _plain(column: str) -> str:
+    """A column's name in small letters without accents; a step from small to capital parts words."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column) if not column.isupper() else column
+    bare = unicodedata.normalize("NFKD", parted).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z]+", "_", bare).strip("_")
+
+
+def _by_values(found: dict[str, str], rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Name the columns of time and event by what they hold, where their names say nothing and one column alone will do."""
+    values = {column: [row[column] for row in rows] for column in rows[0] if column not in found.values()}
+    looks = {
+        "event_ts": [column for column, held in values.items() if timeforms.is_surely_time(held)],
+        "event": [column for column, held in values.items() if len(set(held)) <= _FEW and any(map(_event, held))],
+    }
+    return found | {part: columns[0] for part, columns in looks.items() if part not in found and len(columns) == 1}
+
+
 def _event(value: str) -> str:
     plain = value.strip().lower().replace("-", "_").replace(" ", "_")
     return next((event for event, words in _EVENTS.items() if plain in words), "")
-
-
-def _time(values: Sequence[str]) -> str:
-    for pattern, name in _PATTERNS:
-        if values and all(re.fullmatch(pattern, value.strip()) for value in values if value.strip()):
-            return name
-    return "iso"

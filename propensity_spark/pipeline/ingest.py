@@ -37,7 +37,7 @@ def run(spark: SparkSession, config: Config, progress: Progress) -> None:
     """
     names = []
     for source in config.sources:
-        with progress.stage(f"bronze {source.name}"[:16]) as stage:
+        with progress.stage(f"bronze {source.name}") as stage:
             name, stage.rows_out = sources.load(spark, source)
             names.append(name)
             stage.note = "" if stage.rows_out else "no new files"

@@ -81,7 +81,9 @@ def _source(one: Sniffed, number: int) -> str:
 
 def _events(one: Sniffed) -> list[str]:
     if "event" not in one.parts:
-        return ["    event: purchase     # CHECK: what every row is: view, cart, favourite, purchase or return"]
+        is_order = {"order_id", "quantity", "price"} & set(one.parts)
+        guess = "event: purchase     # CHECK: " if is_order else "event: ''           # CHECK: not recognised; "
+        return [f"    {guess}what every row is: view, cart, favourite, purchase or return"]
     lines = ["    event_types:        # CHECK: unmapped values are refused and counted"]
     for value, event in one.events.items():
         known = f"      {_quoted(value)}: {event}"

@@ -1,8 +1,10 @@
 """What analysts query: views over the score table, and SQL for the terminal."""
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark import tables
+from propensity_spark.errors import QueryError
 
 LATEST = "gold.propensity_latest"
 TOP = "gold.top_products"
@@ -22,5 +24,20 @@ def create(spark: SparkSession, top_products: int) -> None:
 
 
 def query(spark: SparkSession, sql: str) -> DataFrame:
-    """Any SQL over the shop's tables and views."""
-    return spark.sql(sql)
+    """Any SQL over the shop's tables and views.
+
+    Raises QueryError where Spark cannot make sense of it, with the names that are there where one is not.
+    """
+    try:
+        return spark.sql(sql)
+    except AnalysisException as problem:
+        said = str(problem).split(";")[0].splitlines()
+        first = next(line for line in said if line.strip())
+        raise QueryError(f"{first.strip()}{_what_is_there(spark) if 'NOT_FOUND' in first else ''}") from None
+
+
+def _what_is_there(spark: SparkSession) -> str:
+    found = [
+        f"{schema}.{table.name}" for schema in tables.SCHEMAS for table in spark.catalog.listTables(tables.name(spark, schema))
+    ]
+    return f" There are {', '.join(sorted(found))}." if found else " There are no tables yet: `propensity run` makes them."

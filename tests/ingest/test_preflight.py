@@ -131,7 +131,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> Non
 
 
 def test_json_lines_are_looked_at_together(tmp_path: Path) -> None:
-    _write(tmp_path / "a.json", '{"user": 1, "item": 2}\n{"user": 1, "at": "x"}\n{"item": 2}\n')
+    _write(tmp_path / "a.json", '{"user": 1, "item": 2}\n{"user": 1, "at": "2024-03-01"}\n{"item": 2}\n')
     assert problems(_config(tmp_path, format="json")) == []
     _write(tmp_path / "a.json", '{"user": 1, "item": 2}\n')
     assert "no column 'at'" in _only(_config(tmp_path, format="json"))
@@ -204,3 +204,25 @@ def test_a_folder_stands_for_its_files_but_not_for_marks_and_hidden_ones(tmp_pat
     assert expand((str(tmp_path),)) == [tmp_path / name for name in ("a.csv", "b.csv", "day=1/c.csv")]
     assert expand((f"{tmp_path}/b.csv", f"{tmp_path}/a*")) == [tmp_path / "b.csv", tmp_path / "a.csv"]
     assert expand((f"{tmp_path}/z*",)) == []
+
+
+def test_times_of_which_none_reads_are_told_with_the_form_that_does(tmp_path: Path) -> None:
+    file = _write(tmp_path / "a.csv", "user,item,at\nann,mug,05.05.2024 15:07\nbob,mug,\n")
+    told = _only(_config(file))
+    assert told.startswith(f"sources.log.time.format: no time in {file} reads as 'iso', for one '05.05.2024 15:07' of at;")
+    assert told.endswith("set time.format to 'dd.MM.yyyy HH:mm'")
+    assert problems(_config(file, time={"format": "dd.MM.yyyy HH:mm"})) == []
+    _write(file, "user,item,at\nann,mug,05.05.2024 15:07\nbob,mug,2024-03-01\n")
+    assert problems(_config(file)) == []  # one that reads is enough: the others are for quarantine
+
+
+def test_times_are_looked_at_in_json_and_parquet_too(tmp_path: Path) -> None:
+    lines = _write(tmp_path / "a.jsonl", '{"user": "ann", "item": "mug", "at": 1512345678000}\n' * 2)
+    assert "'epoch_ms'" in _only(_config(lines, format="json", time={"format": "epoch_s"}))
+    assert problems(_config(lines, format="json", time={"format": "epoch_ms"})) == []
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"user": ["ann"], "item": ["mug"], "at": ["5 May"]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert "the pattern in which they are written" in _only(_config(tmp_path / "a.parquet", format="parquet"))

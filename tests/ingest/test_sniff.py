@@ -1,0 +1,102 @@
+"""What `propensity init` sees in a sample: columns by their names in several languages, else by what they hold."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from propensity_spark.config import ConfigError
+from propensity_spark.ingest.sniff import sniff
+from propensity_spark.ingest.timeforms import misfit, recognise
+from propensity_spark.loading import load
+from propensity_spark.pipeline import init
+
+
+def _csv(file: Path, *lines: str) -> Path:
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+def test_columns_are_recognised_by_their_names_in_several_languages(tmp_path: Path) -> None:
+    german = _csv(tmp_path / "a.csv", "BestellNr;Bestellzeit;Kunde;Artikel;Menge;Stückpreis;Status",
+                  "1;05.05.2024 15:07;ann;mug;1;2.5;bezahlt", "2;06.05.2024 15:07;bob;mug;-1;2.5;storniert")  # fmt: skip
+    found = sniff(german)
+    assert found.delimiter == ";"
+    assert found.parts == {
+        "user_id": "Kunde",
+        "product_id": "Artikel",
+        "event_ts": "Bestellzeit",
+        "event": "Status",
+        "price": "Stückpreis",
+        "quantity": "Menge",
+        "order_id": "BestellNr",
+    }
+    assert found.events == {"bezahlt": "purchase", "storniert": "return"}
+    assert found.time_format == "dd.MM.yyyy HH:mm"
+    french = sniff(_csv(tmp_path / "b.csv", "utilisateur,produit,horodatage,prix", "ann,mug,2024-03-01T09:00:00Z,1"))
+    assert (french.missing, french.parts["price"], french.time_format) == ([], "prix", "iso")
+    camel = sniff(_csv(tmp_path / "c.csv", "customerId,productCode,orderDate", "ann,mug,2024-03-01"))
+    assert camel.parts == {"user_id": "customerId", "product_id": "productCode", "event_ts": "orderDate"}
+
+
+def test_a_time_and_an_event_are_recognised_by_what_they_hold(tmp_path: Path) -> None:
+    rows = [
+        {"who": "ann", "what": "mug", "wann": "2024-03-01T09:00:00", "tat": tat} for tat in ("view", "add_to_cart", "hover", "view")
+    ]
+    file = _csv(tmp_path / "a.jsonl", *map(json.dumps, rows))
+    found = sniff(file)
+    assert found.parts == {"event_ts": "wann", "event": "tat"}
+    assert found.events == {"add_to_cart": "cart", "hover": "", "view": "view"}
+    assert found.missing == ["user_id", "product_id"]
+
+
+def test_of_two_columns_that_could_be_the_time_none_is_taken(tmp_path: Path) -> None:
+    file = _csv(tmp_path / "a.csv", "who,begun,ended", "ann,2024-03-01,2024-03-02")
+    assert "event_ts" not in sniff(file).parts
+
+
+def test_numbers_are_no_time_unless_their_column_says_so(tmp_path: Path) -> None:
+    assert "event_ts" not in sniff(_csv(tmp_path / "a.csv", "who,code", "ann,1512345678")).parts
+    assert sniff(_csv(tmp_path / "b.csv", "who,ts", "ann,1512345678")).time_format == "epoch_s"
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ("1512345678", "epoch_s"),
+        ("1512345678000", "epoch_ms"),
+        ("2024-03-01", "iso"),
+        ("2024-03-01 09:00:00.5+01:00", "iso"),
+        ("05.05.2024 15:07:22", "dd.MM.yyyy HH:mm:ss"),
+        ("05.05.2024", "dd.MM.yyyy"),
+        ("20240301", "yyyyMMdd"),
+        ("1/3/2024 9:07", "d/M/yyyy H:mm"),
+        ("last week", ""),
+        ("", ""),
+    ],
+)
+def test_a_form_is_recognised_by_all_values_but_blanks(value: str, form: str) -> None:
+    assert recognise([value, " "]) == form
+    assert recognise([value, "-"]) == ""
+
+
+def test_a_form_misfits_only_where_no_value_fits_it() -> None:
+    assert misfit("iso", ["05.05.2024", "06.05.2024"]) == "05.05.2024"
+    assert misfit("iso", ["05.05.2024", "2024-03-01"]) == ""
+    assert misfit("epoch_s", ["1512345678000"]) == "1512345678000"
+    assert misfit("iso", ["", " "]) == ""
+    assert misfit("EEE dd MMM yyyy", ["anything"]) == ""  # not known here: Spark will tell
+
+
+def test_what_is_written_loads_once_its_gaps_are_filled_and_not_before(tmp_path: Path) -> None:
+    clicks = _csv(tmp_path / "clicks.csv", "user,item,time", "ann,mug,2024-03-01")
+    orders = _csv(tmp_path / "orders.csv", "user,item,time,qty", "ann,mug,2024-03-01,1")
+    out = tmp_path / "shop.yaml"
+    assert init.write([str(clicks), str(orders)], "shop", str(out)) == 0
+    written = yaml.safe_load(out.read_text(encoding="utf-8"))
+    assert [source["event"] for source in written["sources"]] == ["", "purchase"]  # clicks are never taken for purchases
+    with pytest.raises(ConfigError, match=r"sources\.clicks needs `event: purchase`"):
+        load([out])
+    out.write_text(out.read_text(encoding="utf-8").replace("event: ''", "event: view"), encoding="utf-8")
+    assert [source.event for source in load([out]).sources] == ["view", "purchase"]

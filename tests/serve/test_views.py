@@ -1,0 +1,33 @@
+"""A query that cannot be answered is told in one line, with what is there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from propensity_spark import tables
+from propensity_spark.errors import QueryError
+from propensity_spark.serve import views
+
+
+def test_a_table_that_is_not_there_is_told_with_those_that_are(
+    spark: SparkSession, table: Callable[..., DataFrame], warehouse: Path
+) -> None:
+    with pytest.raises(QueryError, match=r"gold.*top_products.*cannot be found.*no tables yet: `propensity run`"):
+        views.query(spark, "SELECT * FROM gold.top_products")
+    tables.overwrite(table("source STRING, step STRING, reason STRING, rows BIGINT", ("log", "received", "", 1)), "silver.intake")
+    with pytest.raises(QueryError, match=r"There are silver\.intake\.$"):
+        views.query(spark, "SELECT * FROM silver.intakes")
+
+
+@pytest.mark.parametrize("sql", ["SELEC 1", "SELECT nothing", "SELECT 1 +"])
+def test_a_query_that_makes_no_sense_is_told_in_one_line(spark: SparkSession, warehouse: Path, sql: str) -> None:
+    with pytest.raises(QueryError) as told:
+        views.query(spark, sql)
+    assert "\n" not in str(told.value)
+    assert 10 < len(str(told.value)) < 300
+
+
+def test_a_query_is_answered(spark: SparkSession, warehouse: Path) -> None:
+    assert views.query(spark, "SELECT 1 + 1 AS two").collect()[0]["two"] == 2
