@@ -31,7 +31,7 @@ Report   {config.storage.report_path(config.shop.name)}
 MLflow   {store}
 
 Next:
-  {here}/propensity sql "SELECT * FROM gold.top_products ORDER BY propensity DESC" --config {file}
+  {here}/propensity sql "SELECT user_id, rank, name, propensity FROM gold.top_products ORDER BY propensity DESC" --config {file}
   {here}/propensity init YOUR_LOG.csv --name myshop    # your own shop: writes myshop.yaml
   {here}/mlflow ui --backend-store-uri {store}
 """

@@ -18,6 +18,13 @@ shop:
 sources:
 """
 _TAIL = """
+# products:             # optional: a file of names, categories and list prices; `users:` likewise
+#   path: products.csv
+#   id: sku
+#   name: title
+#   category: category
+#   price: list_price
+
 labels:
   horizon_days: 28      # predict a purchase within so many days
 

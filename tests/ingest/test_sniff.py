@@ -1,12 +1,14 @@
 """What `propensity init` sees in a sample: columns by their names in several languages, else by what they hold."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from propensity_spark.config import ConfigError
+from propensity_spark.config import EntityConfig
+from propensity_spark.errors import ConfigError
 from propensity_spark.ingest.sniff import sniff
 from propensity_spark.ingest.timeforms import misfit, recognise
 from propensity_spark.loading import load
@@ -100,3 +102,8 @@ def test_what_is_written_loads_once_its_gaps_are_filled_and_not_before(tmp_path:
         load([out])
     out.write_text(out.read_text(encoding="utf-8").replace("event: ''", "event: view"), encoding="utf-8")
     assert [source.event for source in load([out]).sources] == ["view", "purchase"]
+    text = out.read_text(encoding="utf-8")
+    out.write_text(re.sub(r"^# (products:|  \w+:)", r"\1", text, flags=re.MULTILINE), encoding="utf-8")
+    assert load([out]).products == EntityConfig(
+        path=("products.csv",), id="sku", name="title", category="category", price="list_price"
+    )
