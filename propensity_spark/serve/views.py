@@ -37,7 +37,6 @@ def query(spark: SparkSession, sql: str) -> DataFrame:
 
 
 def _what_is_there(spark: SparkSession) -> str:
-    found = [
-        f"{schema}.{table.name}" for schema in tables.SCHEMAS for table in spark.catalog.listTables(tables.name(spark, schema))
-    ]
-    return f" There are {', '.join(sorted(found))}." if found else " There are no tables yet: `propensity run` makes them."
+    listed = (table for schema in tables.SCHEMAS for table in spark.catalog.listTables(tables.name(spark, schema)))
+    found = sorted(f"{table.namespace[-1]}.{table.name}" for table in listed if table.namespace and not table.isTemporary)
+    return f" There are {', '.join(found)}." if found else " There are no tables yet: `propensity run` makes them."

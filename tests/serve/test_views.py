@@ -14,6 +14,7 @@ from propensity_spark.serve import views
 def test_a_table_that_is_not_there_is_told_with_those_that_are(
     spark: SparkSession, table: Callable[..., DataFrame], warehouse: Path
 ) -> None:
+    spark.range(1).createOrReplaceTempView("of_this_session_only")
     with pytest.raises(QueryError, match=r"gold.*top_products.*cannot be found.*no tables yet: `propensity run`"):
         views.query(spark, "SELECT * FROM gold.top_products")
     tables.overwrite(table("source STRING, step STRING, reason STRING, rows BIGINT", ("log", "received", "", 1)), "silver.intake")
