@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from propensity_spark.errors import ConfigError, DefinitionChanged
 from propensity_spark.features import taste
@@ -27,6 +28,7 @@ class Definition:
 
     @property
     def key(self) -> Key:
+        """What must be unique, and may not change its meaning."""
         return (self.entity, self.name, self.version)
 
 
@@ -49,7 +51,7 @@ def find(declared: FeatureSet, name: str) -> tuple[str, Feature]:
             if feature.name == name:
                 return entity, feature
     names = [f.name for entity in ENTITIES for f in declared.of(entity)]
-    near = sorted(names, key=lambda other: -len(set(other.split("_")) & set(name.split("_"))))[:5]
+    near = get_close_matches(name, names, n=5, cutoff=0)
     raise ConfigError(f"no feature is called {name!r}; among the {len(names)} declared are {', '.join(near)}")
 
 

@@ -3,11 +3,10 @@
 import re
 from collections.abc import Iterable
 
-_ISO = r"\d{4}(-\d{1,2}(-\d{1,2}([T ].*)?)?)?"
 FORMS = {  # time.format -> what its values look like; the first that fits all values is taken
     "epoch_s": r"-?\d{9,10}(\.\d+)?",
     "epoch_ms": r"-?\d{12,13}(\.\d+)?",
-    "iso": _ISO,
+    "iso": r"\d{4}(-\d{1,2}(-\d{1,2}([T ].*)?)?)?",
     "dd.MM.yyyy HH:mm:ss": r"\d{2}\.\d{2}\.\d{4} \d{2}:\d{2}:\d{2}",
     "dd.MM.yyyy HH:mm": r"\d{2}\.\d{2}\.\d{4} \d{2}:\d{2}",
     "dd.MM.yyyy": r"\d{2}\.\d{2}\.\d{4}",
@@ -16,6 +15,7 @@ FORMS = {  # time.format -> what its values look like; the first that fits all v
     "yyyyMMdd": r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])",
 }
 _NUMBERS = ("epoch_s", "epoch_ms", "yyyyMMdd")  # other columns hold such numbers too
+_MILLISECONDS_FROM = 1e11  # as seconds, the year 5138; as milliseconds, 1973
 
 
 def recognise(values: Iterable[str]) -> str:
@@ -26,16 +26,24 @@ def recognise(values: Iterable[str]) -> str:
 
 def is_surely_time(values: Iterable[str]) -> bool:
     """Whether the values are dates by their looks, not numbers that may be anything."""
-    return recognise(value for value in values if not value.strip().isdigit()) not in ("", *_NUMBERS)
+    told = _told(values)
+    return recognise(told) not in ("", *_NUMBERS) and not any(value.isdigit() for value in told)
 
 
 def misfit(form: str, values: Iterable[str]) -> str:
     """A value in proof that none of them is written in the form; empty where one is, or where it cannot be told."""
     told = _told(values)
-    look = FORMS.get(form)
-    if not told or look is None or any(re.fullmatch(look, value) for value in told):
-        return ""
-    return told[0]
+    return told[0] if told and form in FORMS and not any(_reads(form, value) for value in told) else ""
+
+
+def _reads(form: str, value: str) -> bool:
+    """Whether Spark may read the value in the form; a number however it is written, if its size is right."""
+    if not form.startswith("epoch"):
+        return re.fullmatch(FORMS[form], value) is not None
+    try:
+        return (abs(float(value)) >= _MILLISECONDS_FROM) == (form == "epoch_ms")
+    except ValueError:
+        return False
 
 
 def _told(values: Iterable[str]) -> list[str]:

@@ -135,9 +135,14 @@ def _latest(spark: SparkSession) -> list[Definition]:
 
 
 def command(config: Config, action: str, name: str) -> str:
-    """The text that `propensity features ACTION [NAME]` prints."""
+    """The text that `propensity features ACTION [NAME]` prints.
+
+    Raises ConfigError where a name is missing, unknown, or given to an action that takes none.
+    """
     if action == "describe":
         if not name:
             raise ConfigError("which feature? propensity features describe NAME; `propensity features list` names them")
         return description(config, name)
+    if name:
+        raise ConfigError(f"propensity features {action} takes no name, got {name!r}; did you mean describe {name}?")
     return listing(config) if action == "list" else changes(config)

@@ -60,6 +60,8 @@ def test_of_two_columns_that_could_be_the_time_none_is_taken(tmp_path: Path) -> 
 
 def test_numbers_are_no_time_unless_their_column_says_so(tmp_path: Path) -> None:
     assert "event_ts" not in sniff(_csv(tmp_path / "a.csv", "who,code", "ann,1512345678")).parts
+    assert "event_ts" not in sniff(_csv(tmp_path / "c.csv", "who,made", "ann,1999", "bob,2001")).parts
+    assert "event_ts" not in sniff(_csv(tmp_path / "d.csv", "who,made", "ann,1999", "bob,2001-05-05")).parts
     assert sniff(_csv(tmp_path / "b.csv", "who,ts", "ann,1512345678")).time_format == "epoch_s"
 
 
@@ -87,6 +89,9 @@ def test_a_form_misfits_only_where_no_value_fits_it() -> None:
     assert misfit("iso", ["05.05.2024", "06.05.2024"]) == "05.05.2024"
     assert misfit("iso", ["05.05.2024", "2024-03-01"]) == ""
     assert misfit("epoch_s", ["1512345678000"]) == "1512345678000"
+    assert misfit("epoch_ms", ["1512345678"]) == "1512345678"
+    assert misfit("epoch_s", ["1.512345678E9"]) == ""  # as a spreadsheet writes it, and Spark reads it
+    assert misfit("epoch_s", ["yesterday"]) == "yesterday"
     assert misfit("iso", ["", " "]) == ""
     assert misfit("EEE dd MMM yyyy", ["anything"]) == ""  # not known here: Spark will tell
 

@@ -86,8 +86,9 @@ def test_the_command_lists_describes_and_compares(
 def test_a_mistyped_name_is_told_in_one_line(shop_file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["features", "describe", "user_view_28", "--config", str(shop_file)]) == 2
     assert cli.main(["features", "describe", "--config", str(shop_file)]) == 2
+    assert cli.main(["features", "list", "user_views_28", "--config", str(shop_file)]) == 2
     told = capsys.readouterr().err.splitlines()
-    assert len(told) == 2
+    assert len(told) == 3
     assert "user_views_28" in told[0]
 
 
