@@ -16,6 +16,7 @@ SOURCE_FORMATS = ("csv", "json", "parquet", "delta")
 CALIBRATIONS = ("auto", "platt", "isotonic", "none")
 FAMILIES = ("lightgbm", "logistic")
 TIME_FORMATS = ("iso", "epoch_s", "epoch_ms")  # anything else is a pattern such as dd/MM/yyyy HH:mm
+_A_YEAR_OF_MINUTES = 366 * 24 * 60
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -77,14 +78,19 @@ class ColumnMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeConfig:
-    """How a source writes its times; `time_zone` (default: the shop's) is for times that carry none."""
+    """How a source writes its times; `time_zone` (default: the shop's) is for times that carry none.
+
+    `delay_minutes`: how long after it happened a row is known, where no `ingested_ts` says so.
+    """
 
     format: str = "iso"
     time_zone: str = ""
+    delay_minutes: int = 0
 
     def __post_init__(self) -> None:
         if self.time_zone:
             _zone("sources.time.time_zone", self.time_zone)
+        _within("sources.time.delay_minutes", self.delay_minutes, 0, _A_YEAR_OF_MINUTES)
         if self.format not in TIME_FORMATS and not re.search(r"[yu].*M.*d|d.*M.*[yu]|M.*d.*[yu]", self.format):
             raise ConfigError(
                 f"sources.time.format must be {', '.join(TIME_FORMATS)} or a pattern such as dd/MM/yyyy HH:mm, got {self.format!r}"

@@ -38,12 +38,14 @@ EVENTS = Table(
     name="silver.events",
     ddl="event_id STRING, user_id STRING, product_id STRING, event STRING, event_ts TIMESTAMP, event_date DATE, "
     "price DOUBLE, quantity DOUBLE, amount DOUBLE, order_id STRING, session_id STRING, session_no INT, "
-    "category STRING, ingested_ts TIMESTAMP, cancelled_ts TIMESTAMP, is_bot BOOLEAN, source STRING, "
+    "category STRING, ingested_ts TIMESTAMP, known_ts TIMESTAMP, "
+    "cancelled_ts TIMESTAMP, cancelled_known_ts TIMESTAMP, is_bot BOOLEAN, source STRING, "
     "source_file STRING",
     keys=("event_id",),
     writer="ingest",
     about="price per piece, amount = price x quantity, in the shop's currency; cancelled_ts: when the whole order "
-    "line was taken back (null: never); is_bot: this user behaved like a machine on this day",
+    "line was taken back (null: never); known_ts and cancelled_known_ts: when the shop knew of the row and of its being "
+    "taken back; is_bot: this user behaved like a machine on this day",
 )
 EVENTS_REJECTED = Table(
     name="silver.events_rejected",

@@ -19,21 +19,23 @@ def mark_firsts(events: DataFrame) -> DataFrame:
     Takes   silver.events.
     Returns its human rows (no bots) plus visit_first, order_first DOUBLE, 1 or 0: summing them counts visits and orders
             without a distinct; and line_since TIMESTAMP, the moment from which all earlier rows of the same order and
-            product had been taken back (null: there are none). A mark depends on earlier rows only, so later ones change none.
+            product were known to be taken back (null: there are none). The first is the first known: whoever sees a row sees
+            those before it as well, so that rows learned of later change no mark.
     """
-    visit = Window.partitionBy("user_id").orderBy("event_ts", "event_id")
-    order = Window.partitionBy("user_id", "_order", "event").orderBy("event_ts", "event_id")
-    line = Window.partitionBy("user_id", "_order", "event", "product_id").orderBy("event_ts", "event_id")
+    by_known = ("known_ts", "event_ts", "event_id")
+    visit = Window.partitionBy("user_id", "session_no").orderBy(*by_known)
+    order = Window.partitionBy("user_id", "_order", "event").orderBy(*by_known)
+    line = Window.partitionBy("user_id", "_order", "event", "product_id").orderBy(*by_known)
     before = line.rowsBetween(Window.unboundedPreceding, -1)
     bought = F.col("event") == "purchase"
     keyed = events.where(~F.col("is_bot")).withColumn(
         "_order", F.coalesce("order_id", F.concat(F.lit("visit "), F.col("session_no").cast("string")))
     )
-    return keyed.select(
+    return keyed.repartition("user_id").select(  # one shuffle serves the three windows
         *events.columns,
-        _flag(F.col("session_no") > F.coalesce(F.lag("session_no").over(visit), F.lit(0))).alias("visit_first"),
+        _flag(F.row_number().over(visit) == 1).alias("visit_first"),
         _flag(bought & (F.row_number().over(order) == 1)).alias("order_first"),
-        F.max(F.coalesce("cancelled_ts", F.lit(_NEVER).cast("timestamp"))).over(before).alias("line_since"),
+        F.max(F.coalesce("cancelled_known_ts", F.lit(_NEVER).cast("timestamp"))).over(before).alias("line_since"),
     )
 
 
@@ -52,15 +54,16 @@ def moments(events: DataFrame, as_of_dates: Sequence[date], time_zone: str) -> D
 
 
 def as_seen(events: DataFrame, as_of: DataFrame, days: int) -> DataFrame:
-    """Events once per as_of that may see them: `event_date` in `[as_of - days, as_of)`, as they looked at that moment.
+    """Events once per as_of that may see them: `event_date` in `[as_of - days, as_of)`, as they were known at that moment.
 
-    Takes   events with event_date (shop's days) and event_ts, cancelled_ts (UTC); `as_of` from `moments`.
+    Takes   events with event_date (shop's days) and event_ts, known_ts, cancelled_known_ts (UTC); `as_of` from `moments`.
     Returns the events plus as_of, as_of_ts, age INT (whole days, at least 1) and age_days DOUBLE (time passed).
-            A purchase that had been taken back by then reads as event 'cancelled'.
+            What was not known before as_of_ts is left out; a purchase known by then to be taken back reads as 'cancelled'.
     """
     earliest, latest = F.date_sub("as_of", days), F.col("as_of")
-    seen = events.join(F.broadcast(as_of), on=(F.col("event_date") >= earliest) & (F.col("event_date") < latest), how="inner")
-    taken_back = (F.col("event") == "purchase") & (F.col("cancelled_ts") < F.col("as_of_ts"))
+    inside = (F.col("event_date") >= earliest) & (F.col("event_date") < latest) & (F.col("known_ts") < F.col("as_of_ts"))
+    seen = events.join(F.broadcast(as_of), on=inside, how="inner")
+    taken_back = (F.col("event") == "purchase") & (F.col("cancelled_known_ts") < F.col("as_of_ts"))
     passed = F.col("as_of_ts").cast("double") - F.col("event_ts").cast("double")
     return seen.select(
         *(c for c in events.columns if c != "event"),

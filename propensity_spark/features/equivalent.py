@@ -10,14 +10,14 @@ from propensity_spark.features import lineage
 from propensity_spark.features.spec import KEYS, ROW, Feature, FeatureSet, Measure
 from propensity_spark.schemas import EVENTS
 
-_BY_TIME = "ORDER BY event_ts, event_id"
+_BY_KNOWN = "ORDER BY known_ts, event_ts, event_id"
 _ORDER = "coalesce(order_id, concat('visit ', session_no))"
 _MARKS = {
-    "visit_first": f"IF(session_no > coalesce(lag(session_no) OVER (PARTITION BY user_id {_BY_TIME}), 0), 1.0D, 0.0D)",
+    "visit_first": f"IF(row_number() OVER (PARTITION BY user_id, session_no {_BY_KNOWN}) = 1, 1.0D, 0.0D)",
     "order_first": "IF(event = 'purchase' AND row_number() OVER "
-    f"(PARTITION BY user_id, {_ORDER}, event {_BY_TIME}) = 1, 1.0D, 0.0D)",
-    "line_since": "max(coalesce(cancelled_ts, TIMESTAMP'9999-12-31 00:00:00')) OVER "
-    f"(PARTITION BY user_id, {_ORDER}, event, product_id {_BY_TIME} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)",
+    f"(PARTITION BY user_id, {_ORDER}, event {_BY_KNOWN}) = 1, 1.0D, 0.0D)",
+    "line_since": "max(coalesce(cancelled_known_ts, TIMESTAMP'9999-12-31 00:00:00')) OVER "
+    f"(PARTITION BY user_id, {_ORDER}, event, product_id {_BY_KNOWN} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)",
 }
 
 
@@ -59,11 +59,11 @@ def _seen(declared: FeatureSet, measures: Sequence[Measure], as_of: date, time_z
     day, read = f"DATE'{as_of}'", _read_by(measures)
     kept = [name for name in (*EVENTS.columns, *_MARKS, "as_of_ts") if name in {"user_id", "product_id", *read} - {"event"}]
     return f"""  SELECT {", ".join(kept)},
-    IF(event = 'purchase' AND cancelled_ts < as_of_ts, 'cancelled', event) AS event,
+    IF(event = 'purchase' AND cancelled_known_ts < as_of_ts, 'cancelled', event) AS event,
     datediff({day}, event_date) AS age,
     (CAST(as_of_ts AS DOUBLE) - CAST(event_ts AS DOUBLE)) / 86400 AS age_days
   FROM marked CROSS JOIN (SELECT to_utc_timestamp({day}, '{time_zone}') AS as_of_ts)
-  WHERE event_date >= date_sub({day}, {declared.history_days}) AND event_date < {day}"""
+  WHERE event_date >= date_sub({day}, {declared.history_days}) AND event_date < {day} AND known_ts < as_of_ts"""
 
 
 def _pairs(measures: Sequence[Measure]) -> str:

@@ -107,7 +107,8 @@ def definition(declared: FeatureSet, entity: str, feature: Feature) -> Definitio
 
 
 def _meaning(measure: Measure, history_days: int) -> str:
-    return f"{measure.name} = {measure.op} of {measure.value} where {measure.where} in {measure.days or history_days} days"
+    days = measure.days or history_days
+    return f"{measure.name} = {measure.op} of {measure.value} where {measure.where} in {days} days, as known at as_of"
 
 
 def definitions(declared: FeatureSet) -> tuple[Definition, ...]:

@@ -54,7 +54,7 @@ class Feature:
     unit: str = "count"
     derived: bool = False
     needs: tuple[str, ...] = ()
-    version: int = 1
+    version: int = 2  # 2: only what was known at as_of counts
 
 
 def derived(name: str, expression: str, description: str, unit: str = "ratio", *needs: str) -> Feature:

@@ -24,8 +24,8 @@ def parse(bronze: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
 
     Takes   bronze.<source>: the columns as received, as text.
     Returns user_id, product_id, event, event_ts (UTC), event_date (shop's days), price, quantity, amount, order_id,
-            session_id, category, product_name, ingested_ts, source, source_file, the texts _event, _time, _price,
-            _quantity, and reasons ARRAY<STRING>: empty for a good row.
+            session_id, category, product_name, ingested_ts, known_ts (when the shop knew of it), source, source_file,
+            the texts _event, _time, _price, _quantity, and reasons ARRAY<STRING>: empty for a good row.
     Raises  MissingColumns or SourceError where the mapping does not fit the columns.
     """
     _check_columns(bronze, source)
@@ -132,12 +132,19 @@ def _typed(texts: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
         identifier(F.col("category")).alias("category"),
         F.trim("product_name").alias("product_name"),
         "ingested_ts",
+        _known(source).alias("known_ts"),
         F.lit(source.name).alias("source"),
         F.col(FILE).alias("source_file"),
         "_own",
         ARRIVED,
         CORRUPT,
     )
+
+
+def _known(source: SourceConfig) -> Column:
+    """When a row could be acted upon: its arrival, else the declared delay after it happened; never before it happened."""
+    late = F.col("event_ts") + F.expr(f"INTERVAL {source.time.delay_minutes} MINUTES")
+    return F.when(F.col("ingested_ts").isNull(), late).otherwise(F.greatest("event_ts", "ingested_ts"))
 
 
 def _is_blank(text: str) -> Column:

@@ -52,7 +52,7 @@ def flag_bots(events: DataFrame, config: QualityConfig) -> DataFrame:
 
 
 def net_returns(events: DataFrame) -> DataFrame:
-    """Add cancelled_ts to purchases that a later return of the same user, product and quantity took back.
+    """Add cancelled_ts and cancelled_known_ts to purchases that a later return of the same user, product and quantity took back.
 
     The latest open purchase is taken back first. The purchase stays: before cancelled_ts it was one, and whoever asks for
     an earlier moment must see it. A return that fits no purchase stays a return and cancels nothing.
@@ -69,9 +69,13 @@ def net_returns(events: DataFrame) -> DataFrame:
     placed = floored.withColumn("_depth", _depth())
     pair = Window.partitionBy(*same, "_line", "_depth").orderBy(*order)
     taken_back = (F.col("event") == "purchase") & (F.lead("event").over(pair) == "return")
-    return placed.withColumn("cancelled_ts", F.when(taken_back, F.lead("event_ts").over(pair))).drop(
-        "_line", "_balance", "_floor", "_depth"
-    )
+    known = F.greatest("known_ts", F.lead("known_ts").over(pair))
+    return placed.withColumns(
+        {
+            "cancelled_ts": F.when(taken_back, F.lead("event_ts").over(pair)),
+            "cancelled_known_ts": F.when(taken_back, known),
+        }
+    ).drop("_line", "_balance", "_floor", "_depth")
 
 
 def _depth() -> Column:

@@ -109,7 +109,7 @@ def attach_labels(spark: SparkSession, config: Config, timeline: Timeline, found
     """The candidates with weight 1 and label 1 (bought within the horizon), 0, or null (the horizon has not passed)."""
     events = tables.read(spark, "silver.events")
     dates = compute.moments(events, timeline.labelled, config.shop.time_zone)
-    positives = labels.bought(events, dates, timeline.horizon_days, config.shop.time_zone)
+    positives = labels.bought(events, dates, timeline.horizon_days, config.shop.time_zone, timeline.as_of)
     matured = F.col("as_of").isin(list(timeline.labelled))
     hit = positives.withColumn("_hit", F.lit(1))
     return found.join(hit, on=list(labels.KEYS), how="left").select(

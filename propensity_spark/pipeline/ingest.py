@@ -50,7 +50,7 @@ def run(spark: SparkSession, config: Config, progress: Progress) -> None:
 
 
 def _fingerprint(spark: SparkSession, config: Config, names: list[str]) -> str:
-    settings = (config.shop, config.sources, config.users, config.products, config.quality, config.sessions)
+    settings = (EVENTS.ddl, config.shop, config.sources, config.users, config.products, config.quality, config.sessions)
     versions = {name: tables.version(spark, name) for name in names}
     entities = {str(f): sources.stamp(f) for entity in (config.users, config.products) for f in expand(entity.path)}
     return json.dumps({"bronze": versions, "entities": entities, "settings": repr(settings)}, sort_keys=True)

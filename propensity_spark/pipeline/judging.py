@@ -87,7 +87,7 @@ def purchases(spark: SparkSession, config: Config, moment: Moment, as_of: date) 
     events = tables.read(spark, "silver.events")
     dates = compute.moments(events, [as_of], config.shop.time_zone)
     everyone = tables.read(spark, "trainset.candidates", f"as_of = DATE'{as_of}'").select("user_id").distinct()
-    pairs = bought(events, dates, moment.timeline.horizon_days, config.shop.time_zone)
+    pairs = bought(events, dates, moment.timeline.horizon_days, config.shop.time_zone, scored=as_of)
     return pairs.select("user_id", "product_id").join(everyone, on="user_id", how="left_semi")
 
 

@@ -23,7 +23,8 @@ CONFIG = FeatureConfig(windows=WINDOWS, half_life_days=HALF_LIFE, history_days=H
 SET = feature_set(CONFIG, frozenset({"view", "cart", "purchase"}), POPULAR_DAYS)
 EVENT = (
     "event_id STRING, user_id STRING, product_id STRING, event STRING, event_ts STRING, event_date STRING, price DOUBLE, "
-    "quantity DOUBLE, amount DOUBLE, order_id STRING, session_no INT, cancelled_ts STRING, is_bot BOOLEAN"
+    "quantity DOUBLE, amount DOUBLE, order_id STRING, session_no INT, known_ts STRING, cancelled_known_ts STRING, "
+    "is_bot BOOLEAN"
 )
 
 
@@ -40,6 +41,8 @@ class Event:
     quantity: float = 1.0
     session: int = 1
     cancelled: datetime | None = None
+    known: datetime | None = None  # by default at once
+    cancelled_known: datetime | None = None  # by default at once
     bot: bool = False
 
     @property
@@ -62,6 +65,10 @@ def noon(days: int) -> datetime:
     return ago(days) + timedelta(hours=12)
 
 
+def written(moment: datetime | None) -> str | None:
+    return f"{moment:%Y-%m-%d %H:%M:%S.%f}" if moment else None
+
+
 def frame_of(spark: SparkSession, events: Iterable[Event]) -> DataFrame:
     rows = [
         (
@@ -69,19 +76,20 @@ def frame_of(spark: SparkSession, events: Iterable[Event]) -> DataFrame:
             e.user,
             e.product,
             e.event,
-            f"{e.at:%Y-%m-%d %H:%M:%S.%f}",
+            written(e.at),
             str(e.at.astimezone(ZONE).date()),
             e.price,
             e.quantity,
             e.amount,
             e.order,
             e.session,
-            f"{e.cancelled:%Y-%m-%d %H:%M:%S.%f}" if e.cancelled else None,
+            written(e.known or e.at),
+            written(e.cancelled_known or e.cancelled),
             e.bot,
         )
         for number, e in enumerate(events)
     ]
-    times = {name: F.col(name).cast("timestamp") for name in ("event_ts", "cancelled_ts")}
+    times = {name: F.col(name).cast("timestamp") for name in ("event_ts", "known_ts", "cancelled_known_ts")}
     return spark.createDataFrame(rows, EVENT).withColumns({**times, "event_date": F.col("event_date").cast("date")})
 
 
@@ -206,6 +214,41 @@ def test_a_day_that_lost_an_hour_counts_as_a_day_but_its_age_is_the_time_that_pa
 
 def test_rows_at_or_after_as_of_change_no_feature(spark: SparkSession, found: Known) -> None:
     assert known(spark, [*HAND, *RANDOM, *FUTURE]) == found
+
+
+LATE = [  # all of it happened before as_of; the shop learned of it at as_of or after
+    Event(user="orders", product="lamp", order="o1", at=noon(10), quantity=7.0, known=ago(0)),  # would open order and line
+    Event(user="orders", product="bed", at=noon(5) - timedelta(minutes=1), session=2, known=ago(-1)),  # would open the visit
+    Event(user="p_ann", product="p0", event="view", at=ago(40), known=ago(-3)),
+    Event(user="unheard", product="p0", at=noon(3), known=ago(0)),
+]
+CORRECTED = [
+    Event(user="corrected", product="sofa", at=noon(9), order="k1", cancelled=noon(8), cancelled_known=ago(0)),
+    Event(user="corrected", product="sofa", at=noon(9), order="k1", quantity=2.0),
+    Event(user="corrected", product="rug", at=noon(9), order="k2", cancelled=noon(8), cancelled_known=ago(0) - TICK),
+]
+
+
+def test_what_was_learned_of_at_as_of_or_after_changes_no_feature(spark: SparkSession, found: Known) -> None:
+    assert known(spark, [*HAND, *RANDOM, *LATE]) == found
+
+
+def test_what_was_learned_of_a_microsecond_before_counts(spark: SparkSession) -> None:
+    heard = known(spark, [replace(LATE[-1], known=ago(0) - TICK)])
+    assert heard["user"]["unheard",].user_orders == 1
+
+
+def test_a_correction_counts_from_when_it_was_known(spark: SparkSession) -> None:
+    pairs = known(spark, CORRECTED)["pair"]
+    assert (pairs["corrected", "sofa"].pair_orders, pairs["corrected", "sofa"].pair_quantity) == (1, 3)
+    assert (pairs["corrected", "rug"].pair_orders, pairs["corrected", "rug"].pair_quantity) == (0, 0)
+
+
+def test_a_line_counts_once_though_its_first_row_came_late(spark: SparkSession) -> None:
+    late = replace(LATE[0], known=noon(2))
+    pairs = known(spark, [*ORDERS, late])["pair"]
+    assert (pairs["orders", "lamp"].pair_orders, pairs["orders", "lamp"].pair_quantity) == (1, 12)
+    assert known(spark, [*ORDERS, late])["user"]["orders",].user_orders == 2
 
 
 def test_an_order_of_several_lines_is_one_order(found: Known) -> None:

@@ -37,10 +37,10 @@ def test_every_feature_has_one_definition_and_each_says_what_it_reads() -> None:
 def test_a_definition_goes_down_to_the_events() -> None:
     declared = _set()
     texts = _texts(declared)
-    assert texts["user_views_28"] == "sum(views_28); views_28 = sum of 1.0D where event = 'view' in 28 days"
+    assert texts["user_views_28"] == "sum(views_28); views_28 = sum of 1.0D where event = 'view' in 28 days, as known at as_of"
     assert "user_purchases = sum(lines_ever)" in texts["user_basket"]
     assert "orders_ever = sum of order_first" in texts["user_basket"]
-    assert "views_ever = sum of 1.0D where event = 'view' in 365 days" in texts["ucat_taste"]
+    assert "views_ever = sum of 1.0D where event = 'view' in 365 days, as known at as_of" in texts["ucat_taste"]
     assert "views_taste = " in texts["ucat_taste"]
     assert "views_taste = " in texts["browse_share"]
 
@@ -62,7 +62,7 @@ def test_a_word_in_quotes_is_no_name() -> None:
 def test_another_meaning_under_the_same_version_is_refused_and_under_the_next_one_taken() -> None:
     kept = {d.key: d.text for d in lineage.definitions(_set())}
     lineage.check_unchanged(lineage.definitions(_set()), kept)
-    with pytest.raises(DefinitionChanged, match=r"4 feature.*pair_views_decayed 1\.1: was .*Set features\.version to 2"):
+    with pytest.raises(DefinitionChanged, match=r"4 feature.*pair_views_decayed 2\.1: was .*Set features\.version to 2"):
         lineage.check_unchanged(lineage.definitions(_set(half_life_days=30.0)), kept)
     lineage.check_unchanged(lineage.definitions(_set(half_life_days=30.0, version=2)), kept)
     lineage.check_unchanged(lineage.definitions(_set(windows=(3, 9, 28, 90), version=2)), kept)
@@ -74,7 +74,7 @@ def test_a_higher_version_of_a_declaration_is_another_version() -> None:
     kept = {d.key: d.text for d in lineage.definitions(declared)}
     with pytest.raises(DefinitionChanged, match="1 feature"):
         lineage.check_unchanged(lineage.definitions(replace(declared, user=(changed, *declared.user[1:]))), kept)
-    raised = replace(declared, user=(replace(changed, version=2), *declared.user[1:]))
+    raised = replace(declared, user=(replace(changed, version=3), *declared.user[1:]))
     lineage.check_unchanged(lineage.definitions(raised), kept)
     assert raised.version != declared.version
 
@@ -85,7 +85,7 @@ def test_a_difference_names_what_came_went_and_changed() -> None:
     assert not found.added
     assert {d.name for d in found.removed} == {"pair_purchases_7"} | {d.name for d in before if d.name.endswith("_1")}
     changed = {old.name: (old.version, new.version) for old, new in found.changed}
-    assert changed["pair_views_decayed"] == ("1.1", "1.2")
+    assert changed["pair_views_decayed"] == ("2.1", "2.2")
     assert "user_views_7" not in changed, "a new version alone changes no meaning"
     same = lineage.difference(before, before)
     assert (same.added, same.removed, same.changed) == ((), (), ())

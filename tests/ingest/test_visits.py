@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from propensity_spark.config import QualityConfig
 from propensity_spark.ingest import visits
@@ -105,7 +106,8 @@ def test_a_bot_looks_at_more_than_a_person_can(table: Make) -> None:
 
 
 def _cancelled(frame: DataFrame) -> dict[str, str | None]:
-    said = visits.net_returns(frame).collect()
+    said = visits.net_returns(frame.withColumn("known_ts", F.col("event_ts"))).collect()
+    assert all(row["cancelled_known_ts"] == row["cancelled_ts"] for row in said)
     return {row["event_id"]: str(row["cancelled_ts"]) if row["cancelled_ts"] else None for row in said}
 
 
@@ -185,7 +187,22 @@ def test_what_comes_later_takes_nothing_back_from_an_earlier_return(table: Make)
 
 def test_netting_returns_keeps_every_row_and_column(table: Make) -> None:
     frame = table(ORDER, ("a", "ann", "mug", "purchase", BOUGHT, None), ("b", "ann", "mug", "view", BOUGHT, None))
+    frame = frame.withColumn("known_ts", F.col("event_ts"))
     netted = visits.net_returns(frame)
-    assert netted.columns == [*frame.columns, "cancelled_ts"]
+    assert netted.columns == [*frame.columns, "cancelled_ts", "cancelled_known_ts"]
     assert netted.schema["cancelled_ts"].dataType.typeName() == "timestamp"
     assert {row["event_id"] for row in netted.collect()} == {"a", "b"}
+
+
+def test_a_purchase_is_known_to_be_taken_back_once_both_it_and_the_return_are_known(table: Make) -> None:
+    rows = [
+        ("a", "ann", "mug", "purchase", BOUGHT, 1.0, BOUGHT),
+        ("b", "ann", "mug", "return", AGAIN, 1.0, LATER),
+        ("c", "ann", "cup", "purchase", BOUGHT, 1.0, LATER),
+        ("d", "ann", "cup", "return", AGAIN, 1.0, BACK),
+    ]
+    netted = visits.net_returns(table(f"{ORDER}, known_ts TIMESTAMP", *rows)).where("event = 'purchase'").collect()
+    assert {(r["event_id"], str(r["cancelled_ts"]), str(r["cancelled_known_ts"])) for r in netted} == {
+        ("a", AGAIN, LATER),
+        ("c", AGAIN, LATER),
+    }

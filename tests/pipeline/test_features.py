@@ -75,11 +75,11 @@ def test_the_command_lists_describes_and_compares(
     assert all(f"  {name} " in listed for name in declared.columns)
     described = said("describe", "user_views_28", "--as-of", "2024-04-10")
     assert "views by this user in the last 28 days" in described
-    assert "unit count, version 1.1" in described
+    assert "unit count, version 2.1" in described
     spark.sql(described[described.index("WITH ") :]).collect()  # what is printed can be run
     assert said("diff").strip() == "0 added, 0 removed, 0 changed"
     changed = said("diff", "--set", "features.half_life_days=9")
-    assert "~ pair_orders_decayed 1.1 -> 1.1  REFUSED: the version must rise" in changed
+    assert "~ pair_orders_decayed 2.1 -> 2.1  REFUSED: the version must rise" in changed
     assert "0 added, 0 removed, 4 changed" in changed
 
 

@@ -16,7 +16,8 @@ from propensity_spark.trainset.population import population
 
 EVENT = (
     "event_id STRING, user_id STRING, product_id STRING, event STRING, event_ts TIMESTAMP, event_date DATE, price DOUBLE, "
-    "quantity DOUBLE, amount DOUBLE, order_id STRING, session_no INT, category STRING, cancelled_ts TIMESTAMP, is_bot BOOLEAN"
+    "quantity DOUBLE, amount DOUBLE, order_id STRING, session_no INT, category STRING, known_ts TIMESTAMP, "
+    "cancelled_ts TIMESTAMP, cancelled_known_ts TIMESTAMP, is_bot BOOLEAN"
 )
 AS_OF, ZONE = date(2024, 4, 1), "Europe/London"  # clocks went forward on 31 March: midnight is 23:00 UTC
 MIDNIGHT = "2024-03-31 23:00:00"
@@ -25,7 +26,7 @@ SET = feature_set(FeatureConfig(), frozenset({"view", "purchase"}), 28)
 
 def _event(n: int, user: str, product: str, event: str, ts: str, day: str, cancelled: str | None = None) -> tuple[object, ...]:
     order = f"o{n}" if event == "purchase" else None
-    return (f"e{n}", user, product, event, ts, day, 2.0, 3.0, 6.0, order, n, "c", cancelled, False)
+    return (f"e{n}", user, product, event, ts, day, 2.0, 3.0, 6.0, order, n, "c", ts, cancelled, cancelled, False)
 
 
 PAST = (
@@ -90,7 +91,7 @@ def test_labels_are_purchases_from_as_of_to_the_horizon_that_stand(table: Make) 
         _event(7, "ann", "seen", "view", "2024-04-02 10:00:00", "2024-04-02"),
     )
     events = table(EVENT, *rows)
-    found = bought(events, compute.moments(events, [AS_OF], ZONE), 7, ZONE)
+    found = bought(events, compute.moments(events, [AS_OF], ZONE), 7, ZONE, AS_OF)
     assert {row.product_id for row in found.collect()} == {"at", "last", "later"}
 
 

@@ -76,14 +76,15 @@ def test_a_pair_names_all_its_sources_and_how_well_it_goes_together(table: Make)
 
 EVENT = (
     "event_id STRING, user_id STRING, product_id STRING, event STRING, event_ts TIMESTAMP, event_date DATE, price DOUBLE, "
-    "quantity DOUBLE, amount DOUBLE, order_id STRING, session_no INT, cancelled_ts TIMESTAMP, is_bot BOOLEAN"
+    "quantity DOUBLE, amount DOUBLE, order_id STRING, session_no INT, known_ts TIMESTAMP, "
+    "cancelled_ts TIMESTAMP, cancelled_known_ts TIMESTAMP, is_bot BOOLEAN"
 )
 SET = feature_set(FeatureConfig(windows=(28,)), frozenset({"purchase"}), 28)
 
 
 def _purchase(user: str, product: str, ts: str, day: str, cancelled: str | None = None) -> tuple[object, ...]:
     key = f"{user}{product}{ts}"
-    return (key, user, product, "purchase", ts, day, 1.0, 1.0, 1.0, key, 1, cancelled, False)
+    return (key, user, product, "purchase", ts, day, 1.0, 1.0, 1.0, key, 1, ts, cancelled, cancelled, False)
 
 
 PAST = [
