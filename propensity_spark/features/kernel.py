@@ -1,0 +1,298 @@
+"""What a task computes over its events: totals of every key at any moments, from runs sorted once.
+
+A row has two times: `ts`, when it happened, and `known`, from when on it may be seen (never before `ts`); it may be seen
+until `until`, inclusive, when a correction takes its place. At moment t a window holds rows with `start <= ts`,
+`known < t <= until`, so that
+
+    total = sum(known < t) - sum(ts < start) + what was over-subtracted,
+
+and the last part is empty for a row that became known within a day: windows reach back further. Such plain rows are summed
+by two prefix sums, whatever the number of moments; the few others are held against each moment one by one.
+Sums are whole numbers (money in fixed point), so that they merge exactly in any order.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+Pairs = tuple[Ints, Ints]
+Numbers = npt.NDArray[Any]
+
+NEVER = np.int64(2**62)  # in microseconds: later than any time
+NONE = np.int64(-(2**62))  # no such time
+_DAY = np.int64(86_400_000_000)
+_PROMPT = np.int64(23) * _DAY // np.int64(24)  # the shortest day of a shop: no window starts later before its moment
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Events in columns: key (codes from 0), ts, known, until (microseconds), and whole numbers by name."""
+
+    key: Ints
+    ts: Ints
+    known: Ints
+    until: Ints
+    values: Mapping[str, Ints]
+
+    def take(self, chosen: Ints | Flags) -> "Rows":
+        """The chosen rows."""
+        taken = {name: values[chosen] for name, values in self.values.items()}
+        return Rows(self.key[chosen], self.ts[chosen], self.known[chosen], self.until[chosen], taken)
+
+
+@dataclass(frozen=True, slots=True)
+class Spine:
+    """Which key is asked about at which moment (microseconds)."""
+
+    key: Ints
+    moment: Ints
+
+
+class Calendar:
+    """The instants at which a shop's days begin, from `first` to `last`: right across daylight-saving changes."""
+
+    def __init__(self, time_zone: str, first: date, last: date) -> None:
+        zone, epoch = ZoneInfo(time_zone), datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
+        days = [first + timedelta(days=n) for n in range((last - first).days + 2)]
+        begun = [datetime(day.year, day.month, day.day, tzinfo=zone) - epoch for day in days]
+        self.midnights: Ints = np.array([(b.days * 86_400 + b.seconds) * 1_000_000 for b in begun], np.int64)
+
+    def start(self, moment: Ints, days: int) -> Ints:
+        """Where a window of `days` begins: whole days of the shop before the day of the moment."""
+        day = np.searchsorted(self.midnights, moment, side="right") - 1
+        return self.midnights[np.maximum(day - days, 0)]
+
+
+class Runs:
+    """Rows sorted by key and one of their times: every key is one run."""
+
+    def __init__(self, key: Ints, time: Ints, keys: int) -> None:
+        self.order: Ints = _sorted(key, time)
+        self.key, self.time = key[self.order], time[self.order]
+        sizes = np.bincount(self.key, minlength=keys)
+        self.ends: Ints = np.cumsum(sizes)
+        self.starts: Ints = self.ends - sizes
+
+    def before(self, key: Ints, moment: Ints) -> Ints:
+        """The position behind the last row of the key's run whose time is before the moment: a binary search each."""
+        low, high = self.starts[key], self.ends[key]
+        open_ = np.flatnonzero(low < high)
+        while open_.size:
+            middle = (low[open_] + high[open_]) >> 1
+            earlier = self.time[middle] < moment[open_]
+            low[open_] = np.where(earlier, middle + 1, low[open_])
+            high[open_] = np.where(earlier, high[open_], middle)
+            open_ = open_[low[open_] < high[open_]]
+        return low
+
+    def scan(self, values: Numbers, merge: Callable[[Numbers, Numbers, Ints, Ints], Numbers]) -> Numbers:
+        """Each row merged with all rows before it in its run, by doubling: the passes shrink with the runs.
+
+        `merge` gets what the rows and the rows before them hold so far, and both positions.
+        """
+        done, step = values.copy(), 1
+        place = np.arange(self.key.size, dtype=np.int64) - self.starts[self.key]
+        deep = np.flatnonzero(place >= step)
+        while deep.size:
+            done[deep] = merge(done[deep], done[deep - step], deep, deep - step)
+            step *= 2
+            deep = deep[place[deep] >= step]
+        return done
+
+
+def _sorted(key: Ints, time: Ints) -> Ints:
+    by_time = np.argsort(time, kind="stable") if np.any(time[1:] < time[:-1]) else None
+    if by_time is None:
+        return np.argsort(key, kind="stable").astype(np.int64)
+    return by_time[np.argsort(key[by_time], kind="stable")].astype(np.int64)
+
+
+class Kernel:
+    """Rows of one task, ready to be asked about any moments. `keys`: how many codes there are."""
+
+    def __init__(self, rows: Rows, keys: int, calendar: Calendar) -> None:
+        plain = (rows.until == NEVER) & (rows.known - rows.ts <= _PROMPT)
+        self.calendar, self.keys = calendar, keys
+        self.plain = rows if plain.all() else rows.take(plain)
+        self.others = rows.take(~plain)
+        self.happened = Runs(self.plain.key, self.plain.ts, keys)
+        at_once = bool((self.plain.known == self.plain.ts).all())
+        self.heard = self.happened if at_once else Runs(self.plain.key, self.plain.known, keys)
+        self._sums: dict[tuple[str, bool], Ints] = {}
+
+    def summed(self, name: str, heard: bool) -> Ints:
+        """Prefix sums of a column in either order, with a 0 before the first row."""
+        heard = heard and self.heard is not self.happened
+        if (name, heard) not in self._sums:
+            order = (self.heard if heard else self.happened).order
+            self._sums[name, heard] = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.plain.values[name][order])])
+        return self._sums[name, heard]
+
+
+class Asked:
+    """A kernel at a spine's moments. Positions are looked up once and serve every column. `days` None: the whole past."""
+
+    def __init__(self, kernel: Kernel, spine: Spine) -> None:
+        self._kernel, self._spine = kernel, spine
+        self._until = kernel.heard.before(spine.key, spine.moment)
+        self._from: dict[int | None, Ints] = {None: kernel.happened.starts[spine.key]}
+        self._other = _crossed(kernel.others, spine, kernel.keys)
+
+    def seen(self) -> Ints:
+        """How many rows each key had in the whole past."""
+        found = self._until - self._kernel.heard.starts[self._spine.key]
+        np.add.at(found, self._seen_others(None)[0], 1)
+        return found
+
+    def total(self, name: str, days: int | None) -> Ints:
+        """The sum of a column over a window; 0 where there is no row."""
+        kernel = self._kernel
+        found = kernel.summed(name, heard=True)[self._until] - self._summed_before(name, days)
+        at, row = self._seen_others(days)
+        np.add.at(found, at, kernel.others.values[name][row])
+        return found
+
+    def last(self, name: str, days: int | None) -> Ints:
+        """The latest `ts` in the window of a row whose column is not 0, whatever became of it later; NONE without one."""
+        runs, plain = self._kernel.heard, self._kernel.plain
+        when = np.where(plain.values[name][runs.order] != 0, plain.ts[runs.order], NONE)
+        latest = runs.scan(when, lambda mine, earlier, _, __: np.maximum(mine, earlier))
+        found = np.full(self._spine.key.size, NONE)
+        some = np.flatnonzero(self._until > runs.starts[self._spine.key])
+        found[some] = latest[self._until[some] - 1]
+        at, row = self._known_others()
+        hit = self._kernel.others.values[name][row] != 0
+        np.maximum.at(found, at[hit], self._kernel.others.ts[row[hit]])
+        return np.where(found >= self._start(days), found, NONE)
+
+    def first(self, name: str, days: int | None) -> Ints:
+        """The earliest `ts` in the window of a row whose column is not 0, whatever became of it later; NONE without one."""
+        runs, plain, begin = self._kernel.happened, self._kernel.plain, self._begin(days)
+        filled = np.append(
+            np.where(plain.values[name][runs.order] != 0, np.arange(runs.order.size), runs.order.size), runs.order.size
+        )
+        place = np.minimum.accumulate(filled[::-1])[::-1][begin]
+        end = runs.before(self._spine.key, self._spine.moment)
+        found = np.full(self._spine.key.size, NEVER)
+        for at, row in self._known_from(place, end):
+            hit = plain.values[name][row] != 0
+            np.minimum.at(found, at[hit], plain.ts[row[hit]])
+        at, row = self._known_others()
+        hit = (self._kernel.others.values[name][row] != 0) & (self._kernel.others.ts[row] >= self._start(days)[at])
+        np.minimum.at(found, at[hit], self._kernel.others.ts[row[hit]])
+        return np.where(found == NEVER, NONE, found)
+
+    def extreme(self, name: str, counted: str, days: int | None, pick: "np.ufunc") -> Ints:
+        """np.minimum or np.maximum of a column over rows whose `counted` is not 0; NONE without one."""
+        start = NEVER if pick is np.minimum else NONE
+        found = np.full(self._spine.key.size, start)
+        for rows, (at, row) in self._parts(days):
+            hit = rows.values[counted][row] != 0
+            pick.at(found, at[hit], rows.values[name][row[hit]])
+        return np.where(found == start, NONE, found)
+
+    def distinct(self, name: str, counted: str, days: int | None) -> Ints:
+        """How many values of a column there are among the window's rows whose `counted` is not 0."""
+        met = []
+        for rows, (at, row) in self._parts(days):
+            hit = rows.values[counted][row] != 0
+            met.append(np.stack([at[hit], rows.values[name][row[hit]]]))
+        pairs = np.unique(np.concatenate(met, axis=1), axis=1)
+        return np.bincount(pairs[0], minlength=self._spine.key.size).astype(np.int64)
+
+    def decayed(self, name: str, half_life_days: float) -> Floats:
+        """The column's sum over the whole past, each row weighing half as much per half-life since its `ts`."""
+        kernel, runs, moment = self._kernel, self._kernel.heard, self._spine.moment
+        rate = -1.0 / (half_life_days * float(_DAY))
+        late = np.exp2((runs.time - kernel.plain.ts[runs.order]) * rate)
+        fading = runs.scan(
+            kernel.plain.values[name][runs.order] * late,
+            lambda mine, earlier, at, before: mine + earlier * np.exp2((runs.time[at] - runs.time[before]) * rate),
+        )
+        some = np.flatnonzero(self._until > runs.starts[self._spine.key])
+        found, newest = np.zeros(moment.size), self._until[some] - 1
+        found[some] = fading[newest] * np.exp2((moment[some] - runs.time[newest]) * rate)
+        at, row = self._seen_others(None)
+        np.add.at(found, at, kernel.others.values[name][row] * np.exp2((moment[at] - kernel.others.ts[row]) * rate))
+        return found
+
+    def _start(self, days: int | None) -> Ints:
+        moment = self._spine.moment
+        return np.full(moment.size, NONE) if days is None else self._kernel.calendar.start(moment, days)
+
+    def _begin(self, days: int | None) -> Ints:
+        """The position of the window's first plain row, by when it happened."""
+        if days not in self._from:
+            self._from[days] = self._kernel.happened.before(self._spine.key, self._start(days))
+        return self._from[days]
+
+    def _summed_before(self, name: str, days: int | None) -> Ints:
+        """What the prefix sum by known time holds from before the key's run and the window."""
+        kernel, key = self._kernel, self._spine.key
+        happened = kernel.summed(name, heard=False)
+        earlier = happened[self._begin(days)] - happened[kernel.happened.starts[key]]
+        return kernel.summed(name, heard=True)[kernel.heard.starts[key]] + earlier
+
+    def _known_others(self) -> Pairs:
+        """(spine row, other row) where the row was known by the moment, taken back or not."""
+        at, row = self._other
+        known = self._kernel.others.known[row] < self._spine.moment[at]
+        return at[known], row[known]
+
+    def _seen_others(self, days: int | None) -> Pairs:
+        """(spine row, other row) where the window holds the row."""
+        at, row = self._known_others()
+        others = self._kernel.others
+        inside = (self._spine.moment[at] <= others.until[row]) & (others.ts[row] >= self._start(days)[at])
+        return at[inside], row[inside]
+
+    def _known_from(self, place: Ints, end: Ints) -> tuple[Pairs, Pairs]:
+        """(spine row, plain row): the row at `place` where it was known by the moment, else all that follow and were.
+
+        The row that happened first is known at nearly every moment; where it is not, the moment is within a day of it.
+        """
+        runs, plain, moment = self._kernel.happened, self._kernel.plain, self._spine.moment
+        some = np.flatnonzero(place < end)
+        row = runs.order[place[some]]
+        known = plain.known[row] < moment[some]
+        unsure = some[~known]
+        number, behind = _ranges(place[unsure], end[unsure])
+        at, later = unsure[number], runs.order[behind]
+        heard = plain.known[later] < moment[at]
+        return (some[known], row[known]), (at[heard], later[heard])
+
+    def _in_window(self, days: int | None) -> Pairs:
+        """(spine row, plain row) where the window holds the row: one by one, for what no prefix sum gives."""
+        end = self._kernel.happened.before(self._spine.key, self._spine.moment)
+        at, place = _ranges(self._begin(days), end)
+        row = self._kernel.happened.order[place]
+        known = self._kernel.plain.known[row] < self._spine.moment[at]
+        return at[known], row[known]
+
+    def _parts(self, days: int | None) -> tuple[tuple[Rows, Pairs], tuple[Rows, Pairs]]:
+        return (self._kernel.plain, self._in_window(days)), (self._kernel.others, self._seen_others(days))
+
+
+def _crossed(rows: Rows, spine: Spine, keys: int) -> Pairs:
+    """(spine row, row) of equal key."""
+    if not rows.key.size:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    runs = Runs(rows.key, rows.ts, keys)
+    at, place = _ranges(runs.starts[spine.key], runs.ends[spine.key])
+    return at, runs.order[place]
+
+
+def _ranges(begin: Ints, end: Ints) -> Pairs:
+    """(number of the range, position in it) for every position of half-open ranges."""
+    sizes = np.maximum(end - begin, 0)
+    at = np.repeat(np.arange(begin.size, dtype=np.int64), sizes)
+    inside = np.arange(at.size, dtype=np.int64) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return at, begin[at] + inside
