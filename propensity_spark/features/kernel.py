@@ -60,10 +60,19 @@ class Calendar:
     """The instants at which a shop's days begin, from `first` to `last`: right across daylight-saving changes."""
 
     def __init__(self, time_zone: str, first: date, last: date) -> None:
+        self.first, self.time_zone = first, time_zone
         zone, epoch = ZoneInfo(time_zone), datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
         days = [first + timedelta(days=n) for n in range((last - first).days + 2)]
         begun = [datetime(day.year, day.month, day.day, tzinfo=zone) - epoch for day in days]
         self.midnights: Ints = np.array([(b.days * 86_400 + b.seconds) * 1_000_000 for b in begun], np.int64)
+
+    def midnight(self, day: date) -> int:
+        """The instant at which a day begins."""
+        return int(self.midnights[(day - self.first).days])
+
+    def window_start(self, day: date, days: int) -> int:
+        """Where a window of `days` before the midnight of a day begins."""
+        return int(self.midnights[max((day - self.first).days - days, 0)])
 
     def start(self, moment: Ints, days: int) -> Ints:
         """Where a window of `days` begins: whole days of the shop before the day of the moment."""
