@@ -7,7 +7,7 @@ export PYTHONWARNINGS ?= ignore
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: help run online-retail setup test test-fast test-long lint clean
+.PHONY: help run online-retail bench setup test test-fast test-long lint clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,9 @@ run: setup  ## simulate a shop and run everything on it
 online-retail: $(VENV)/.dev  ## a real shop: run it, then judge its scores from its raw files
 	@$(BIN)/propensity run --config conf/online_retail.yaml --as-of 2011-11-11
 	@$(BIN)/python tests/protocol.py warehouse/online_retail 2011-11-11
+
+bench: $(VENV)/.dev  ## the totals against DuckDB, a plain group-by, a rebuild and a range join (half an hour)
+	@$(BIN)/python tests/bench.py
 
 setup: $(VENV)/.done  ## the environment: pinned packages, Java 17, jars; nothing to do the second time
 

@@ -91,6 +91,13 @@ def _features(asked: argparse.Namespace) -> None:
     print(features.command(_config(asked), asked.action, asked.name))
 
 
+def _totals(asked: argparse.Namespace) -> None:
+    from propensity_spark.pipeline import run
+
+    since = _date(asked.since, "--since") if asked.since else None
+    run.totals_current(_config(asked), since, asked.spine, asked.out)
+
+
 Command = Callable[[argparse.Namespace], int | None]
 _COMMANDS: dict[str, tuple[Command, str]] = {
     "run": (_run, "everything in order: ingest, build-features, train, score, report"),
@@ -99,6 +106,7 @@ _COMMANDS: dict[str, tuple[Command, str]] = {
     "train": (_stage("train"), "fit, calibrate and test the models; log them to MLflow"),
     "score": (_stage("score"), "write gold.propensity with the latest model for the date"),
     "report": (_stage("report"), "write the HTML report"),
+    "totals": (_totals, "bring the totals of users, products and pairs to a date, or look them up for moments of your own"),
     "sql": (_sql, "query the tables, e.g. propensity sql 'select * from gold.top_products limit 10'"),
     "features": (_features, "list the declared features, describe one, or show what changed since they were built"),
     "check": (_check, "say what is wrong with a configuration and its sources before anything runs"),
@@ -141,7 +149,14 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
 
 
-_ARGUMENTS = {"sql": _add_sql, "init": _add_init, "features": _add_features}
+def _add_totals(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--since", metavar="YYYY-MM-DD", help="make every day from this one on (a backfill) instead of one")
+    parser.add_argument("--spine", metavar="FILE", help="CSV or Parquet of user_id, product_id, moment: totals just before each")
+    parser.add_argument("--out", metavar="FOLDER", default="", help="where the spine's totals go, as Parquet")
+    _add_config(parser)
+
+
+_ARGUMENTS = {"totals": _add_totals, "sql": _add_sql, "init": _add_init, "features": _add_features}
 
 
 def _config(asked: argparse.Namespace) -> Config:
@@ -155,11 +170,11 @@ def _config(asked: argparse.Namespace) -> Config:
     return loading.load(files, settings)
 
 
-def _date(text: str) -> date:
+def _date(text: str, option: str = "--as-of") -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"--as-of must be a date such as 2024-03-01, got {text!r}") from None
+        raise ConfigError(f"{option} must be a date such as 2024-03-01, got {text!r}") from None
 
 
 if __name__ == "__main__":

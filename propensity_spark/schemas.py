@@ -131,6 +131,16 @@ FEATURE_DEFINITIONS = Table(
     writer="build-features",
     about="what every feature ever written here means; a version keeps its definition for good",
 )
+TOTALS = Table(
+    name="features.totals",
+    ddl="as_of DATE, step STRING, entity STRING, user_id STRING, product_id STRING, seen BIGINT, totals_version STRING",
+    keys=(),
+    writer="totals",
+    partition_by=("step", "as_of", "entity"),
+    open_ended=True,
+    about="totals per user, product and pair: step base holds all keys as of a date (a product in parts), step change what a "
+    "later date adds; money and quantities in 1/10000; merged when read",
+)
 CANDIDATES = Table(
     name="trainset.candidates",
     ddl="as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score FLOAT, label INT, weight DOUBLE",
@@ -176,6 +186,7 @@ TABLES = {
         FEATURES_USER_CATEGORY,
         FEATURES_CATEGORY,
         FEATURES_SHOP,
+        TOTALS,
         CANDIDATES,
         PROPENSITY,
         METRICS,

@@ -3,6 +3,7 @@
 from propensity_spark.config import FeatureConfig
 from propensity_spark.features import forecast
 from propensity_spark.features.spec import Feature, FeatureSet, Measure, derived, present
+from propensity_spark.features.totals import Total
 
 _ACTIONS = {"views": "view", "carts": "cart", "favourites": "favourite", "purchases": "purchase"}
 _AGE = "age_days"  # fractional days before as_of
@@ -25,6 +26,24 @@ def feature_set(config: FeatureConfig, events: frozenset[str], popular_days: int
         history_days=config.history_days,
         settings_version=config.version,
     )
+
+
+def shop_totals(config: FeatureConfig, events: frozenset[str]) -> tuple[Total, ...]:
+    """The totals kept current from day to day, for a shop that logs these event types: money and pieces in 1/10000."""
+    made: list[Total] = []
+    for action, event in _ACTIONS.items():
+        if event in events:
+            has = f"event = '{event}'"
+            made += [
+                Total(name=action, where=has, windows=(*config.windows, None)),
+                Total(name=f"{action}_first", where=has, op="first"),
+                Total(name=f"{action}_last", where=has, op="last"),
+                Total(name=f"{action}_decayed", where=has, op="decayed", half_life_days=config.half_life_days),
+            ]
+    if "purchase" in events:
+        for name, value in (("spend", "amount"), ("quantity", "quantity")):
+            made.append(Total(name=name, where="event = 'purchase'", value=value, scale=10_000, windows=(*config.windows, None)))
+    return tuple(made)
 
 
 def _measures(windows: tuple[int, ...], half_life: float, popular_days: int) -> tuple[Measure, ...]:

@@ -106,8 +106,15 @@ def _inputs(total: Total) -> list[Column]:
     return [value, one.alias(f"{total.name}_hit")] if total.op in COMPARED else [value]
 
 
-def at_dates(added: DataFrame, declared: Sequence[Total], dates: Sequence[date], days: Calendar, tasks: int) -> DataFrame:
-    """The totals of all users, products and pairs as of the shop's midnights that begin the dates.
+def at_dates(
+    added: DataFrame,
+    declared: Sequence[Total],
+    dates: Sequence[date],
+    days: Calendar,
+    tasks: int,
+    entities: Sequence[str] = tuple(ENTITIES),
+) -> DataFrame:
+    """The totals of all keys of the entities as of the shop's midnights that begin the dates.
 
     Takes   `added` from `contributions`; `days` from `calendar`; `tasks`: into how many parts users are divided.
     Returns rows of `schema`. A key of which nothing was known by then has no row; a product has one part per task. One pass
@@ -119,7 +126,7 @@ def at_dates(added: DataFrame, declared: Sequence[Total], dates: Sequence[date],
     def total(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         table = _table(batches)
         if table is not None:
-            for entity in ENTITIES:
+            for entity in entities:
                 yield from _keys_at(table, entity, declared, dates, days, arrow)
 
     return added.repartition(tasks, "user_id").mapInArrow(total, ddl)

@@ -9,7 +9,7 @@ from propensity_spark import session, tables
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.ingest import preflight
-from propensity_spark.pipeline import build_features, ingest, report, score, train
+from propensity_spark.pipeline import build_features, ingest, report, score, totals, train
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import views
@@ -59,6 +59,16 @@ _STAGES: dict[str, Stage] = {
     "score": score.run,
     "report": report.run,
 }
+
+
+def totals_current(config: Config, since: date | None, spine: str, out: str) -> None:
+    """Bring features.totals to the configured date or, with a spine, write the totals at its own moments to `out`."""
+    progress = _start(config)
+    spark = _session(config, progress)
+    if spine:
+        return totals.look_up(spark, config, spine, out, progress)
+    totals.run(spark, config, _as_of(spark, config), since, progress)
+    return None
 
 
 def sql(config: Config, query: str, rows: int) -> None:

@@ -1,0 +1,152 @@
+"""features.totals: built, advanced, backfilled; killed at every write in turn; and looked up for moments of one's own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark import tables
+from propensity_spark.config import Config, FeatureConfig, ShopConfig
+from propensity_spark.errors import ConfigError, InsufficientData
+from propensity_spark.pipeline import totals
+from propensity_spark.progress import Progress
+from propensity_spark.schemas import EVENTS
+
+QUIET = Progress(quiet=True)
+CONFIG = Config(shop=ShopConfig(time_zone="Europe/Berlin"), features=FeatureConfig(windows=(1, 7)))
+START = date(2024, 3, 25)  # clocks went forward on 31 March
+ENTITIES = ("user", "product", "pair")
+
+
+class Killed(Exception):
+    """Stands for a power cut."""
+
+
+@pytest.fixture
+def shop(spark: SparkSession, warehouse: Path) -> SparkSession:
+    """A small shop: 400 events of 20 days, a tenth of them late by up to three days, some purchases taken back."""
+    number = F.col("id")
+    seconds = F.pmod(F.xxhash64("id", F.lit(1)), F.lit(20 * 86_400))
+    ts = F.timestamp_seconds(F.lit(1_710_460_800) + seconds)  # 15 March 2024
+    late = F.when(number % 10 == 0, F.pmod(F.xxhash64("id", F.lit(2)), F.lit(3 * 86_400))).otherwise(F.lit(0))
+    event = F.when(number % 3 == 0, "purchase").otherwise("view")
+    known = F.timestamp_seconds(F.unix_seconds(ts) + late)
+    given = {
+        "event_id": number.cast("string"),
+        "user_id": F.concat(F.lit("u"), (number % 17).cast("string")),
+        "product_id": F.concat(F.lit("p"), (number % 5).cast("string")),
+        "event": event,
+        "event_ts": ts,
+        "event_date": F.to_date(F.from_utc_timestamp(ts, "Europe/Berlin")),
+        "amount": F.when(event == "purchase", (number % 7) + 0.25),
+        "quantity": F.when(event == "purchase", F.lit(1.0)),
+        "known_ts": known,
+        "cancelled_known_ts": F.when((number % 12) == 0, known + F.expr("INTERVAL 40 HOURS")),
+        "is_bot": F.lit(False),
+    }
+    types = {f.name: f.dataType for f in EVENTS.struct()}
+    filled = {name: given.get(name, F.lit(None)).cast(kind).alias(name) for name, kind in types.items()}
+    tables.overwrite(spark.range(400).select(*filled.values()), "silver.events")
+    return spark
+
+
+def _values(spark: SparkSession, as_of: date) -> dict[str, set[tuple[object, ...]]]:
+    """Every entity's totals; fading ones to nine digits, since their sums depend on the order."""
+    made = totals.shop(spark, CONFIG)
+    return {entity: _rows(totals.read(spark, made, entity, as_of)) for entity in ENTITIES}
+
+
+def _rows(frame: DataFrame) -> set[tuple[object, ...]]:
+    rounded = [F.round(name, 9).alias(name) if kind == "double" else F.col(name) for name, kind in frame.dtypes]
+    return {tuple(row) for row in frame.select(*rounded).collect()}
+
+
+def _killed_at(write: Callable[..., int], after: bool) -> Callable[..., int]:
+    """The first write goes well; the power fails just before the second, or right after it."""
+    done: list[int] = []
+
+    def once(*given: object, **named: object) -> int:
+        if done and not after:
+            raise Killed
+        written = write(*given, **named)
+        if done:
+            raise Killed
+        done.append(written)
+        return written
+
+    return once
+
+
+@pytest.mark.long
+def test_a_backfill_killed_at_every_date_ends_like_a_build_at_its_end(shop: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    end = START + timedelta(days=3)
+    totals.run(shop, CONFIG, end, None, QUIET)
+    built = _values(shop, end)
+    assert built["user"]
+    assert built["pair"]
+    assert len(built["product"]) == 5
+    write = tables._write
+    for after in (True, False):  # of four dates: the second stands, then nothing new does
+        monkeypatch.setattr(tables, "_write", _killed_at(write, after))
+        with contextlib.suppress(Killed):
+            totals.run(shop, CONFIG, end, START, QUIET)
+    assert _dates(shop) == [START + timedelta(days=n) for n in range(3)]
+    monkeypatch.setattr(tables, "_write", write)
+    totals.run(shop, CONFIG, end, START, QUIET)
+    assert _values(shop, end) == built
+    assert _dates(shop) == [START + timedelta(days=n) for n in range(4)]
+
+
+def test_what_stands_is_left_alone_and_other_dates_and_declarations_begin_anew(shop: SparkSession) -> None:
+    totals.run(shop, CONFIG, START, None, QUIET)
+    before = tables.version(shop, "features.totals")
+    totals.run(shop, CONFIG, START, None, QUIET)
+    assert tables.version(shop, "features.totals") == before
+    with pytest.raises(ConfigError, match=r"--since 2024-03-20 builds them anew"):
+        totals.run(shop, CONFIG, date(2024, 3, 20), None, QUIET)
+    with pytest.raises(ConfigError, match="no day between"):
+        totals.run(shop, CONFIG, START, START + timedelta(days=1), QUIET)
+    with pytest.raises(InsufficientData, match="does not stand as of"):
+        totals.read(shop, totals.shop(shop, CONFIG), "user", date(2024, 4, 1))
+    other = Config(shop=CONFIG.shop, features=FeatureConfig(windows=(3,)))
+    totals.run(shop, other, START + timedelta(days=1), None, QUIET)
+    assert _dates(shop) == [START + timedelta(days=1)]
+    assert "views_3" in totals.read(shop, totals.shop(shop, other), "user", START + timedelta(days=1)).columns
+
+
+def test_a_spine_gets_the_totals_of_its_own_moments(shop: SparkSession, tmp_path: Path) -> None:
+    spine, out = tmp_path / "spine.csv", tmp_path / "out"
+    spine.write_text(
+        "user_id,product_id,moment,kept\nu1,p1,2024-03-28 00:00:00,a\nu1,p1,2024-03-27T23:00:00Z,b\nnew,p1,2024-03-28,c\n"
+    )
+    totals.look_up(shop, CONFIG, str(spine), str(out), QUIET)
+    found = {row["kept"]: row for row in shop.read.parquet(str(out)).collect()}
+    assert found["a"]["user"] == found["b"]["user"]
+    assert found["a"]["user"].seen > 0
+    assert (found["c"]["user"].seen, found["c"]["pair"].seen) == (0, 0)
+    assert found["c"]["product"] == found["a"]["product"]
+    totals.run(shop, CONFIG, date(2024, 3, 28), None, QUIET)
+    standing = totals.read(shop, totals.shop(shop, CONFIG), "product", date(2024, 3, 28)).where("product_id = 'p1'").collect()[0]
+    assert found["a"]["product"].views_7 == standing.views_7 > 0
+
+
+def test_a_spine_that_cannot_be_read_is_refused(shop: SparkSession, tmp_path: Path) -> None:
+    spine = tmp_path / "spine.csv"
+    spine.write_text("user_id,product_id,at\nu1,p1,2024-03-28\n")
+    with pytest.raises(ConfigError, match="lacks moment"):
+        totals.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
+    with pytest.raises(ConfigError, match="--out FOLDER"):
+        totals.look_up(shop, CONFIG, str(spine), "", QUIET)
+    spine.write_text("user_id,product_id,moment\nu1,p1,soon\n")
+    with pytest.raises(ConfigError, match=r"1 row\(s\) without"):
+        totals.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
+
+
+def _dates(spark: SparkSession) -> list[date]:
+    return sorted(row["as_of"] for row in tables.read(spark, "features.totals").select("as_of").distinct().collect())
