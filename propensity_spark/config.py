@@ -152,7 +152,11 @@ class SourceConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntityConfig:
-    """An optional table of users or products: its key, its name column, and the attributes worth keeping."""
+    """An optional table of users or products: its key, its name column, and the attributes worth keeping.
+
+    `valid_from`: the column saying from when a row holds, where a key has several; `known`: the one saying since when the
+    shop knew it (default: `valid_from` plus `time.delay_minutes`). Without them, each ingest dates what has changed.
+    """
 
     path: tuple[str, ...] = ()
     table: str = ""
@@ -164,6 +168,9 @@ class EntityConfig:
     category: str = ""
     price: str = ""
     attributes: tuple[str, ...] = ()
+    valid_from: str = ""
+    known: str = ""
+    time: TimeConfig = field(default_factory=TimeConfig)
 
     def __post_init__(self) -> None:
         _one_of("users or products: format", self.format, SOURCE_FORMATS)
@@ -172,11 +179,122 @@ class EntityConfig:
             raise ConfigError("a users or products table is given either by `path` or by `table`, not by both")
         if self.given and not self.id:
             raise ConfigError("a users or products table needs `id`, its key column")
+        if not self.valid_from and (self.known or self.time != TimeConfig()):
+            raise ConfigError("users or products: `known` and `time` are for tables with `valid_from`: set it, or leave them out")
 
     @property
     def given(self) -> bool:
         """Whether the shop brought this table."""
         return bool(self.path or self.table)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembersConfig:
+    """Who belongs to which campaign; `day` and `until`, both included: from when to when (default: as long as it runs)."""
+
+    path: tuple[str, ...] = ()
+    table: str = ""
+    format: str = "csv"
+    header: bool = True
+    delimiter: str = ","
+    campaign: str = ""
+    user: str = ""
+    day: str = ""
+    until: str = ""
+    known: str = ""
+
+    def __post_init__(self) -> None:
+        _one_of("series: members.format", self.format, SOURCE_FORMATS)
+        _delimiter("series: members.delimiter", self.delimiter)
+        if self.path and self.table:
+            raise ConfigError("series: members are given either by `path` or by `table`, not by both")
+        if self.given and not (self.campaign and self.user):
+            raise ConfigError("series: members need `campaign` and `user`, the columns that say who belongs to which")
+        if self.until and not self.day:
+            raise ConfigError("series: members.until, the last day, needs members.day, the first")
+
+    @property
+    def given(self) -> bool:
+        """Whether there is such a table."""
+        return bool(self.path or self.table)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesConfig:
+    """Numbers from outside, by day, by day and `region`, or by `campaign` and its members.
+
+    `day` to `until` (both included; default: the day alone): when a row holds. `values`: number columns, or `name = SQL`.
+    `region_of`: the users' attribute that holds their region. A row is known at the end of its last day, `delay_days` and
+    `delay_minutes` later; or since the column `known` says; or always, with `known_in_advance` (holidays, plans).
+    `ahead`: sums over so many days from as_of on.
+    """
+
+    name: str
+    path: tuple[str, ...] = ()
+    table: str = ""
+    format: str = "csv"
+    header: bool = True
+    delimiter: str = ","
+    day: str = ""
+    until: str = ""
+    time_format: str = "iso"
+    region: str = ""
+    region_of: str = ""
+    campaign: str = ""
+    members: MembersConfig = field(default_factory=MembersConfig)
+    values: tuple[str, ...] = ()
+    known: str = ""
+    known_in_advance: bool = False
+    delay_days: int = 0
+    delay_minutes: int = 0
+    ahead: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        where = f"series.{self.name}"
+        _name("series.name", self.name)
+        _one_of(f"{where}.format", self.format, SOURCE_FORMATS)
+        _delimiter(f"{where}.delimiter", self.delimiter)
+        TimeConfig(format=self.time_format)
+        _within(f"{where}.delay_days", self.delay_days, 0, 3660)
+        _within(f"{where}.delay_minutes", self.delay_minutes, 0, _A_YEAR_OF_MINUTES)
+        for days in self.ahead:
+            _within(f"{where}.ahead", days, 1, 366)
+        for name in self.measured:
+            _name(f"{where}.values", name)
+        self._check_place(where)
+        self._check_known(where)
+
+    def _check_place(self, where: str) -> None:
+        if bool(self.path) == bool(self.table):
+            raise ConfigError(f"{where} needs either `path` or `table`")
+        if not self.day:
+            raise ConfigError(f"{where}.day is missing: say which column holds the day")
+        if bool(self.region) != bool(self.region_of) or (self.region and self.campaign):
+            raise ConfigError(f"{where} joins by `region` with `region_of`, the users' attribute, or by `campaign`, not by both")
+        if bool(self.campaign) != self.members.given:
+            raise ConfigError(f"{where}: `campaign` needs `members`, a table of who belongs to which, and the other way round")
+        if not self.values and not self.campaign:
+            raise ConfigError(f"{where}.values is missing: name the columns that hold its numbers")
+
+    def _check_known(self, where: str) -> None:
+        if self.known_in_advance and (self.delay_days or self.delay_minutes):
+            raise ConfigError(f"{where}: what is known in advance has no delay; leave one of them out")
+        planned = self.known_in_advance or bool(self.known)
+        if self.ahead and not planned:
+            raise ConfigError(f"{where}.ahead looks at days to come: it needs `known_in_advance: true` or a column `known`")
+        if self.ahead and self.campaign:
+            raise ConfigError(f"{where}.ahead is for series by day or by region; leave it out")
+        if self.campaign and not planned:
+            raise ConfigError(
+                f"{where}: whether a campaign is on must be known while it runs: "
+                "say `known_in_advance: true`, or give the column `known`"
+            )
+
+    @property
+    def measured(self) -> dict[str, str]:
+        """The values' names, and the column or `= SQL expression` of each."""
+        pairs = (value.partition(" = ") for value in self.values)
+        return {name.strip(): f"={sql}" if sql else name for name, _, sql in pairs}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -459,6 +577,7 @@ class Config:
     sources: tuple[SourceConfig, ...] = ()
     users: EntityConfig = field(default_factory=EntityConfig)
     products: EntityConfig = field(default_factory=EntityConfig)
+    series: tuple[SeriesConfig, ...] = ()
     quality: QualityConfig = field(default_factory=QualityConfig)
     sessions: SessionConfig = field(default_factory=SessionConfig)
     features: FeatureConfig = field(default_factory=FeatureConfig)
@@ -478,3 +597,6 @@ class Config:
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
             raise ConfigError(f"sources need names of their own, got {names}")
+        series = [one.name for one in self.series]
+        if len(set(series)) != len(series):
+            raise ConfigError(f"series need names of their own, got {series}")

@@ -68,6 +68,41 @@ USERS = Table(
     keys=("user_id",),
     writer="ingest",
 )
+_VERSIONED = (
+    "half-open [valid_from, valid_to), valid_to null: still; known_ts: since when the shop knew it. 1900-01-01 stands for ever: "
+    "where the shop's table has no dates, the first version seen of a key is taken to have held always, since nothing better is "
+    "known, and each later one since the ingest that met it"
+)
+USER_VERSIONS = Table(
+    name="silver.user_versions",
+    ddl="user_id STRING, attributes MAP<STRING,STRING>, valid_from TIMESTAMP, valid_to TIMESTAMP, known_ts TIMESTAMP",
+    keys=("user_id", "valid_from", "known_ts"),
+    writer="ingest",
+    about=_VERSIONED,
+)
+PRODUCT_VERSIONS = Table(
+    name="silver.product_versions",
+    ddl="product_id STRING, name STRING, category STRING, price DOUBLE, attributes MAP<STRING,STRING>, valid_from TIMESTAMP, "
+    "valid_to TIMESTAMP, known_ts TIMESTAMP",
+    keys=("product_id", "valid_from", "known_ts"),
+    writer="ingest",
+    about=_VERSIONED,
+)
+SERIES = Table(
+    name="silver.series",
+    ddl="series STRING, day DATE, until DATE, region STRING, campaign STRING, values MAP<STRING,DOUBLE>, known_ts TIMESTAMP",
+    keys=("series", "day", "region", "campaign", "known_ts"),
+    writer="ingest",
+    about="what holds on the shop's days [day, until), everywhere (region null) or in one region or campaign; known_ts: since "
+    "when it was known (1900-01-01: always); a later known_ts of the same day replaces an earlier one from then on",
+)
+SERIES_MEMBERS = Table(
+    name="silver.series_members",
+    ddl="series STRING, campaign STRING, user_id STRING, valid_from TIMESTAMP, valid_to TIMESTAMP, known_ts TIMESTAMP",
+    keys=("series", "campaign", "user_id", "valid_from", "known_ts"),
+    writer="ingest",
+    about="who belongs to a campaign in [valid_from, valid_to); without dates: as long as the campaign runs",
+)
 INTAKE = Table(
     name="silver.intake",
     ddl="source STRING, step STRING, reason STRING, rows BIGINT",
@@ -178,6 +213,10 @@ TABLES = {
         EVENTS_REJECTED,
         PRODUCTS,
         USERS,
+        USER_VERSIONS,
+        PRODUCT_VERSIONS,
+        SERIES,
+        SERIES_MEMBERS,
         INTAKE,
         FEATURE_DEFINITIONS,
         FEATURES_USER,

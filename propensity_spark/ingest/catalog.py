@@ -4,16 +4,16 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.config import EntityConfig
-from propensity_spark.errors import MissingColumns
+from propensity_spark.ingest import listed
 from propensity_spark.ingest.events import identifier
-from propensity_spark.ingest.preflight import expand, is_remote
 from propensity_spark.schemas import PRODUCTS, USERS
 
 
-def products(spark: SparkSession, good: DataFrame, entity: EntityConfig) -> DataFrame:
+def products(spark: SparkSession, good: DataFrame, entity: EntityConfig, latest: DataFrame | None = None) -> DataFrame:
     """silver.products: the catalogue's names, categories and prices, else the last ones that the events gave.
 
-    Takes   accepted rows with product_id, product_name, category, price, event_ts.
+    Takes   accepted rows with product_id, product_name, category, price, event_ts; `latest`: the catalogue's rows where it
+            is dated (see `versions`), else they are read.
     """
     seen = good.groupBy("product_id").agg(
         _last("product_name").alias("_name"), _last("category").alias("_category"), _last("price").alias("_price")
@@ -28,8 +28,8 @@ def products(spark: SparkSession, good: DataFrame, entity: EntityConfig) -> Data
             empty,
         )
         return named.select(*PRODUCTS.columns)
-    listed = _entity(spark, entity, "product_id")
-    joined = listed.join(seen, on="product_id", how="full")
+    catalogue = latest if latest is not None else listing(spark, entity, "product_id")
+    joined = catalogue.join(seen, on="product_id", how="full")
     return joined.select(
         "product_id",
         F.coalesce("name", "_name").alias("name"),
@@ -39,13 +39,13 @@ def products(spark: SparkSession, good: DataFrame, entity: EntityConfig) -> Data
     )
 
 
-def users(spark: SparkSession, good: DataFrame, entity: EntityConfig) -> DataFrame:
-    """silver.users: the shop's customers with their attributes, and whoever the events mention."""
+def users(spark: SparkSession, good: DataFrame, entity: EntityConfig, latest: DataFrame | None = None) -> DataFrame:
+    """silver.users: the shop's customers with their attributes, and whoever the events mention; `latest` as in `products`."""
     seen = good.select("user_id").distinct()
     if not entity.given:
         return seen.select("user_id", F.lit(None).cast("map<string,string>").alias("attributes"))
-    listed = _entity(spark, entity, "user_id").select(*USERS.columns)
-    return listed.join(seen, on="user_id", how="full").select(*USERS.columns)
+    customers = latest if latest is not None else listing(spark, entity, "user_id")
+    return customers.select(*USERS.columns).join(seen, on="user_id", how="full").select(*USERS.columns)
 
 
 def _last(column: str) -> Column:
@@ -53,39 +53,26 @@ def _last(column: str) -> Column:
     return F.max_by(F.col(column), F.when(F.col(column).isNotNull(), F.struct("event_ts", column)))
 
 
-def _entity(spark: SparkSession, entity: EntityConfig, key: str) -> DataFrame:
-    """An entity table as key, name, category, price, attributes; the first row of a key that comes twice."""
-    raw = _read(spark, entity)
-    named = [c for c in (entity.id, entity.name, entity.category, entity.price, *entity.attributes) if c]
-    missing = [c for c in named if not c.startswith("=") and c not in raw.columns]
-    if missing:
-        raise MissingColumns(f"the table of {key.removesuffix('_id')}s", missing, raw.columns, "Correct its mapping.")
+def listing(spark: SparkSession, entity: EntityConfig, key: str) -> DataFrame:
+    """An entity table as key, name, category, price, attributes; one row of a key that comes twice."""
+    raw = listed.read(spark, entity, mapped(entity), f"the table of {key.removesuffix('_id')}s")
+    return listed.one_of_each(raw.select(*described(entity, key)).where(F.col(key).isNotNull()), [key])
+
+
+def mapped(entity: EntityConfig) -> list[str]:
+    """The columns that the configuration names."""
+    parts = (entity.id, entity.name, entity.category, entity.price, *entity.attributes, entity.valid_from, entity.known)
+    return [part for part in parts if part]
+
+
+def described(entity: EntityConfig, key: str) -> list[Column]:
+    """What a row of the shop's table says: key, name, category, price DOUBLE, attributes."""
     pairs = [part for a in entity.attributes for part in (F.lit(a), F.col(f"`{a}`").cast("string"))]
     attributes = F.create_map(*pairs) if pairs else F.lit(None).cast("map<string,string>")
-    return (
-        raw.select(
-            identifier(_column(entity.id)).alias(key),
-            F.trim(_column(entity.name)).alias("name"),
-            identifier(_column(entity.category)).alias("category"),
-            _column(entity.price).cast("double").alias("price"),
-            attributes.alias("attributes"),
-        )
-        .where(F.col(key).isNotNull())
-        .dropDuplicates([key])
-    )
-
-
-def _column(mapped: str) -> Column:
-    if not mapped:
-        return F.lit(None).cast("string")
-    return (F.expr(mapped[1:]) if mapped.startswith("=") else F.col(f"`{mapped}`")).cast("string")
-
-
-def _read(spark: SparkSession, entity: EntityConfig) -> DataFrame:
-    if entity.table:
-        return spark.table(entity.table)
-    local = [str(file) for file in expand(entity.path)]
-    paths = list(entity.path) if any(is_remote(p) for p in entity.path) or entity.format == "delta" else local
-    if entity.format == "csv":
-        return spark.read.options(header=str(entity.header).lower(), sep=entity.delimiter, escape='"').csv(paths)
-    return spark.read.format(entity.format).load(paths if entity.format != "delta" else paths[0])
+    return [
+        identifier(listed.column(entity.id)).alias(key),
+        F.trim(listed.column(entity.name)).alias("name"),
+        identifier(listed.column(entity.category)).alias("category"),
+        listed.column(entity.price).cast("double").alias("price"),
+        attributes.alias("attributes"),
+    ]

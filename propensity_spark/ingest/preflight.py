@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
-from propensity_spark.config import Config, EntityConfig, SourceConfig
+from propensity_spark.config import Config, EntityConfig, SeriesConfig, SourceConfig
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
 
@@ -36,7 +36,7 @@ def problems(config: Config) -> list[str]:
     for name, entity in (("users", config.users), ("products", config.products)):
         if entity.given:
             found += _of_entity(name, entity)
-    return found
+    return found + [problem for series in config.series for problem in _of_series(series)]
 
 
 def expand(patterns: tuple[str, ...]) -> list[Path]:
@@ -109,8 +109,17 @@ def _values(layout: _Layout, file: Path, column: str) -> list[str]:
 
 
 def _of_entity(name: str, entity: EntityConfig) -> Iterator[str]:
-    wanted = [entity.id, entity.name, entity.category, entity.price, *entity.attributes]
+    wanted = [entity.id, entity.name, entity.category, entity.price, *entity.attributes, entity.valid_from, entity.known]
     yield from _of_files(_Layout(name, entity.format, entity.delimiter, entity.header, (), "UTF-8"), entity.path, wanted)
+
+
+def _of_series(series: SeriesConfig) -> Iterator[str]:
+    where, members = f"series.{series.name}", series.members
+    wanted = [series.day, series.until, series.region, series.campaign, series.known, *series.measured.values()]
+    yield from _of_files(_Layout(where, series.format, series.delimiter, series.header, (), "UTF-8"), series.path, wanted)
+    wanted = [members.campaign, members.user, members.day, members.until, members.known]
+    layout = _Layout(f"{where}.members", members.format, members.delimiter, members.header, (), "UTF-8")
+    yield from _of_files(layout, members.path, wanted)
 
 
 def _of_files(layout: _Layout, patterns: tuple[str, ...], wanted: list[str]) -> Iterator[str]:

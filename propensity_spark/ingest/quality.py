@@ -47,8 +47,8 @@ def amounts(event: Column, price: Column, quantity: Column, config: QualityConfi
     """Prices and quantities that no sale has. Those of a return may be negative: they are taken without their sign."""
     sold = event == "purchase"
     return [
-        _not_finite(quantity, "quantity"),
-        _not_finite(price, "price"),
+        not_finite(quantity, "quantity"),
+        not_finite(price, "price"),
         F.when(sold & (quantity <= 0), F.lit("quantity is zero or negative")),
         F.when(sold & (price <= 0), F.lit("price is zero or negative")),
         F.when((event != "return") & ~sold & (price < 0), F.lit("price is negative")),
@@ -56,7 +56,8 @@ def amounts(event: Column, price: Column, quantity: Column, config: QualityConfi
     ]
 
 
-def _not_finite(number: Column, what: str) -> Column:
+def not_finite(number: Column, what: str) -> Column:
+    """A number that no sale and no measurement has."""
     return F.when(F.isnan(number) | (F.abs(number) == float("inf")), F.lit(f"{what} is not a finite number"))
 
 

@@ -1,8 +1,11 @@
-"""Job: raw logs to bronze, and bronze to silver: accepted events, refused rows with reasons, users, products, counts."""
+"""Job: raw logs to bronze, and bronze to silver: accepted events, refused rows with reasons, users, products, counts.
+
+Dated versions of users and products, and series, stand in `listings`.
+"""
 
 import json
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 
 from pyspark.sql import DataFrame, SparkSession
@@ -13,11 +16,14 @@ from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData, SourceError
 from propensity_spark.ingest import catalog, events, sources, visits
 from propensity_spark.ingest.preflight import expand
+from propensity_spark.pipeline import listings
+from propensity_spark.pipeline.listings import Listing
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import EVENTS
 
 _ENDS_EARLY = 2 * 3600  # seconds before the usual end of a day
 _USUAL_DAYS = 28
+_Row = tuple[str, str, str, int]  # of silver.intake
 _SILVER = ("silver.events", "silver.events_rejected", "silver.products", "silver.users", "silver.intake")
 
 
@@ -42,36 +48,58 @@ def run(spark: SparkSession, config: Config, progress: Progress) -> None:
             names.append(name)
             stage.note = "" if stage.rows_out else "no new files"
     fingerprint = _fingerprint(spark, config, names)
-    if all(tables.last_note(spark, name) == fingerprint for name in _SILVER):
+    if all(tables.last_note(spark, name) == fingerprint for name in (*_SILVER, *listings.written(config))):
         progress.say("  silver          as before: neither the logs nor the settings have changed")
         return
     with progress.stage("silver") as stage:
-        stage.rows_in, stage.rows_out = _silver(spark, config, names, fingerprint)
+        stage.rows_in, stage.rows_out = _silver(spark, config, names, fingerprint, progress)
 
 
 def _fingerprint(spark: SparkSession, config: Config, names: list[str]) -> str:
-    settings = (EVENTS.ddl, config.shop, config.sources, config.users, config.products, config.quality, config.sessions)
+    settings = (
+        EVENTS.ddl,
+        config.shop,
+        config.sources,
+        config.users,
+        config.products,
+        config.quality,
+        config.sessions,
+        config.series,
+    )
     versions = {name: tables.version(spark, name) for name in names}
-    entities = {str(f): sources.stamp(f) for entity in (config.users, config.products) for f in expand(entity.path)}
+    paths = [entity.path for entity in (config.users, config.products)]
+    paths += [path for series in config.series for path in (series.path, series.members.path)]
+    entities = {str(file): sources.stamp(file) for path in paths for file in expand(path)}
     return json.dumps({"bronze": versions, "entities": entities, "settings": repr(settings)}, sort_keys=True)
 
 
-def _silver(spark: SparkSession, config: Config, names: list[str], fingerprint: str) -> tuple[int, int]:
+def _silver(spark: SparkSession, config: Config, names: list[str], fingerprint: str, progress: Progress) -> tuple[int, int]:
     """Write all silver tables, the counts last; returns rows received and accepted."""
+    listed = [listing.persist() for listing in listings.parse(spark, config)]
     pairs = zip(names, config.sources, strict=True)
     parsed = [events.parse(tables.read(spark, name), source, config) for name, source in pairs]
     everything = reduce(DataFrame.unionByName, parsed).persist()
     try:
         taken = {source.name: _count(everything, source.name) for source in config.sources}
+        told = {listing.name: _count(listing.rows, listing.name) for listing in listed}
         _gate(config, taken)
+        _gate_listed(config, listed, told)
         good = everything.where(F.size("reasons") == 0)
-        tables.overwrite(_rejected(everything.where(F.size("reasons") > 0)), "silver.events_rejected", fingerprint)
-        tables.overwrite(catalog.products(spark, good, config.products), "silver.products", fingerprint)
-        tables.overwrite(catalog.users(spark, good, config.users), "silver.users", fingerprint)
+        rejected = _rejected(everything.where(F.size("reasons") > 0))
+        for listing in listed:
+            rejected = rejected.unionByName(listing.rejected)
+        tables.overwrite(rejected, "silver.events_rejected", fingerprint)
+        now = datetime.now(UTC)
+        kept = listings.write(spark, config, listed, now, fingerprint, progress)
+        users, products = (listings.latest(spark, config, key, now) for key in ("user_id", "product_id"))
+        tables.overwrite(catalog.products(spark, good, config.products, products), "silver.products", fingerprint)
+        tables.overwrite(catalog.users(spark, good, config.users, users), "silver.users", fingerprint)
         accepted = tables.overwrite(_accepted(good, config), "silver.events", fingerprint)
     finally:
         everything.unpersist()
-    tables.overwrite(_intake(spark, taken), "silver.intake", fingerprint)
+        for listing in listed:
+            listing.rows.unpersist()
+    tables.overwrite(_intake(spark, taken, told, kept), "silver.intake", fingerprint)
     return sum(t.received for t in taken.values()), accepted
 
 
@@ -87,13 +115,22 @@ def _gate(config: Config, taken: dict[str, _Taken]) -> None:
     for name, counts in taken.items():
         if not counts.received:
             raise SourceError(f"sources.{name} holds no rows; check its path")
-        if counts.refused > config.quality.max_rejected_share * counts.received:
-            common = sorted(counts.reasons.items(), key=lambda item: -item[1])[:2]
-            told = "; ".join(f"{reason} ({rows:,})" for reason, rows in common)
-            raise SourceError(
-                f"sources.{name}: {counts.refused:,} of {counts.received:,} rows were refused, more than "
-                f"quality.max_rejected_share = {config.quality.max_rejected_share:g}: {told}. Silver was left as it was."
-            )
+        _refuse_bad(config, f"sources.{name}", counts)
+
+
+def _gate_listed(config: Config, listed: list[Listing], taken: dict[str, _Taken]) -> None:
+    for listing in listed:
+        _refuse_bad(config, listing.where, taken[listing.name])
+
+
+def _refuse_bad(config: Config, where: str, counts: _Taken) -> None:
+    if counts.refused > config.quality.max_rejected_share * counts.received:
+        common = sorted(counts.reasons.items(), key=lambda item: -item[1])[:2]
+        told = "; ".join(f"{reason} ({rows:,})" for reason, rows in common)
+        raise SourceError(
+            f"{where}: {counts.refused:,} of {counts.received:,} rows were refused, more than "
+            f"quality.max_rejected_share = {config.quality.max_rejected_share:g}: {told}. Silver was left as it was."
+        )
 
 
 def _rejected(bad: DataFrame) -> DataFrame:
@@ -119,20 +156,29 @@ def _accepted(good: DataFrame, config: Config) -> DataFrame:
     return visits.net_returns(visits.flag_bots(numbered, config.quality)).select(*EVENTS.columns)
 
 
-def _intake(spark: SparkSession, taken: dict[str, _Taken]) -> DataFrame:
+def _intake(spark: SparkSession, taken: dict[str, _Taken], told: dict[str, _Taken], listed: dict[str, int]) -> DataFrame:
+    """What became of the rows of the logs (`taken`), and of those of the other tables (`told`; `listed`: how many stayed)."""
     kept = tables.read(spark, "silver.events")
     accepted = {k[0]: n for k, n in tables.count_by(kept, "source").items()}
     bots = {k[0]: n for k, n in tables.count_by(kept.where("is_bot"), "source").items()}
-    rows = []
+    rows: list[_Row] = []
     for name, counts in taken.items():
-        rows.append((name, "received", "", counts.received))
-        rows += [(name, "rejected", reason, number) for reason, number in sorted(counts.reasons.items())]
-        rows.append((name, "refused", "rows with any reason", counts.refused))
-        duplicates = counts.received - counts.refused - accepted.get(name, 0)
-        rows.append((name, "duplicate", "said the same as another row", duplicates))
-        rows.append((name, "accepted", "", accepted.get(name, 0)))
+        rows += _steps(name, counts, accepted.get(name, 0))
         rows.append((name, "bot", "kept, but left out of features and labels", bots.get(name, 0)))
+    for name, counts in told.items():
+        rows += _steps(name, counts, listed.get(name, 0))
     return spark.createDataFrame(rows, "source STRING, step STRING, reason STRING, rows BIGINT")
+
+
+def _steps(name: str, counts: _Taken, accepted: int) -> list[_Row]:
+    duplicates = counts.received - counts.refused - accepted
+    return [
+        (name, "received", "", counts.received),
+        *((name, "rejected", reason, number) for reason, number in sorted(counts.reasons.items())),
+        (name, "refused", "rows with any reason", counts.refused),
+        (name, "duplicate", "said the same as another row", duplicates),
+        (name, "accepted", "", accepted),
+    ]
 
 
 def last_full_day(spark: SparkSession, config: Config) -> date:
