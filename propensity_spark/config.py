@@ -4,7 +4,7 @@ A section's defaults are the product's defaults; conf/base.yaml spells them out,
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date
 from pathlib import Path
 from zoneinfo import available_timezones
@@ -15,6 +15,10 @@ from propensity_spark.schemas import EVENT_TYPES
 SOURCE_FORMATS = ("csv", "json", "parquet", "delta")
 CALIBRATIONS = ("auto", "platt", "isotonic", "none")
 FAMILIES = ("lightgbm", "logistic")
+LEVEL_ENCODERS = ("index", "one_hot", "frequency", "target")  # they learn a table of the column's values
+SCALERS = ("standard", "min_max", "robust", "log", "impute")
+ENCODERS = (*LEVEL_ENCODERS, "hash", *SCALERS)
+FILLS = ("median", "mean", "constant")
 TIME_FORMATS = ("iso", "epoch_s", "epoch_ms")  # anything else is a pattern such as dd/MM/yyyy HH:mm
 _A_YEAR_OF_MINUTES = 366 * 24 * 60
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -417,6 +421,70 @@ class TrainConfig:
         _within("train.min_history_days", self.min_history_days, 1, 3650)
 
 
+# Which encoders a setting belongs to.
+_ENCODER_SETTINGS = {
+    "levels": LEVEL_ENCODERS,
+    "buckets": ("hash",),
+    "signed": ("hash",),
+    "folds": ("target",),
+    "shrinkage": ("target",),
+    "fill": SCALERS,
+    "constant": SCALERS,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig:
+    """One column of the joined rows made fit for the models. `name` begins the new columns' names (default: column_how).
+
+    `levels`: how many of the most frequent values stand for themselves (0: 10 for one_hot, else 10000); all others are one.
+    `shrinkage`: rows that the overall rate counts for in a target encoding (0: estimated). Scalers put `fill` for missing.
+    """
+
+    column: str
+    how: str
+    name: str = ""
+    levels: int = 0
+    buckets: int = 16
+    signed: bool = False
+    folds: int = 5
+    shrinkage: float = 0.0
+    fill: str = "median"
+    constant: float = 0.0
+
+    def __post_init__(self) -> None:
+        where = f"encoders.{self.column}"
+        _name("encoders.column", self.column)
+        _one_of(f"{where}.how", self.how, ENCODERS)
+        _name(f"{where}.name", self.title)
+        _within(f"{where}.levels", self.levels, 0, 500 if self.how == "one_hot" else 100_000)
+        _within(f"{where}.buckets", self.buckets, 2, 1024)
+        _within(f"{where}.folds", self.folds, 2, 100)
+        _within(f"{where}.shrinkage", self.shrinkage, 0, 1e9)
+        _one_of(f"{where}.fill", self.fill, FILLS)
+        _within(f"{where}.constant", self.constant, -1e30, 1e30)
+        self._check_settings(where)
+
+    def _check_settings(self, where: str) -> None:
+        """A setting that would change nothing is a mistake."""
+        defaults = {f.name: f.default for f in fields(self)}
+        for setting, meant in _ENCODER_SETTINGS.items():
+            if self.how not in meant and getattr(self, setting) != defaults[setting]:
+                raise ConfigError(f"{where}.{setting} is for {', '.join(meant)}, and this one is {self.how}: leave it out")
+        if self.constant and self.fill != "constant":
+            raise ConfigError(f"{where}.constant needs fill: constant, got fill: {self.fill}")
+
+    @property
+    def title(self) -> str:
+        """What the names of its columns begin with."""
+        return self.name or f"{self.column}_{self.how}"
+
+    @property
+    def most_levels(self) -> int:
+        """How many values stand for themselves."""
+        return self.levels or (10 if self.how == "one_hot" else 10_000)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LightGBMConfig:
     """Gradient boosting (SynapseML); `timeout_seconds` ends a stuck fit.
@@ -585,6 +653,7 @@ class Config:
     candidates: CandidateConfig = field(default_factory=CandidateConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    encoders: tuple[EncoderConfig, ...] = ()
     models: ModelsConfig = field(default_factory=ModelsConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
@@ -600,3 +669,6 @@ class Config:
         series = [one.name for one in self.series]
         if len(set(series)) != len(series):
             raise ConfigError(f"series need names of their own, got {series}")
+        titles = [encoder.title for encoder in self.encoders]
+        if len(set(titles)) != len(titles):
+            raise ConfigError(f"encoders need names of their own, got {titles}: give one a `name`")

@@ -196,7 +196,8 @@ def _use(moment: Moment, day: object) -> str:
 
 
 def _importance(config: Config, moment: Moment, trained: registry.Run) -> dict[str, tuple[tuple[str, str, float], ...]]:
-    words = {feature.name: feature.description for feature in inputs(moment.features)}
+    described = (*inputs(moment.features), *trained.bundle.encoders.features)
+    words = {feature.name: feature.description for feature in described}
     found = json.loads(registry.read_text(config, trained.run_id, "importance.json"))
     return {
         model: tuple((n, words.get(n, ""), share) for n, share in sorted(each.items(), key=lambda i: -i[1])[:_STRONGEST])

@@ -29,7 +29,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
             f"run {trained.run_id} was trained on feature version {trained.bundle.feature_version}, the tables hold "
             f"{moment.features.version}. Run `propensity train` again."
         )
-    pairs = rows.of_dates(spark, moment, [as_of])
+    pairs = trained.bundle.encoders.transform(rows.of_dates(spark, moment, [as_of]))
     if not moment.timeline.backtest:
         champion = trained.bundle.scorers[trained.bundle.champion]
         return _write(fast.score(pairs, [champion], KEEP), moment, trained, progress)

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
+from propensity_spark.features import encoders
 from propensity_spark.judge import calibrate
 from propensity_spark.judge.calibrate import Calibrator
 from propensity_spark.models.contract import Fitted
@@ -30,8 +31,9 @@ _PARTITIONS = 8  # of the training rows: fixed, so that their order does not dep
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """One procedure's models, and the calibrators of models and baselines by name."""
+    """One procedure's encoders and models, and the calibrators of models and baselines by name."""
 
+    encoders: encoders.Fitted
     models: dict[str, Fitted]
     calibrators: dict[str, Calibrator]
 
@@ -47,9 +49,8 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     Raises InsufficientData where the purchases cannot carry a model: nothing is written then.
     """
     timeline = moment.timeline
-    sampled_dates = sorted({*timeline.final.train, *timeline.rehearsal.train, timeline.rehearsal.calibrate})
     with progress.stage("training rows") as stage:
-        sampled = _laid_out(rows.of_dates(spark, moment, sampled_dates).drop("candidate_source")).persist()
+        sampled = _laid_out(rows.of_dates(spark, moment, timeline.learnt).drop(*_unused(config))).persist()
         counts = _counts(sampled)
         stage.rows_out = sum(count for count, _, _ in counts.values())
     try:
@@ -64,6 +65,11 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
         logged = _log(config, moment, final, judged)
         judging.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
     return logged
+
+
+def _unused(config: Config) -> set[str]:
+    """Columns that neither a model nor an encoder reads."""
+    return {"candidate_source", "category"} - {encoder.column for encoder in config.encoders}
 
 
 def _laid_out(sampled: DataFrame) -> DataFrame:
@@ -109,7 +115,7 @@ def _rehearse(
         stage.note = _methods(trained)
     with progress.stage("test") as stage:
         everything = rows.of_dates(spark, moment, [procedure.score])
-        scored = judging.scored(everything, trained.scorers, popular)
+        scored = judging.scored(trained.encoders.transform(everything), trained.scorers, popular)
         judged = judging.judge(spark, config, moment, scored, trained.calibrators, procedure.score)
         stage.rows_out = next(iter(judged["metrics"].values()))["rows"]
         stage.note = f"as of {procedure.score}"
@@ -130,11 +136,22 @@ def _final(spark: SparkSession, config: Config, moment: Moment, sampled: DataFra
 def _fit(config: Config, moment: Moment, procedure: Procedure, sampled: DataFrame, what: str, progress: Progress) -> Trained:
     models = {}
     train = sampled.where(F.col("as_of").isin(list(procedure.train)))
+    learnt = _encoders(config, procedure, train, progress)
+    train, made = learnt.out_of_fold(train), (*inputs(moment.features), *learnt.features)
     for family in config.models.families:
         with progress.stage(f"fit {family}") as stage:
-            models[family] = FAMILIES[family](train, inputs(moment.features), config.models, config.train.seed)
+            models[family] = FAMILIES[family](train, made, config.models, config.train.seed)
             stage.note = f"{what}: {', '.join(map(str, procedure.train))}"
-    return Trained(models, {})
+    return Trained(learnt, models, {})
+
+
+def _encoders(config: Config, procedure: Procedure, train: DataFrame, progress: Progress) -> encoders.Fitted:
+    if not config.encoders:
+        return encoders.Fitted()
+    with progress.stage("fit encoders") as stage:
+        learnt = encoders.fit(train, config.encoders, procedure.train, config.train.seed)
+        stage.note = f"{len(learnt.features)} columns from {', '.join(encoder.column for encoder in config.encoders)}"
+    return learnt
 
 
 def _calibrate(config: Config, trained: Trained, period: DataFrame, popular: float) -> Trained:
@@ -146,8 +163,8 @@ def _calibrate(config: Config, trained: Trained, period: DataFrame, popular: flo
             tasks[name] = calibrate.Task(score=column, method=method, negative_rate=rate)
         else:
             tasks[name] = calibrate.Task(score=column, kind=calibrate.COUNT)
-    scored = judging.scored(period, trained.scorers, popular)
-    return Trained(trained.models, calibrate.fit_all(scored, tasks))
+    scored = judging.scored(trained.encoders.transform(period), trained.scorers, popular)
+    return Trained(trained.encoders, trained.models, calibrate.fit_all(scored, tasks))
 
 
 def _methods(trained: Trained) -> str:
@@ -164,6 +181,7 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged) -> regi
         scorers={name: fitted.scorer for name, fitted in final.models.items()},
         calibrators=final.calibrators,
         versions={},
+        encoders=final.encoders,
     )
     importance = {name: fitted.importance for name, fitted in final.models.items()}
     texts = {"test.json": json.dumps(judged), "importance.json": json.dumps(importance)}

@@ -1,10 +1,11 @@
 """What scores a date: the trained models as values, their calibrators, and where all of it came from."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from propensity_spark.errors import PropensityError
+from propensity_spark.features.encoders import Fitted
 from propensity_spark.judge.calibrate import Calibrator
 from propensity_spark.models.fast import Scorer
 
@@ -14,6 +15,7 @@ class Bundle:
     """Everything that turns a date's candidate rows into probabilities.
 
     `calibrators` map a scorer's raw column, over candidates sampled at `negative_rate`, to the probability in all of them.
+    `encoders` make the scorers' inputs that are not features, from the columns of the same rows.
     """
 
     shop: str
@@ -24,6 +26,7 @@ class Bundle:
     scorers: dict[str, Scorer]
     calibrators: dict[str, Calibrator]
     versions: dict[str, str]
+    encoders: Fitted = field(default_factory=Fitted)
 
     def to_json(self) -> str:
         """The bundle as text."""
@@ -37,6 +40,7 @@ class Bundle:
                 "scorers": {name: scorer.to_json() for name, scorer in self.scorers.items()},
                 "calibrators": {name: c.to_json() for name, c in self.calibrators.items()},
                 "versions": self.versions,
+                "encoders": self.encoders.to_plain(),
             }
         )
 
@@ -48,6 +52,8 @@ class Bundle:
             parts["as_of"] = date.fromisoformat(parts["as_of"])
             parts["scorers"] = {n: Scorer.from_json(s) for n, s in parts["scorers"].items()}
             parts["calibrators"] = {n: Calibrator.from_json(c) for n, c in parts["calibrators"].items()}
+            if "encoders" in parts:  # older runs have none
+                parts["encoders"] = Fitted.from_plain(parts["encoders"])
             return cls(**parts)
         except (ValueError, KeyError, TypeError) as problem:
             raise PropensityError(f"the run's bundle.json cannot be read ({problem}); train again") from None

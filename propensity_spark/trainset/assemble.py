@@ -14,7 +14,7 @@ TOGETHER = Feature(
     description="how closely it goes together with what the user bought",
     unit="score",
 )
-BASE_COLUMNS = ("as_of", "user_id", "product_id", "candidate_source", "label", "weight")
+BASE_COLUMNS = ("as_of", "user_id", "product_id", "category", "candidate_source", "label", "weight")
 
 
 def inputs(declared: FeatureSet) -> tuple[Feature, ...]:
@@ -28,7 +28,7 @@ def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared:
 
     Takes   trainset.candidates rows; `features`: pair, user, product, user_category, category, shop (their tables) and
             products (silver.products, for the category).
-    Returns as_of, user_id, product_id, candidate_source, label, weight and the inputs; unknown is null.
+    Returns as_of, user_id, product_id, category, candidate_source, label, weight and the inputs; unknown is null.
     """
     category = features["products"].select("product_id", "category")
     joined = (

@@ -45,6 +45,11 @@ class Timeline:
         return tuple(sorted(used | {self.rehearsal.score}))
 
     @property
+    def learnt(self) -> tuple[date, ...]:
+        """The dates that train or calibrate on sampled candidates, in order."""
+        return tuple(sorted({*self.final.train, *self.rehearsal.train, self.rehearsal.calibrate}))
+
+    @property
     def labelled(self) -> tuple[date, ...]:
         """The dates whose labels may be read."""
         return tuple(day for day in self.dates if day != self.as_of or self.backtest)

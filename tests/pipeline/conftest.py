@@ -20,6 +20,13 @@ _SMALL = {
     "features": {"windows": [7, 28]},
     "models": {"lightgbm": {"rounds": 30, "learning_rate": 0.1, "min_data_in_leaf": 100}, "logistic": {"max_iterations": 10}},
 }
+# One of each path: a table of levels, out-of-fold rates, buckets, numbers.
+_ENCODERS = [
+    {"column": "category", "how": "one_hot", "levels": 3},
+    {"column": "product_id", "how": "target"},
+    {"column": "candidate_source", "how": "hash", "buckets": 4},
+    {"column": "user_tenure", "how": "robust"},
+]
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +43,7 @@ def shop_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = yaml.safe_load(demo)
     for section, changes in _SMALL.items():
         values[section] = {**values.get(section, {}), **changes}
+    values["encoders"] = _ENCODERS
     values["storage"] = {"warehouse": str(folder / "warehouse")}
     file = folder / "shop.yaml"
     file.write_text(yaml.safe_dump(values), encoding="utf-8")

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import deltalake
+import numpy as np
 import pandas as pd
 import pytest
 
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.pipeline import run
+from propensity_spark.serve import registry
 
 pytestmark = pytest.mark.fit
 
@@ -38,6 +40,19 @@ def test_the_models_are_held_against_baselines_and_the_truth(whole_shop: Config)
     assert set(loss.index) == {"lightgbm", "logistic", "popular", "own", "own_popular", "truth"}
     assert loss["truth"] == loss.min()
     assert loss["lightgbm"] < min(loss["popular"], loss["own"], loss["own_popular"])
+
+
+def test_the_encoders_are_stored_with_the_models_that_they_feed(whole_shop: Config) -> None:
+    (as_of,) = _gold(whole_shop, "propensity")["as_of"].unique()
+    bundle = registry.latest(whole_shop, as_of).bundle
+    made = [feature.name for feature in bundle.encoders.features]
+    assert {"category_one_hot_other", "product_id_target", "candidate_source_hash_3", "user_tenure_robust_missing"} <= set(made)
+    for scorer in bundle.scorers.values():
+        assert list(scorer.inputs[-len(made) :]) == made
+    unseen = {"category": ["never seen", None], "product_id": ["never seen", None], "candidate_source": ["", None]}
+    rows = bundle.encoders.transform_values({**unseen, "user_tenure": [None, float("nan")]})
+    assert all(np.isfinite(vector).all() for vector in rows.values())
+    assert 0 < rows["product_id_target"][0] < 0.5
 
 
 def test_the_report_stands_and_is_whole(whole_shop: Config) -> None:
