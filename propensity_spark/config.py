@@ -155,18 +155,36 @@ class SourceConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EntityConfig:
-    """An optional table of users or products: its key, its name column, and the attributes worth keeping.
-
-    `valid_from`: the column saying from when a row holds, where a key has several; `known`: the one saying since when the
-    shop knew it (default: `valid_from` plus `time.delay_minutes`). Without them, each ingest dates what has changed.
-    """
+class ListedConfig:
+    """Where a table of the shop's lies, beside its logs, and how it reads: `path` or `table`, or neither where there is none."""
 
     path: tuple[str, ...] = ()
     table: str = ""
     format: str = "csv"
     header: bool = True
     delimiter: str = ","
+
+    @property
+    def given(self) -> bool:
+        """Whether the shop brought this table."""
+        return bool(self.path or self.table)
+
+    def check(self, where: str) -> None:
+        """Raise ConfigError where these settings make no sense; `where` begins their names in messages."""
+        _one_of(f"{where}format", self.format, SOURCE_FORMATS)
+        _delimiter(f"{where}delimiter", self.delimiter)
+        if self.path and self.table:
+            raise ConfigError(f"{where.rstrip('.: ')}: the table is given either by `path` or by `table`, not by both")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityConfig(ListedConfig):
+    """An optional table of users or products: its key, its name column, and the attributes worth keeping.
+
+    `valid_from`: the column saying from when a row holds, where a key has several; `known`: the one saying since when the
+    shop knew it (default: `valid_from` plus `time.delay_minutes`). Without them, each ingest dates what has changed.
+    """
+
     id: str = ""
     name: str = ""
     category: str = ""
@@ -177,30 +195,17 @@ class EntityConfig:
     time: TimeConfig = field(default_factory=TimeConfig)
 
     def __post_init__(self) -> None:
-        _one_of("users or products: format", self.format, SOURCE_FORMATS)
-        _delimiter("users or products: delimiter", self.delimiter)
-        if self.path and self.table:
-            raise ConfigError("a users or products table is given either by `path` or by `table`, not by both")
+        self.check("users or products: ")
         if self.given and not self.id:
             raise ConfigError("a users or products table needs `id`, its key column")
         if not self.valid_from and (self.known or self.time != TimeConfig()):
             raise ConfigError("users or products: `known` and `time` are for tables with `valid_from`: set it, or leave them out")
 
-    @property
-    def given(self) -> bool:
-        """Whether the shop brought this table."""
-        return bool(self.path or self.table)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MembersConfig:
+class MembersConfig(ListedConfig):
     """Who belongs to which campaign; `day` and `until`, both included: from when to when (default: as long as it runs)."""
 
-    path: tuple[str, ...] = ()
-    table: str = ""
-    format: str = "csv"
-    header: bool = True
-    delimiter: str = ","
     campaign: str = ""
     user: str = ""
     day: str = ""
@@ -208,23 +213,15 @@ class MembersConfig:
     known: str = ""
 
     def __post_init__(self) -> None:
-        _one_of("series: members.format", self.format, SOURCE_FORMATS)
-        _delimiter("series: members.delimiter", self.delimiter)
-        if self.path and self.table:
-            raise ConfigError("series: members are given either by `path` or by `table`, not by both")
+        self.check("series: members.")
         if self.given and not (self.campaign and self.user):
             raise ConfigError("series: members need `campaign` and `user`, the columns that say who belongs to which")
         if self.until and not self.day:
             raise ConfigError("series: members.until, the last day, needs members.day, the first")
 
-    @property
-    def given(self) -> bool:
-        """Whether there is such a table."""
-        return bool(self.path or self.table)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesConfig:
+class SeriesConfig(ListedConfig):
     """Numbers from outside, by day, by day and `region`, or by `campaign` and its members.
 
     `day` to `until` (both included; default: the day alone): when a row holds. `values`: number columns, or `name = SQL`.
@@ -234,11 +231,6 @@ class SeriesConfig:
     """
 
     name: str
-    path: tuple[str, ...] = ()
-    table: str = ""
-    format: str = "csv"
-    header: bool = True
-    delimiter: str = ","
     day: str = ""
     until: str = ""
     time_format: str = "iso"
@@ -256,8 +248,7 @@ class SeriesConfig:
     def __post_init__(self) -> None:
         where = f"series.{self.name}"
         _name("series.name", self.name)
-        _one_of(f"{where}.format", self.format, SOURCE_FORMATS)
-        _delimiter(f"{where}.delimiter", self.delimiter)
+        self.check(f"{where}.")
         TimeConfig(format=self.time_format)
         _within(f"{where}.delay_days", self.delay_days, 0, 3660)
         _within(f"{where}.delay_minutes", self.delay_minutes, 0, _A_YEAR_OF_MINUTES)
@@ -269,7 +260,7 @@ class SeriesConfig:
         self._check_known(where)
 
     def _check_place(self, where: str) -> None:
-        if bool(self.path) == bool(self.table):
+        if not self.given:
             raise ConfigError(f"{where} needs either `path` or `table`")
         if not self.day:
             raise ConfigError(f"{where}.day is missing: say which column holds the day")

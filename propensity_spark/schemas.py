@@ -168,13 +168,13 @@ FEATURE_DEFINITIONS = Table(
 )
 TOTALS = Table(
     name="features.totals",
-    ddl="as_of DATE, step STRING, entity STRING, user_id STRING, product_id STRING, seen BIGINT, totals_version STRING",
+    ddl="as_of DATE, entity STRING, user_id STRING, product_id STRING, seen BIGINT, totals_version STRING",
     keys=(),
     writer="totals",
-    partition_by=("step", "as_of", "entity"),
+    partition_by=("as_of", "entity"),
     open_ended=True,
-    about="totals per user, product and pair: step base holds all keys as of a date (a product in parts), step change what a "
-    "later date adds; money and quantities in 1/10000; merged when read",
+    about="totals per user, product and pair: the first date holds all keys (a product in parts), each later one what it adds; "
+    "money and quantities in 1/10000; merged when read",
 )
 CANDIDATES = Table(
     name="trainset.candidates",

@@ -171,9 +171,7 @@ def generated(spark: SparkSession, folder: Path, count: int) -> DataFrame:
 
 def shop_of(spark: SparkSession, events: DataFrame, count: int) -> job.Shop:
     """The bench's events and totals, as the job takes them."""
-    slots = spark.sparkContext.defaultParallelism
-    tasks = slots * max(1, -(-count // (job.ROWS_A_TASK * slots)))
-    return job.Shop(events, DECLARED, FIRST, AS_OF - timedelta(days=1), ZONE, tasks)
+    return job.Shop(events, DECLARED, FIRST, AS_OF - timedelta(days=1), ZONE, job.tasks(spark, count))
 
 
 def duck_queries(files: str, folder: Path) -> str:

@@ -7,6 +7,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from propensity_spark.features.spec import Feature, FeatureSet, Measure
+from propensity_spark.ingest.events import midnight
 
 PAIR_KEYS = ("as_of", "user_id", "product_id")
 _SECONDS_A_DAY = 86400.0
@@ -49,7 +50,7 @@ def moments(events: DataFrame, as_of_dates: Sequence[date], time_zone: str) -> D
     dates = spark.createDataFrame([(day.isoformat(),) for day in sorted(set(as_of_dates))], "as_of STRING")
     return dates.select(
         F.col("as_of").cast("date").alias("as_of"),
-        F.to_utc_timestamp(F.col("as_of").cast("date").cast("timestamp"), time_zone).alias("as_of_ts"),
+        midnight(F.col("as_of").cast("date"), time_zone).alias("as_of_ts"),
     )
 
 

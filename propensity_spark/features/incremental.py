@@ -11,10 +11,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.errors import ConfigError
-from propensity_spark.features.kernel import Calendar
+from propensity_spark.features.kernel import DAY, Calendar
 from propensity_spark.features.totals import ENTITIES, Total, contributions
-
-_DAY = 86_400e6  # microseconds
+from propensity_spark.ingest.events import midnight
 
 
 def check(declared: Sequence[Total]) -> None:
@@ -22,9 +21,7 @@ def check(declared: Sequence[Total]) -> None:
 
     Raises ConfigError naming them.
     """
-    fixed = [
-        t.name for t in declared if t.op not in ("sum", "decayed") and not (t.op in ("first", "last") and t.windows == (None,))
-    ]
+    fixed = [total.name for total in declared if not total.advances]
     if fixed:
         raise ConfigError(
             f"{', '.join(fixed)} cannot be advanced by a day: only sums, decayed sums, and first and last of the whole past can. "
@@ -76,7 +73,7 @@ def _change(total: Total, window: int | None, before: date, after: date, days: C
     counts = [f"(known < {at}L AND until >= {at}L{_inside(window, day, days)})" for at, day in ((old, before), (new, after))]
     weight = f"(CAST({counts[1]} AS INT) - CAST({counts[0]} AS INT))"
     if total.op == "decayed":
-        fading = f"pow(0.5D, ({new}L - ts) / {_DAY * total.half_life_days}D)"
+        fading = f"pow(0.5D, ({new}L - ts) / {float(DAY) * total.half_life_days}D)"
         return f"coalesce(sum({total.name} * {weight} * {fading}), 0.0D) / {total.scale}"
     return f"CAST(sum({total.name} * {weight}) AS BIGINT)"
 
@@ -102,7 +99,7 @@ def _merged(total: Total, column: str, as_of: date, days: Calendar) -> Column:
     if total.op in ("last", "max"):
         return F.max(column)
     if total.op == "decayed":
-        made = F.unix_micros(F.to_utc_timestamp(F.col("as_of").cast("timestamp"), days.time_zone))
-        passed = (F.lit(days.midnight(as_of)) - made) / F.lit(_DAY * total.half_life_days)
+        made = F.unix_micros(midnight(F.col("as_of"), days.time_zone))
+        passed = (F.lit(days.midnight(as_of)) - made) / F.lit(float(DAY) * total.half_life_days)
         return F.sum(F.col(column) * F.pow(F.lit(0.5), passed))
     return F.sum(column)

@@ -28,8 +28,8 @@ Numbers = npt.NDArray[Any]
 
 NEVER = np.int64(2**62)  # in microseconds: later than any time
 NONE = np.int64(-(2**62))  # no such time
-_DAY = np.int64(86_400_000_000)
-_PROMPT = np.int64(23) * _DAY // np.int64(24)  # the shortest day of a shop: no window starts later before its moment
+DAY = np.int64(86_400_000_000)
+_PROMPT = np.int64(23) * DAY // np.int64(24)  # the shortest day of a shop: no window starts later before its moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +118,10 @@ class Runs:
 
 
 def _sorted(key: Ints, time: Ints) -> Ints:
-    by_time = np.argsort(time, kind="stable") if np.any(time[1:] < time[:-1]) else None
-    if by_time is None:
-        return np.argsort(key, kind="stable").astype(np.int64)
-    return by_time[np.argsort(key[by_time], kind="stable")].astype(np.int64)
+    if np.all(time[1:] >= time[:-1]):
+        return np.argsort(key, kind="stable")
+    by_time = np.argsort(time, kind="stable")
+    return by_time[np.argsort(key[by_time], kind="stable")]
 
 
 class Kernel:
@@ -153,7 +153,9 @@ class Asked:
         self._kernel, self._spine = kernel, spine
         self._until = kernel.heard.before(spine.key, spine.moment)
         self._from: dict[int | None, Ints] = {None: kernel.happened.starts[spine.key]}
-        self._other = _crossed(kernel.others, spine, kernel.keys)
+        self._starts: dict[int | None, Ints] = {None: np.full(spine.key.size, NONE)}
+        self._others = self._known(_crossed(kernel.others, spine, kernel.keys))
+        self._seen: dict[int | None, Pairs] = {}
 
     def seen(self) -> Ints:
         """How many rows each key had in the whole past."""
@@ -177,7 +179,7 @@ class Asked:
         found = np.full(self._spine.key.size, NONE)
         some = np.flatnonzero(self._until > runs.starts[self._spine.key])
         found[some] = latest[self._until[some] - 1]
-        at, row = self._known_others()
+        at, row = self._others
         hit = self._kernel.others.values[name][row] != 0
         np.maximum.at(found, at[hit], self._kernel.others.ts[row[hit]])
         return np.where(found >= self._start(days), found, NONE)
@@ -194,7 +196,7 @@ class Asked:
         for at, row in self._known_from(place, end):
             hit = plain.values[name][row] != 0
             np.minimum.at(found, at[hit], plain.ts[row[hit]])
-        at, row = self._known_others()
+        at, row = self._others
         hit = (self._kernel.others.values[name][row] != 0) & (self._kernel.others.ts[row] >= self._start(days)[at])
         np.minimum.at(found, at[hit], self._kernel.others.ts[row[hit]])
         return np.where(found == NEVER, NONE, found)
@@ -220,7 +222,7 @@ class Asked:
     def decayed(self, name: str, half_life_days: float) -> Floats:
         """The column's sum over the whole past, each row weighing half as much per half-life since its `ts`."""
         kernel, runs, moment = self._kernel, self._kernel.heard, self._spine.moment
-        rate = -1.0 / (half_life_days * float(_DAY))
+        rate = -1.0 / (half_life_days * float(DAY))
         late = np.exp2((runs.time - kernel.plain.ts[runs.order]) * rate)
         fading = runs.scan(
             kernel.plain.values[name][runs.order] * late,
@@ -234,8 +236,9 @@ class Asked:
         return found
 
     def _start(self, days: int | None) -> Ints:
-        moment = self._spine.moment
-        return np.full(moment.size, NONE) if days is None else self._kernel.calendar.start(moment, days)
+        if days is not None and days not in self._starts:
+            self._starts[days] = self._kernel.calendar.start(self._spine.moment, days)
+        return self._starts[days]
 
     def _begin(self, days: int | None) -> Ints:
         """The position of the window's first plain row, by when it happened."""
@@ -250,18 +253,19 @@ class Asked:
         earlier = happened[self._begin(days)] - happened[kernel.happened.starts[key]]
         return kernel.summed(name, heard=True)[kernel.heard.starts[key]] + earlier
 
-    def _known_others(self) -> Pairs:
-        """(spine row, other row) where the row was known by the moment, taken back or not."""
-        at, row = self._other
+    def _known(self, pairs: Pairs) -> Pairs:
+        """Those (spine row, other row) where the row was known by the moment, taken back or not."""
+        at, row = pairs
         known = self._kernel.others.known[row] < self._spine.moment[at]
         return at[known], row[known]
 
     def _seen_others(self, days: int | None) -> Pairs:
         """(spine row, other row) where the window holds the row."""
-        at, row = self._known_others()
-        others = self._kernel.others
-        inside = (self._spine.moment[at] <= others.until[row]) & (others.ts[row] >= self._start(days)[at])
-        return at[inside], row[inside]
+        if days not in self._seen:
+            (at, row), others = self._others, self._kernel.others
+            inside = (self._spine.moment[at] <= others.until[row]) & (others.ts[row] >= self._start(days)[at])
+            self._seen[days] = at[inside], row[inside]
+        return self._seen[days]
 
     def _known_from(self, place: Ints, end: Ints) -> tuple[Pairs, Pairs]:
         """(spine row, plain row): the row at `place` where it was known by the moment, else all that follow and were.

@@ -12,8 +12,7 @@ from pyspark.sql import functions as F
 from propensity_spark.config import SeriesConfig
 from propensity_spark.errors import MissingColumns
 from propensity_spark.features.attributes import known_at
-from propensity_spark.ingest.events import identifier
-from propensity_spark.ingest.series import midnight
+from propensity_spark.ingest.events import identifier, midnight
 
 _MICROSECOND = "INTERVAL 1 MICROSECOND"
 _SALTS = 16  # parts into which the moments that ask for a series without regions are divided

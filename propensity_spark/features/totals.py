@@ -5,7 +5,7 @@ product's totals come in parts, one per task, which merge exactly: see `incremen
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -17,10 +17,8 @@ from pyspark.sql.types import StructType, _parse_datatype_string
 
 from propensity_spark.features.kernel import NEVER, NONE, Asked, Calendar, Ints, Kernel, Rows, Spine
 
-OPERATIONS = ("sum", "min", "max", "distinct", "decayed", "first", "last")
 COMPARED = ("min", "max", "distinct")  # they need to know which rows count, apart from what those hold
 ENTITIES: dict[str, tuple[str, ...]] = {"user": ("user_id",), "product": ("product_id",), "pair": ("user_id", "product_id")}
-KEYS = ("as_of", "entity", "user_id", "product_id")
 _TIMES = ("ts", "known", "until")
 _BATCH = 65_536  # rows handed back to Spark together
 
@@ -46,6 +44,11 @@ class Total:
     def columns(self) -> dict[str, int | None]:
         """Column -> window."""
         return {f"{self.name}_{'ever' if days is None else days}": days for days in self.windows}
+
+    @property
+    def advances(self) -> bool:
+        """Whether its value follows from the one before and from the rows that changed since."""
+        return self.op in ("sum", "decayed") or (self.op in ("first", "last") and self.windows == (None,))
 
     @property
     def kind(self) -> str:
@@ -126,8 +129,9 @@ def at_dates(
     def total(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         table = _table(batches)
         if table is not None:
+            rows = _rows(table, declared)
             for entity in entities:
-                yield from _keys_at(table, entity, declared, dates, days, arrow)
+                yield from _keys_at(table, rows, entity, declared, dates, days, arrow)
 
     return added.repartition(tasks, "user_id").mapInArrow(total, ddl)
 
@@ -159,8 +163,12 @@ def _questions(spine: DataFrame, added: DataFrame, keys: Sequence[str]) -> DataF
 
 
 def _table(batches: Iterable[pa.RecordBatch]) -> pa.Table | None:
+    """All rows of the task in the order of time, so that nobody has to sort them by it again; None where there are none."""
     held = [batch for batch in batches if batch.num_rows]
-    return pa.Table.from_batches(held).combine_chunks() if held else None
+    if not held:
+        return None
+    table = pa.Table.from_batches(held)
+    return table.take(pa.array(np.argsort(_numbers(table, "ts"), kind="stable"))).combine_chunks()
 
 
 def _numbers(table: pa.Table, name: str) -> Ints:
@@ -178,19 +186,26 @@ def _codes(table: pa.Table, entity: str) -> tuple[Ints, list[pa.Array]]:
     return codes.astype(np.int64), [encoded[0].dictionary.take(both // width), encoded[1].dictionary.take(both % width)]
 
 
-def _rows(table: pa.Table, codes: Ints, declared: Sequence[Total]) -> Rows:
+def _rows(table: pa.Table, declared: Sequence[Total]) -> Rows:
+    """The events as numbers, all of one key."""
     read = [name for total in declared for name in (total.name, f"{total.name}_hit") if name in table.column_names]
     ts, known, until = (_numbers(table, name) for name in _TIMES)
-    return Rows(codes, ts, known, until, {name: _numbers(table, name) for name in read})
+    return Rows(np.zeros_like(ts), ts, known, until, {name: _numbers(table, name) for name in read})
 
 
 def _keys_at(
-    table: pa.Table, entity: str, declared: Sequence[Total], dates: Sequence[date], days: Calendar, out: pa.Schema
+    table: pa.Table,
+    rows: Rows,
+    entity: str,
+    declared: Sequence[Total],
+    dates: Sequence[date],
+    days: Calendar,
+    out: pa.Schema,
 ) -> Iterator[pa.RecordBatch]:
     """Totals of all keys of an entity at every date, without the keys of which nothing was known."""
     codes, names = _codes(table, entity)
     every = np.arange(len(names[0]), dtype=np.int64)
-    kernel = Kernel(_rows(table, codes, declared), every.size, days)
+    kernel = Kernel(replace(rows, key=codes), every.size, days)
     for day in dates:
         asked = Asked(kernel, Spine(every, np.full(every.size, days.midnight(day))))
         seen = asked.seen()
@@ -204,7 +219,8 @@ def _keys_at(
 def _answers(table: pa.Table, entity: str, declared: Sequence[Total], days: Calendar, out: pa.Schema) -> Iterator[pa.RecordBatch]:
     codes, names = _codes(table, entity)
     is_event = np.asarray(pc.is_null(table["row"]))
-    kernel = Kernel(_rows(table.filter(pa.array(is_event)), codes[is_event], declared), len(names[0]), days)
+    rows = _rows(table.filter(pa.array(is_event)), declared)
+    kernel = Kernel(replace(rows, key=codes[is_event]), len(names[0]), days)
     wanted = table.filter(pa.array(~is_event))
     asked = Asked(kernel, Spine(codes[~is_event], _numbers(wanted, "ts")))
     made = {"row": wanted["row"].combine_chunks(), "seen": pa.array(asked.seen()), **_columns(asked, declared)}

@@ -99,6 +99,11 @@ def moment(text: Column, form: str, time_zone: str) -> Column:
     return read if has_zone else F.to_utc_timestamp(read, time_zone)
 
 
+def midnight(day: Column, time_zone: str) -> Column:
+    """The UTC instant at which the shop's day begins; exact where clocks change."""
+    return F.to_utc_timestamp(day.cast("timestamp"), time_zone)
+
+
 def identifier(text: Column) -> Column:
     """An id as the shop means it: trimmed, 17850 for 17850.0, null for nothing."""
     plain = F.regexp_replace(F.trim(text), r"^(-?\d+)\.0+$", "$1")

@@ -1,31 +1,16 @@
 """The shop's smaller tables (users, products, series, members): how they are read, and which of two equal keys stays."""
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from propensity_spark.config import ListedConfig
 from propensity_spark.errors import MissingColumns
 from propensity_spark.ingest.preflight import expand, is_remote
 
 
-class Listed(Protocol):
-    """Where such a table lies, and how it reads."""
-
-    @property
-    def path(self) -> tuple[str, ...]: ...
-    @property
-    def table(self) -> str: ...
-    @property
-    def format(self) -> str: ...
-    @property
-    def header(self) -> bool: ...
-    @property
-    def delimiter(self) -> str: ...
-
-
-def read(spark: SparkSession, listed: Listed, wanted: Iterable[str], what: str) -> DataFrame:
+def read(spark: SparkSession, listed: ListedConfig, wanted: Iterable[str], what: str) -> DataFrame:
     """The table's rows as they are.
 
     Takes   `wanted`: the mapped columns (blanks and `= SQL` are passed over); `what`: its name for messages.
@@ -38,7 +23,7 @@ def read(spark: SparkSession, listed: Listed, wanted: Iterable[str], what: str) 
     return raw
 
 
-def _read(spark: SparkSession, listed: Listed) -> DataFrame:
+def _read(spark: SparkSession, listed: ListedConfig) -> DataFrame:
     if listed.table:
         return spark.table(listed.table)
     local = [str(file) for file in expand(listed.path)]

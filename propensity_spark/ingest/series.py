@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from propensity_spark.config import Config, SeriesConfig
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import listed, quality
-from propensity_spark.ingest.events import identifier, moment
+from propensity_spark.ingest.events import identifier, midnight, moment
 from propensity_spark.ingest.versions import ever
 from propensity_spark.schemas import SERIES, SERIES_MEMBERS
 
@@ -66,11 +66,6 @@ def _is_there(text: str) -> Column:
 def _day(instant: Column, zone: str) -> Column:
     """The shop's day of an instant."""
     return F.to_date(F.from_utc_timestamp(instant, zone))
-
-
-def midnight(day: Column, zone: str) -> Column:
-    """The UTC instant of the shop's midnight that begins a day; exact where clocks change."""
-    return F.to_utc_timestamp(day.cast("timestamp"), zone)
 
 
 def _known(series: SeriesConfig, zone: str) -> Column:

@@ -10,11 +10,11 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import Config
-from propensity_spark.errors import InsufficientData
 from propensity_spark.features import compute
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.spec import KEYS, FeatureSet
 from propensity_spark.features.taste import add_taste
+from propensity_spark.pipeline import ingest
 from propensity_spark.pipeline.features import keep_definitions
 from propensity_spark.progress import Progress
 from propensity_spark.trainset import labels, sampling
@@ -39,12 +39,9 @@ def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
 
     Raises InsufficientData where silver.events cannot carry the run.
     """
-    events = tables.read(spark, "silver.events")
-    found = events.agg(F.min("event_date"), F.max("event_date"), F.collect_set("event")).collect()[0]
-    if found[0] is None:
-        raise InsufficientData("silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons.")
-    declared = feature_set(config.features, frozenset(found[2]), config.candidates.popular_days)
-    return Moment(plan(config, as_of, found[0], found[1]), declared)
+    found = ingest.extent(spark)
+    declared = feature_set(config.features, found.types, config.candidates.popular_days)
+    return Moment(plan(config, as_of, found.first, found.last), declared)
 
 
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:

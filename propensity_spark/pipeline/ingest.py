@@ -23,6 +23,7 @@ from propensity_spark.schemas import EVENTS
 
 _ENDS_EARLY = 2 * 3600  # seconds before the usual end of a day
 _USUAL_DAYS = 28
+_EMPTY = "silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons."
 _Row = tuple[str, str, str, int]  # of silver.intake
 _SILVER = ("silver.events", "silver.events_rejected", "silver.products", "silver.users", "silver.intake")
 
@@ -181,6 +182,28 @@ def _steps(name: str, counts: _Taken, accepted: int) -> list[_Row]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What silver.events spans: its first and last day, its event types, and its rows."""
+
+    first: date
+    last: date
+    types: frozenset[str]
+    rows: int
+
+
+def extent(spark: SparkSession) -> Extent:
+    """Look at silver.events.
+
+    Raises InsufficientData where there are no events.
+    """
+    every = (F.min("event_date"), F.max("event_date"), F.collect_set("event"), F.count(F.lit(1)))
+    found = tables.read(spark, "silver.events").agg(*every).collect()[0]
+    if found[0] is None:
+        raise InsufficientData(_EMPTY)
+    return Extent(found[0], found[1], frozenset(found[2]), int(found[3]))
+
+
 def last_full_day(spark: SparkSession, config: Config) -> date:
     """The last day of the shop that the data cover to its end.
 
@@ -194,7 +217,7 @@ def last_full_day(spark: SparkSession, config: Config) -> date:
     latest = kept.groupBy("event_date").agg(F.max(second).alias("end")).orderBy(F.col("event_date").desc())
     rows = latest.limit(_USUAL_DAYS + 1).collect()
     if not rows:
-        raise InsufficientData("silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons.")
+        raise InsufficientData(_EMPTY)
     earlier = sorted(int(row["end"]) for row in rows[1:])
     is_cut_off = bool(earlier) and int(rows[0]["end"]) < earlier[len(earlier) // 4] - _ENDS_EARLY
     last: date = rows[1]["event_date"] if is_cut_off else rows[0]["event_date"]

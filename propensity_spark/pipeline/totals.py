@@ -13,16 +13,20 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
-from propensity_spark.config import Config
+from propensity_spark.config import Config, ListedConfig
 from propensity_spark.errors import ConfigError, InsufficientData
 from propensity_spark.features import incremental, totals
 from propensity_spark.features.definitions import shop_totals
 from propensity_spark.features.kernel import Calendar
 from propensity_spark.features.totals import ENTITIES, Total
+from propensity_spark.ingest import listed
+from propensity_spark.ingest.events import identifier, moment
+from propensity_spark.ingest.preflight import expand, is_remote
+from propensity_spark.pipeline import ingest
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import TOTALS
 
-BASE, CHANGE = "base", "change"
+SPINE = ("user_id", "product_id", "moment")
 ROWS_A_TASK = 1_500_000  # what a task holds in memory: some 300 MB
 
 
@@ -52,14 +56,16 @@ def shop(spark: SparkSession, config: Config) -> Shop:
 
     Raises InsufficientData where that is empty.
     """
+    found = ingest.extent(spark)
+    declared = shop_totals(config.features, found.types)
     events = tables.read(spark, "silver.events")
-    found = events.agg(F.min("event_date"), F.max("event_date"), F.collect_set("event"), F.count("*")).collect()[0]
-    if found[0] is None:
-        raise InsufficientData("silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons.")
+    return Shop(events, declared, found.first, found.last, config.shop.time_zone, tasks(spark, found.rows))
+
+
+def tasks(spark: SparkSession, rows: int) -> int:
+    """Into how many tasks so many events are divided: every slot gets as many, and none too many rows."""
     slots = spark.sparkContext.defaultParallelism
-    tasks = slots * max(1, -(-int(found[3]) // (ROWS_A_TASK * slots)))
-    declared = shop_totals(config.features, frozenset(found[2]))
-    return Shop(events, declared, found[0], found[1], config.shop.time_zone, tasks)
+    return slots * max(1, -(-rows // (ROWS_A_TASK * slots)))
 
 
 def run(spark: SparkSession, config: Config, as_of: date, since: date | None, progress: Progress) -> None:
@@ -98,7 +104,7 @@ def build(spark: SparkSession, made: Shop, as_of: date, progress: Progress) -> N
     with progress.stage("totals base") as stage:
         added = totals.contributions(made.events, made.declared)
         rows = totals.at_dates(added, made.declared, [as_of], made.days(as_of), made.tasks)
-        stage.rows_out = tables.overwrite(_stamped(rows, BASE, made), TOTALS.name)
+        stage.rows_out = tables.overwrite(_stamped(rows, made), TOTALS.name, made.version)
         stage.note = f"as of {as_of}"
 
 
@@ -106,21 +112,19 @@ def advance(spark: SparkSession, made: Shop, before: date, after: date, progress
     """Write what `after` changes in the totals as of `before`."""
     with progress.stage("totals change") as stage:
         rows = incremental.changes(made.events, made.declared, before, after, made.days(before, after))
-        where = f"step = '{CHANGE}' AND as_of = DATE'{after}'"
-        stage.rows_out = tables.replace(_stamped(rows, CHANGE, made), TOTALS.name, where)
+        stage.rows_out = tables.replace(_stamped(rows, made), TOTALS.name, f"as_of = DATE'{after}'", made.version)
         stage.note = f"as of {after}"
 
 
-def _stamped(rows: DataFrame, step: str, made: Shop) -> DataFrame:
-    return rows.withColumns({"step": F.lit(step), "totals_version": F.lit(made.version)})
+def _stamped(rows: DataFrame, made: Shop) -> DataFrame:
+    return rows.withColumn("totals_version", F.lit(made.version))
 
 
 def _standing(spark: SparkSession, version: str) -> list[date]:
-    """The dates that stand under these declarations, oldest first."""
-    if not tables.exists(spark, TOTALS.name):
+    """The dates that stand under these declarations, oldest first; all of them stand under those of the last write."""
+    if tables.last_note(spark, TOTALS.name) != version:
         return []
-    found = tables.read(spark, TOTALS.name).select("as_of", "totals_version").distinct().collect()  # a row per date
-    return sorted(row["as_of"] for row in found) if all(row["totals_version"] == version for row in found) else []
+    return sorted(row["as_of"] for row in tables.read(spark, TOTALS.name).select("as_of").distinct().collect())  # a row per date
 
 
 def read(spark: SparkSession, made: Shop, entity: str, as_of: date) -> DataFrame:
@@ -138,41 +142,53 @@ def read(spark: SparkSession, made: Shop, entity: str, as_of: date) -> DataFrame
 def look_up(spark: SparkSession, config: Config, spine: str, out: str, progress: Progress) -> None:
     """Write the totals of a spine's users, products and pairs, each just before the row's own moment, as Parquet.
 
-    `spine`: CSV (with a header) or Parquet with user_id, product_id and moment, a time of the shop unless it names its zone.
-    Raises ConfigError where `out` or a column is missing or a moment cannot be read.
+    `spine`: see `read_spine`. Raises ConfigError where `out` is missing, and as `read_spine` does.
     """
     if not out:
         raise ConfigError("where do the totals of the spine go? Give --out FOLDER")
-    asked = spark.read.csv(spine, header=True) if spine.endswith(".csv") else spark.read.parquet(spine)
-    missing = {"user_id", "product_id", "moment"} - set(asked.columns)
-    if missing:
-        raise ConfigError(f"{spine} lacks {', '.join(sorted(missing))}: a spine has user_id, product_id and moment")
-    local = F.to_utc_timestamp(F.col("moment").cast("timestamp"), config.shop.time_zone)
-    zoned = F.col("moment").cast("string").rlike("(Z|[+-][0-9]{2}:?[0-9]{2})$")
-    moment = (
-        local if dict(asked.dtypes)["moment"] != "string" else F.when(zoned, F.col("moment").cast("timestamp")).otherwise(local)
-    )
-    asked = asked.withColumn("moment", moment)
-    bad = asked.where("moment IS NULL OR user_id IS NULL OR product_id IS NULL").count()
-    if bad:
-        raise ConfigError(f"{spine}: {bad} row(s) without a user, a product or a moment such as 2024-03-01 12:30:00")
-    with progress.stage("totals of a spine") as stage:
-        for_spine(shop(spark, config), asked).write.mode("overwrite").parquet(out)
-        stage.note = out
+    asked = read_spine(spark, spine, config.shop.time_zone).persist()
+    try:
+        bad = asked.where(" OR ".join(f"{column} IS NULL" for column in SPINE)).count()
+        if bad:
+            raise ConfigError(f"{spine}: {bad} row(s) without a user, a product or a moment such as 2024-03-01 12:30:00")
+        with progress.stage("totals of a spine") as stage:
+            for_spine(shop(spark, config), asked).write.mode("overwrite").parquet(out)
+            stage.note = out
+    finally:
+        asked.unpersist()
+
+
+def read_spine(spark: SparkSession, spine: str, time_zone: str) -> DataFrame:
+    """The rows of a file: user_id, product_id, moment TIMESTAMP and its other columns, numbered by `row`.
+
+    `spine`: CSV (with a header) or Parquet. A moment written as text is a time of the shop unless it names its zone.
+    Raises ConfigError where there is no such file or a column has a name that the totals need, MissingColumns without SPINE.
+    """
+    if not is_remote(spine) and not expand((spine,)):
+        raise ConfigError(f"--spine {spine}: there is no such file")
+    form = "csv" if spine.endswith((".csv", ".csv.gz")) else "parquet"
+    raw = listed.read(spark, ListedConfig(path=(spine,), format=form), SPINE, spine)
+    taken = sorted({"row", *ENTITIES} & set(raw.columns))
+    if taken:
+        raise ConfigError(f"{spine}: {', '.join(taken)} is what the totals will be called; give the column another name")
+    at = F.col("moment")
+    is_instant = dict(raw.dtypes)["moment"] == "timestamp"
+    ids = {name: identifier(F.col(name).cast("string")) for name in ENTITIES["pair"]}
+    read = {**ids, "moment": at if is_instant else moment(at.cast("string"), "iso", time_zone)}
+    return raw.withColumns({**read, "row": F.monotonically_increasing_id()})
 
 
 def for_spine(made: Shop, spine: DataFrame) -> DataFrame:
     """Totals of the user, the product and the pair at each row's own moment.
 
-    Takes   user_id, product_id, moment TIMESTAMP, and whatever else.
-    Returns the same rows plus the structs `user`, `product` and `pair`.
+    Takes   user_id, product_id, moment TIMESTAMP, row BIGINT (unique), and whatever else.
+    Returns the same rows, without row, plus the structs `user`, `product` and `pair`.
     """
     bounds = spine.agg(F.min(F.to_date("moment")), F.max(F.to_date("moment"))).collect()[0]
     days = made.days(*(day for edge in bounds if edge for day in (edge - timedelta(days=1), edge + timedelta(days=1))))
-    numbered = spine.withColumn("row", F.monotonically_increasing_id()).persist()
-    added, answered = totals.contributions(made.events, made.declared), numbered
+    added, answered = totals.contributions(made.events, made.declared), spine
     for entity, keys in ENTITIES.items():
-        found = totals.at_moments(added, numbered.select("row", "moment", *keys), entity, made.declared, days, made.tasks)
+        found = totals.at_moments(added, spine.select("row", "moment", *keys), entity, made.declared, days, made.tasks)
         values = [name for name in found.columns if name != "row"]
         answered = answered.join(found.select("row", F.struct(*values).alias(entity)), on="row", how="left")
     return answered.drop("row")

@@ -5,6 +5,8 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from propensity_spark.ingest.events import midnight
+
 KEYS = ("as_of", "user_id", "product_id")
 
 
@@ -17,7 +19,7 @@ def bought(events: DataFrame, as_of: DataFrame, horizon_days: int, time_zone: st
     """
     until = F.date_add("as_of", horizon_days)
     inside = (F.col("event_date") >= F.col("as_of")) & (F.col("event_date") < until)
-    taken_back = (F.col("cancelled_ts") < _midnight(until, time_zone)) & _known("cancelled_known_ts", scored, time_zone)
+    taken_back = (F.col("cancelled_ts") < midnight(until, time_zone)) & _known("cancelled_known_ts", scored, time_zone)
     purchases = events.where((F.col("event") == "purchase") & ~F.col("is_bot"))
     counted = _known("known_ts", scored, time_zone) & ~F.coalesce(taken_back, F.lit(False))
     return purchases.join(F.broadcast(as_of), on=inside, how="inner").where(counted).select(*KEYS).distinct()
@@ -25,9 +27,4 @@ def bought(events: DataFrame, as_of: DataFrame, horizon_days: int, time_zone: st
 
 def _known(when: str, scored: date, time_zone: str) -> Column:
     judges = F.col("as_of") >= F.lit(scored)
-    return judges | (F.col(when) < _midnight(F.lit(scored), time_zone))
-
-
-def _midnight(day: Column, time_zone: str) -> Column:
-    """The instant at which the shop's day begins."""
-    return F.to_utc_timestamp(day.cast("timestamp"), time_zone)
+    return judges | (F.col(when) < midnight(F.lit(scored), time_zone))

@@ -192,6 +192,17 @@ def test_advanced_totals_equal_those_built_anew(spark: SparkSession, events: Dat
     rows.unpersist()
 
 
+def test_a_row_known_at_midnight_itself_belongs_to_the_day_that_it_begins(spark: SparkSession) -> None:
+    before, after = date(2024, 3, 10), date(2024, 3, 11)
+    at = _midnight(before)
+    events = _frame(spark, [("u0", "p0", "purchase", at, at, None, 2.5, False)])
+    assert totals.at_dates(totals.contributions(events, SUMS), SUMS, [before], DAYS, 2).collect() == []
+    changed = incremental.changes(events, SUMS, before, after, DAYS)
+    row = incremental.merge(changed.where("entity = 'user'"), SUMS, "user", after, DAYS).collect()[0]
+    assert (row.seen, row.purchases_1, row.spend_ever) == (1, 1, 250)
+    assert row.bought_first_ever.replace(tzinfo=UTC) == row.bought_last_ever.replace(tzinfo=UTC) == at
+
+
 def test_a_day_reads_only_what_enters_or_leaves(spark: SparkSession, events: DataFrame) -> None:
     day = date(2024, 3, 5)
     kept = events.where(incremental._touched(SUMS, day, day + timedelta(days=1), DAYS)).count()

@@ -140,7 +140,7 @@ def test_labels_are_the_pairs_bought_within_the_horizon_less_what_was_taken_back
 ) -> None:
     events = tables.read(spark, "silver.events")
     dates = compute.moments(events, [AS_OF], taken.shop.time_zone)
-    found = {(r.user_id, r.product_id) for r in bought(events, dates, 28, taken.shop.time_zone).collect()}
+    found = {(r.user_id, r.product_id) for r in bought(events, dates, 28, taken.shop.time_zone, scored=AS_OF).collect()}
     begin = pd.Timestamp(AS_OF)
     window = good[(good["time"] >= begin) & (good["time"] < begin + timedelta(days=28))]
     pairs = window[["user", "item", "back"]].drop_duplicates().groupby(["user", "item"])["back"].agg(["min", "max"])

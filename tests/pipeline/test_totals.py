@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import Config, FeatureConfig, ShopConfig
-from propensity_spark.errors import ConfigError, InsufficientData
+from propensity_spark.errors import ConfigError, InsufficientData, MissingColumns
 from propensity_spark.pipeline import totals
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import EVENTS
@@ -136,13 +136,28 @@ def test_a_spine_gets_the_totals_of_its_own_moments(shop: SparkSession, tmp_path
     assert found["a"]["product"].views_7 == standing.views_7 > 0
 
 
+def test_a_moment_in_parquet_is_an_instant_and_ids_are_read_as_silver_has_them(shop: SparkSession, tmp_path: Path) -> None:
+    spine = str(tmp_path / "spine.parquet")
+    at = F.lit("2024-03-27 23:00:00").cast("timestamp").alias("moment")  # the shop's midnight
+    shop.range(17850, 17851).select(
+        F.col("id").cast("double").alias("user_id"), F.lit(" p1 ").alias("product_id"), at
+    ).write.parquet(spine)
+    row = totals.read_spine(shop, spine, "Europe/Berlin").collect()[0]
+    assert (row.user_id, row.product_id, str(row.moment)) == ("17850", "p1", "2024-03-27 23:00:00")
+
+
 def test_a_spine_that_cannot_be_read_is_refused(shop: SparkSession, tmp_path: Path) -> None:
     spine = tmp_path / "spine.csv"
     spine.write_text("user_id,product_id,at\nu1,p1,2024-03-28\n")
-    with pytest.raises(ConfigError, match="lacks moment"):
+    with pytest.raises(MissingColumns, match=r"spine\.csv lacks \['moment'\]"):
         totals.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
     with pytest.raises(ConfigError, match="--out FOLDER"):
         totals.look_up(shop, CONFIG, str(spine), "", QUIET)
+    with pytest.raises(ConfigError, match="there is no such file"):
+        totals.look_up(shop, CONFIG, str(tmp_path / "none.csv"), str(tmp_path / "out"), QUIET)
+    spine.write_text("user_id,product_id,moment,user\nu1,p1,2024-03-28,x\n")
+    with pytest.raises(ConfigError, match="user is what the totals will be called"):
+        totals.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
     spine.write_text("user_id,product_id,moment\nu1,p1,soon\n")
     with pytest.raises(ConfigError, match=r"1 row\(s\) without"):
         totals.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
