@@ -162,6 +162,8 @@ def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "ov
         frame, partitions = conform(frame, contract), contract.partition_by
     if any(sign in column for column in frame.columns for sign in _SIGNS):
         options = {**options, "delta.columnMapping.mode": "name"}
+    if contract and not contract.bounded:
+        options = {**options, "delta.dataSkippingNumIndexedCols": "0"}
     writer = frame.write.format("delta").mode(mode).options(**options)
     if partitions:
         writer = writer.partitionBy(*partitions)

@@ -28,7 +28,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark import session
 from propensity_spark.features import totals
-from propensity_spark.features.totals import ENTITIES, Total
+from propensity_spark.features.declared import ENTITIES, Total
 from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import totals as job
 from propensity_spark.progress import Progress
@@ -164,8 +164,8 @@ def generated(spark: SparkSession, folder: Path, count: int) -> DataFrame:
     """The events on disk as ingest leaves them: laid together by user, in the order of time; made once."""
     path = folder / f"events_{count}"
     if not (path / "_delta_log").exists():
-        laid = simulate(spark, count).repartition(max(2, count // 1_250_000), "user_id").sortWithinPartitions("event_ts")
-        laid.write.format("delta").option("parquet.block.size", 16 * _MIB).mode("overwrite").save(str(path))
+        laid = simulate(spark, count).repartition(max(4, count // 1_000_000), "user_id").sortWithinPartitions("event_ts")
+        laid.write.format("delta").mode("overwrite").save(str(path))
     return spark.read.format("delta").load(str(path))
 
 

@@ -2,8 +2,8 @@
 
 from propensity_spark.config import FeatureConfig
 from propensity_spark.features import forecast
+from propensity_spark.features.declared import Total
 from propensity_spark.features.spec import Feature, FeatureSet, Measure, derived, present
-from propensity_spark.features.totals import Total
 
 _ACTIONS = {"views": "view", "carts": "cart", "favourites": "favourite", "purchases": "purchase"}
 _AGE = "age_days"  # fractional days before as_of

@@ -14,6 +14,7 @@ Sums are whole numbers (money in fixed point), so that they merge exactly in any
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -34,7 +35,7 @@ _PROMPT = np.int64(23) * DAY // np.int64(24)  # the shortest day of a shop: no w
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Events in columns: key (codes from 0), ts, known, until (microseconds), and whole numbers by name."""
+    """Events in columns: key (codes from 0), ts, known, until (microseconds), and whole numbers of any width by name."""
 
     key: Ints
     ts: Ints
@@ -119,9 +120,16 @@ class Runs:
 
 def _sorted(key: Ints, time: Ints) -> Ints:
     if np.all(time[1:] >= time[:-1]):
-        return np.argsort(key, kind="stable")
+        return by_code(key)
     by_time = np.argsort(time, kind="stable")
-    return by_time[np.argsort(key[by_time], kind="stable")]
+    return by_time[by_code(key[by_time])]
+
+
+def by_code(codes: Ints) -> Ints:
+    """The stable order of codes from 0 to 2^32: by 16 bits at a time, which numpy sorts in a pass and does not compare."""
+    order = np.argsort((codes & 0xFFFF).astype(np.uint16), kind="stable")
+    high = codes >> 16
+    return order[np.argsort(high[order].astype(np.uint16), kind="stable")] if high.any() else order
 
 
 class Kernel:
@@ -142,8 +150,19 @@ class Kernel:
         heard = heard and self.heard is not self.happened
         if (name, heard) not in self._sums:
             order = (self.heard if heard else self.happened).order
-            self._sums[name, heard] = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.plain.values[name][order])])
+            sums = np.zeros(order.size + 1, np.int64)
+            np.cumsum(self.plain.values[name][order], out=sums[1:])
+            self._sums[name, heard] = sums
         return self._sums[name, heard]
+
+    @cached_property
+    def ranks(self) -> Ints:
+        """Where each row of the order by known time stands in the order by when it happened: grows with key and `ts`."""
+        if self.heard is self.happened:
+            return np.arange(self.heard.order.size, dtype=np.int64)
+        places = np.empty_like(self.happened.order)
+        places[self.happened.order] = np.arange(places.size)
+        return places[self.heard.order]
 
 
 class Asked:
@@ -156,6 +175,7 @@ class Asked:
         self._starts: dict[int | None, Ints] = {None: np.full(spine.key.size, NONE)}
         self._others = self._known(_crossed(kernel.others, spine, kernel.keys))
         self._seen: dict[int | None, Pairs] = {}
+        self._by_now: dict[str, Ints] = {}
 
     def seen(self) -> Ints:
         """How many rows each key had in the whole past."""
@@ -165,20 +185,19 @@ class Asked:
 
     def total(self, name: str, days: int | None) -> Ints:
         """The sum of a column over a window; 0 where there is no row."""
-        kernel = self._kernel
-        found = kernel.summed(name, heard=True)[self._until] - self._summed_before(name, days)
+        found = self._summed_by_now(name) - self._kernel.summed(name, heard=False)[self._begin(days)]
         at, row = self._seen_others(days)
-        np.add.at(found, at, kernel.others.values[name][row])
+        np.add.at(found, at, self._kernel.others.values[name][row])
         return found
 
     def last(self, name: str, days: int | None) -> Ints:
         """The latest `ts` in the window of a row whose column is not 0, whatever became of it later; NONE without one."""
-        runs, plain = self._kernel.heard, self._kernel.plain
-        when = np.where(plain.values[name][runs.order] != 0, plain.ts[runs.order], NONE)
-        latest = runs.scan(when, lambda mine, earlier, _, __: np.maximum(mine, earlier))
-        found = np.full(self._spine.key.size, NONE)
-        some = np.flatnonzero(self._until > runs.starts[self._spine.key])
-        found[some] = latest[self._until[some] - 1]
+        kernel, runs, key = self._kernel, self._kernel.heard, self._spine.key
+        ranks = np.where(kernel.plain.values[name][runs.order] != 0, kernel.ranks, -1)
+        latest = np.append(np.maximum.accumulate(ranks), -1)[self._until - 1]  # of any key before, where this has none
+        found = np.full(key.size, NONE)
+        some = np.flatnonzero((self._until > runs.starts[key]) & (latest >= kernel.happened.starts[key]))
+        found[some] = kernel.happened.time[latest[some]]
         at, row = self._others
         hit = self._kernel.others.values[name][row] != 0
         np.maximum.at(found, at[hit], self._kernel.others.ts[row[hit]])
@@ -246,12 +265,16 @@ class Asked:
             self._from[days] = self._kernel.happened.before(self._spine.key, self._start(days))
         return self._from[days]
 
-    def _summed_before(self, name: str, days: int | None) -> Ints:
-        """What the prefix sum by known time holds from before the key's run and the window."""
-        kernel, key = self._kernel, self._spine.key
-        happened = kernel.summed(name, heard=False)
-        earlier = happened[self._begin(days)] - happened[kernel.happened.starts[key]]
-        return kernel.summed(name, heard=True)[kernel.heard.starts[key]] + earlier
+    def _summed_by_now(self, name: str) -> Ints:
+        """The prefix sum by known time at the moment, moved so that it starts with the key's run as that by `ts` does."""
+        if name not in self._by_now:
+            kernel, key = self._kernel, self._spine.key
+            known, happened = (kernel.summed(name, heard=heard) for heard in (True, False))
+            moved = known[self._until]
+            if known is not happened:
+                moved -= known[kernel.heard.starts[key]] - happened[kernel.happened.starts[key]]
+            self._by_now[name] = moved
+        return self._by_now[name]
 
     def _known(self, pairs: Pairs) -> Pairs:
         """Those (spine row, other row) where the row was known by the moment, taken back or not."""

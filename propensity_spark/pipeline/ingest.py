@@ -151,10 +151,11 @@ def _rejected(bad: DataFrame) -> DataFrame:
 
 
 def _accepted(good: DataFrame, config: Config) -> DataFrame:
-    """Accepted events, once each; one shuffle by user serves every step."""
+    """Accepted events, once each; one shuffle by user serves every step. A user lies in one file, which is in the order of time."""
     by_user = events.with_id(good).repartition("user_id")
     numbered = visits.sessionise(visits.deduplicate(by_user), timedelta(minutes=config.sessions.gap_minutes))
-    return visits.net_returns(visits.flag_bots(numbered, config.quality)).select(*EVENTS.columns)
+    made = visits.net_returns(visits.flag_bots(numbered, config.quality)).select(*EVENTS.columns)
+    return made.sortWithinPartitions("event_ts", "event_id")
 
 
 def _intake(spark: SparkSession, taken: dict[str, _Taken], told: dict[str, _Taken], listed: dict[str, int]) -> DataFrame:

@@ -5,7 +5,8 @@ killed run leaves dates as before or as after, and the next run goes on behind t
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -16,9 +17,9 @@ from propensity_spark import tables
 from propensity_spark.config import Config, ListedConfig
 from propensity_spark.errors import ConfigError, InsufficientData
 from propensity_spark.features import incremental, totals
+from propensity_spark.features.declared import ENTITIES, Total
 from propensity_spark.features.definitions import shop_totals
 from propensity_spark.features.kernel import Calendar
-from propensity_spark.features.totals import ENTITIES, Total
 from propensity_spark.ingest import listed
 from propensity_spark.ingest.events import identifier, moment
 from propensity_spark.ingest.preflight import expand, is_remote
@@ -27,6 +28,7 @@ from propensity_spark.progress import Progress
 from propensity_spark.schemas import TOTALS
 
 SPINE = ("user_id", "product_id", "moment")
+_NO_LIMIT = str(2**40)
 ROWS_A_TASK = 1_500_000  # what a task holds in memory: some 300 MB
 
 
@@ -101,7 +103,7 @@ def _steps(at: date, as_of: date, since: date | None) -> Sequence[date]:
 
 def build(spark: SparkSession, made: Shop, as_of: date, progress: Progress) -> None:
     """Write the base of a date, in place of all that stands."""
-    with progress.stage("totals base") as stage:
+    with progress.stage("totals base") as stage, _whole_files(spark):
         added = totals.contributions(made.events, made.declared)
         rows = totals.at_dates(added, made.declared, [as_of], made.days(as_of), made.tasks)
         stage.rows_out = tables.overwrite(_stamped(rows, made), TOTALS.name, made.version)
@@ -110,10 +112,24 @@ def build(spark: SparkSession, made: Shop, as_of: date, progress: Progress) -> N
 
 def advance(spark: SparkSession, made: Shop, before: date, after: date, progress: Progress) -> None:
     """Write what `after` changes in the totals as of `before`."""
-    with progress.stage("totals change") as stage:
+    with progress.stage("totals change") as stage, _whole_files(spark):
         rows = incremental.changes(made.events, made.declared, before, after, made.days(before, after))
         stage.rows_out = tables.replace(_stamped(rows, made), TOTALS.name, f"as_of = DATE'{after}'", made.version)
         stage.note = f"as of {after}"
+
+
+@contextmanager
+def _whole_files(spark: SparkSession) -> Iterator[None]:
+    """Files are read by one task each: silver.events keeps a user in one file, and a user in two tasks has two parts."""
+    settings = {"spark.sql.files.maxPartitionBytes": _NO_LIMIT, "spark.sql.files.openCostInBytes": _NO_LIMIT}
+    before = {name: spark.conf.get(name) for name in settings}
+    try:
+        for name, value in settings.items():
+            spark.conf.set(name, value)
+        yield
+    finally:
+        for name, old in before.items():
+            spark.conf.set(name, str(old))
 
 
 def _stamped(rows: DataFrame, made: Shop) -> DataFrame:

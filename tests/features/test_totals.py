@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark.errors import ConfigError
 from propensity_spark.features import incremental, totals
-from propensity_spark.features.totals import ENTITIES, Total
+from propensity_spark.features.declared import ENTITIES, Total
 
 ZONE = "America/New_York"  # clocks went forward on 10 March 2024
 FIRST, LAST = date(2024, 2, 1), date(2024, 3, 25)
@@ -200,6 +200,15 @@ def test_a_row_known_at_midnight_itself_belongs_to_the_day_that_it_begins(spark:
     changed = incremental.changes(events, SUMS, before, after, DAYS)
     row = incremental.merge(changed.where("entity = 'user'"), SUMS, "user", after, DAYS).collect()[0]
     assert (row.seen, row.purchases_1, row.spend_ever) == (1, 1, 250)
+    assert row.bought_first_ever.replace(tzinfo=UTC) == row.bought_last_ever.replace(tzinfo=UTC) == at
+
+
+def test_what_was_taken_back_still_tells_first_and_last_where_its_end_lies_in_another_part(spark: SparkSession) -> None:
+    at = _midnight(date(2024, 3, 1))
+    events = _frame(spark, [("u0", "p0", "purchase", at, at, at + timedelta(days=1), 2.5, False)])
+    rows = totals.at_dates(totals.contributions(events, SUMS), SUMS, [date(2024, 3, 5)], DAYS, 2)
+    row = incremental.merge(rows.where("entity = 'pair'"), SUMS, "pair", date(2024, 3, 5), DAYS).collect()[0]
+    assert (row.seen, row.purchases_ever, row.returns_7) == (1, 0, 1)
     assert row.bought_first_ever.replace(tzinfo=UTC) == row.bought_last_ever.replace(tzinfo=UTC) == at
 
 
