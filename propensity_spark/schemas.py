@@ -3,6 +3,7 @@
 Times are UTC instants; `event_date` and `as_of` are dates of the shop's own calendar (its midnights).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -21,7 +22,7 @@ class Table:
     writer: str
     partition_by: tuple[str, ...] = ()
     open_ended: bool = False
-    bounded: bool = True  # whether files keep the least and the greatest value of columns, for skipping them
+    properties: Mapping[str, str] = field(default_factory=dict)  # of the Delta table
     about: str = ""
     columns: tuple[str, ...] = field(init=False)
 
@@ -174,7 +175,8 @@ TOTALS = Table(
     writer="totals",
     partition_by=("as_of", "entity"),
     open_ended=True,
-    bounded=False,  # every file holds users of any name: bounds would cost a third of the time, and skip none
+    # Every file holds users of any name: to keep bounds of columns would cost a third of the time, and skip no file.
+    properties={"delta.dataSkippingNumIndexedCols": "0"},
     about="totals per user, product and pair: the first date holds all keys in parts, each later one what it adds; "
     "money and quantities in 1/10000, null for nothing; merged when read",
 )

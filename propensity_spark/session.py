@@ -28,6 +28,7 @@ _ALWAYS = {
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.sources.partitionOverwriteMode": "static",
+    "spark.hadoop.parquet.page.row.count.limit": "4000",  # rows in the order of time are skipped page by page
     "spark.sql.maxConcurrentOutputFileWriters": "32",  # partitions are written side by side instead of sorted first
 }
 # Wide rows make generated methods above 8 KB, which the JVM would otherwise interpret for ever; and with few cores the

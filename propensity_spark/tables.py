@@ -115,6 +115,16 @@ def append(frame: DataFrame, name: str, note: str = "") -> int:
     return written if version(frame.sparkSession, name) > before else 0  # nothing to add makes no commit
 
 
+def append_once(frame: DataFrame, name: str, note: str, writer: str, number: int) -> int:
+    """Add rows in one commit, unless `writer` has written this number or a higher one already; returns the rows written.
+
+    Nothing in the table is looked at, so that it costs the same however much there is. Of two that write at the same time
+    one fails.
+    """
+    once = {"txnAppId": writer, "txnVersion": str(number)}
+    return _write(frame, name, {"mergeSchema": "true", "userMetadata": note, **once}, mode="append")
+
+
 def replace(frame: DataFrame, name: str, where: str, note: str = "") -> int:
     """Replace the rows for which `where` (SQL over partition columns) holds; returns the rows written.
 
@@ -162,8 +172,8 @@ def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "ov
         frame, partitions = conform(frame, contract), contract.partition_by
     if any(sign in column for column in frame.columns for sign in _SIGNS):
         options = {**options, "delta.columnMapping.mode": "name"}
-    if contract and not contract.bounded:
-        options = {**options, "delta.dataSkippingNumIndexedCols": "0"}
+    if contract:
+        options = {**contract.properties, **options}
     writer = frame.write.format("delta").mode(mode).options(**options)
     if partitions:
         writer = writer.partitionBy(*partitions)

@@ -385,7 +385,9 @@ def main() -> None:
     asked = parser.parse_args()
     spark = started(asked.folder)
     generated(spark, asked.folder, asked.events)
-    job.build(spark, shop_of(spark, generated(spark, asked.folder, 100_000), 100_000), AS_OF, Progress(quiet=True))  # warms up
+    small = shop_of(spark, generated(spark, asked.folder, 100_000), 100_000)
+    job.build(spark, small, AS_OF - timedelta(days=1), Progress(quiet=True))  # warms up
+    job.advance(spark, small, AS_OF - timedelta(days=1), AS_OF, Progress(quiet=True))
     full = full_build(spark, asked.folder, asked.events)
     one_day(spark, asked.folder, asked.events, full)
     as_of_join(spark, asked.folder, asked.events)

@@ -14,7 +14,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from propensity_spark.features.declared import COMPARED, ENTITIES, Total, inputs
-from propensity_spark.features.kernel import DAY, NONE, Asked, Calendar, Flags, Ints, Kernel, Numbers, Pairs, Rows, Spine, by_code
+from propensity_spark.features.kernel import (
+    DAY,
+    NEVER,
+    NONE,
+    Asked,
+    Calendar,
+    Flags,
+    Ints,
+    Kernel,
+    Numbers,
+    Pairs,
+    Rows,
+    Spine,
+    by_code,
+)
 
 _TIMES = ("ts", "known", "until")
 _BATCH = 65_536  # rows handed back to Spark together
@@ -105,16 +119,59 @@ def at_dates(part: Part, entity: str, dates: Sequence[date], days: Calendar, out
         yield from _batches(made | _labels(entity, names, day), some, out)
 
 
-def between(part: Part, entity: str, before: date, after: date, days: Calendar, out: pa.Schema) -> Iterator[pa.RecordBatch]:
+def between(
+    part: Part, before: date, after: date, days: Calendar, entities: Sequence[str], out: pa.Schema
+) -> Iterator[pa.RecordBatch]:
     """What the totals of all keys at `after` add to those at `before`, for rows that can make a difference."""
-    codes, names = part.keys(entity)
-    every = np.arange(len(names[0]), dtype=np.int64)
-    rows = replace(part.rows, key=codes)
-    old, new = (days.midnight(day) for day in (before, after))
-    fresh = ((rows.known >= old) & (rows.known < new)) | ((rows.until >= old) & (rows.until < new))
-    change = _Change(part, [Kernel(some, every.size, days) for some in (rows, rows.take(fresh))], every, before, after)
-    made, some = _columns(part.declared, change.seen(), change.of)
-    yield from _batches(made | _labels(entity, names, after), some, out)
+    rows = _Changes(part.rows, *(days.midnight(day) for day in (before, after)))
+    seen, read = rows.weight(*_starts(None, before, after, days)), inputs(part.declared)
+    adds = {
+        (total, window): rows.of(total, part.rows.values[read[total.whole]], *_starts(window, before, after, days))
+        for total in part.declared
+        for window in total.windows
+    }
+    for entity in entities:
+        codes, names = part.keys(entity)
+        order = by_code(codes)
+        starts = np.flatnonzero(np.append(True, np.diff(codes[order]) != 0)[: order.size])
+
+        def merged(total: Total, window: int | None, order: Ints = order, starts: Ints = starts) -> Numbers:
+            pick = {"first": np.minimum, "last": np.maximum}.get(total.op, np.add)
+            found = pick.reduceat(adds[total, window][order], starts)
+            return np.where(found == NEVER, NONE, found) if total.op == "first" else found
+
+        made, some = _columns(part.declared, np.add.reduceat(seen[order], starts), merged)
+        yield from _batches(made | _labels(entity, names, after), some, out)
+
+
+def _starts(window: int | None, before: date, after: date, days: Calendar) -> tuple[int, int]:
+    if window is None:
+        return int(NONE), int(NONE)
+    return days.window_start(before, window), days.window_start(after, window)
+
+
+class _Changes:
+    """What each row adds to totals between two moments: +1 times itself where it begins to count, -1 where it ends."""
+
+    def __init__(self, rows: Rows, old: int, new: int) -> None:
+        self._rows, self._new = rows, new
+        self._counted, self._counts = ((rows.known < at) & (rows.until >= at) for at in (old, new))
+        self._told = (rows.known >= old) & (rows.known < new)
+
+    def weight(self, old_start: int, new_start: int) -> Ints:
+        """-1, 0 or 1, for windows from these moments on."""
+        was, now = self._counted & (self._rows.ts >= old_start), self._counts & (self._rows.ts >= new_start)
+        return now.astype(np.int64) - was
+
+    def of(self, total: Total, values: Ints, old_start: int, new_start: int) -> Numbers:
+        """What a row adds to a total; to first and last, its own time where it becomes known."""
+        if total.op in ("first", "last"):
+            return np.where(self._told & (values != 0), self._rows.ts, NEVER if total.op == "first" else NONE)
+        weight = self.weight(old_start, new_start)
+        if total.op == "decayed":
+            fade = np.exp2((self._rows.ts - self._new) / (float(DAY) * total.half_life_days))
+            return values * weight * fade / total.scale
+        return values * weight
 
 
 def _columns(declared: Sequence[Total], seen: Ints, value: Callable[[Total, int | None], Numbers]) -> tuple[Made, Ints]:
@@ -132,26 +189,6 @@ def _columns(declared: Sequence[Total], seen: Ints, value: Callable[[Total, int 
             says |= ~absent
             made[name] = _array(total, values, absent)
     return made, np.flatnonzero(says)
-
-
-class _Change:
-    """Totals of two dates against each other. What looks at the whole past needs the rows only that are new or corrected."""
-
-    def __init__(self, part: Part, kernels: Sequence[Kernel], keys: Ints, before: date, after: date) -> None:
-        self._part, days = part, kernels[0].calendar
-        self._apart = float(days.midnight(after) - days.midnight(before))
-        self._all, self._fresh = ([_at(kernel, keys, day, days) for day in (before, after)] for kernel in kernels)
-
-    def seen(self) -> Ints:
-        return self._fresh[1].seen() - self._fresh[0].seen()
-
-    def of(self, total: Total, window: int | None) -> Numbers:
-        old, new = self._all if window is not None else self._fresh
-        value = self._part.value(new, total, window)
-        if total.op in ("first", "last"):
-            return value
-        fade = 0.5 ** (self._apart / (DAY * total.half_life_days)) if total.op == "decayed" else 1
-        return value - self._part.value(old, total, window) * fade
 
 
 def at_moments(part: Part, entity: str, days: Calendar, out: pa.Schema) -> Iterator[pa.RecordBatch]:

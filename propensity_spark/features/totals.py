@@ -89,9 +89,7 @@ def between(added: DataFrame, declared: Sequence[Total], before: date, after: da
 
     def change(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for table in parts.tables(batches, at_once=False):
-            part = parts.Part(table, declared)
-            for entity in ENTITIES:
-                yield from parts.between(part, entity, before, after, days, arrow)
+            yield from parts.between(parts.Part(table, declared), before, after, days, tuple(ENTITIES), arrow)
 
     return added.mapInArrow(change, ddl)
 

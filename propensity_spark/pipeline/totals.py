@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from uuid import uuid4
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -106,7 +107,8 @@ def build(spark: SparkSession, made: Shop, as_of: date, progress: Progress) -> N
     with progress.stage("totals base") as stage, _whole_files(spark):
         added = totals.contributions(made.events, made.declared)
         rows = totals.at_dates(added, made.declared, [as_of], made.days(as_of), made.tasks)
-        stage.rows_out = tables.overwrite(_stamped(rows, made), TOTALS.name, made.version)
+        note = f"{made.version} {uuid4().hex}"  # of this base: what is added to it is added to no other
+        stage.rows_out = tables.overwrite(_stamped(rows, made), TOTALS.name, note)
         stage.note = f"as of {as_of}"
 
 
@@ -114,7 +116,8 @@ def advance(spark: SparkSession, made: Shop, before: date, after: date, progress
     """Write what `after` changes in the totals as of `before`."""
     with progress.stage("totals change") as stage, _whole_files(spark):
         rows = incremental.changes(made.events, made.declared, before, after, made.days(before, after))
-        stage.rows_out = tables.replace(_stamped(rows, made), TOTALS.name, f"as_of = DATE'{after}'", made.version)
+        base = tables.last_note(spark, TOTALS.name)
+        stage.rows_out = tables.append_once(_stamped(rows, made), TOTALS.name, base, base, after.toordinal())
         stage.note = f"as of {after}"
 
 
@@ -138,7 +141,7 @@ def _stamped(rows: DataFrame, made: Shop) -> DataFrame:
 
 def _standing(spark: SparkSession, version: str) -> list[date]:
     """The dates that stand under these declarations, oldest first; all of them stand under those of the last write."""
-    if tables.last_note(spark, TOTALS.name) != version:
+    if tables.last_note(spark, TOTALS.name).split(" ")[0] != version:
         return []
     return sorted(row["as_of"] for row in tables.read(spark, TOTALS.name).select("as_of").distinct().collect())  # a row per date
 
