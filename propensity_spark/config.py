@@ -412,6 +412,41 @@ class TrainConfig:
         _within("train.min_history_days", self.min_history_days, 1, 3650)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditConfig:
+    """When a feature is too good to be true. `stop`: training does not begin while a leak is not in `allow` (names of features).
+
+    AUCs are of one feature alone, two-sided; `max_psi` holds between the first and the last training date. Below `min_rows`, or
+    `min_positives` of either label, nothing is said. What bounds the cost: figures come from about `max_rows` training rows;
+    the moved boundary is tried on about `users` users and as many products (0: none), whose events are `max_events` at most.
+    """
+
+    stop: bool = True
+    allow: tuple[str, ...] = ()
+    suspicious_auc: float = 0.95
+    leak_auc: float = 0.99
+    leak_missing_auc: float = 0.99
+    max_psi: float = 0.25
+    min_coverage: float = 0.001
+    min_rows: int = 500
+    min_positives: int = 50
+    max_rows: int = 50_000
+    users: int = 300
+    max_events: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        _within("audit.suspicious_auc", self.suspicious_auc, 0.5, 1)
+        _within("audit.leak_auc", self.leak_auc, self.suspicious_auc, 1)
+        _within("audit.leak_missing_auc", self.leak_missing_auc, 0.5, 1)
+        _within("audit.max_psi", self.max_psi, 0, 100)
+        _within("audit.min_coverage", self.min_coverage, 0, 1)
+        _within("audit.min_rows", self.min_rows, 1, 10**9)
+        _within("audit.min_positives", self.min_positives, 1, 10**9)
+        _within("audit.max_rows", self.max_rows, self.min_rows, 1_000_000)
+        _within("audit.users", self.users, 0, 10_000)
+        _within("audit.max_events", self.max_events, 0, 10**9)
+
+
 # Which encoders a setting belongs to.
 _ENCODER_SETTINGS = {
     "levels": LEVEL_ENCODERS,
@@ -644,6 +679,7 @@ class Config:
     candidates: CandidateConfig = field(default_factory=CandidateConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
     encoders: tuple[EncoderConfig, ...] = ()
     models: ModelsConfig = field(default_factory=ModelsConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
