@@ -91,6 +91,14 @@ def _features(asked: argparse.Namespace) -> None:
     print(features.command(_config(asked), asked.action, asked.name))
 
 
+def _audit(asked: argparse.Namespace) -> int:
+    from propensity_spark.pipeline import run
+
+    report = run.audited(_config(asked))
+    print(report.text)
+    return MISTAKE if report.leaks else DONE
+
+
 def _totals(asked: argparse.Namespace) -> None:
     from propensity_spark.pipeline import run
 
@@ -103,6 +111,7 @@ _COMMANDS: dict[str, tuple[Command, str]] = {
     "run": (_run, "everything in order: ingest, build-features, train, score, report"),
     "ingest": (_stage("ingest"), "raw logs to bronze and silver tables"),
     "build-features": (_stage("build-features"), "features and candidate pairs of every date that a run needs"),
+    "audit": (_audit, "look for features that know the label or the future; exit code 2 where one does"),
     "train": (_stage("train"), "fit, calibrate and test the models; log them to MLflow"),
     "score": (_stage("score"), "write gold.propensity with the latest model for the date"),
     "report": (_stage("report"), "write the HTML report"),

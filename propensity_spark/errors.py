@@ -79,6 +79,12 @@ class SetupError(PropensityError):
     code = "setup"
 
 
+class LeakSuspected(PropensityError):
+    """A feature knows what it is to predict: nothing is trained on it."""
+
+    code = "leak_suspected"
+
+
 class TrainingFailed(PropensityError, RuntimeError):
     """A fit ended without a usable model, or did not end within its limit."""
 

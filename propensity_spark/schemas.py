@@ -190,6 +190,17 @@ CANDIDATES = Table(
     "until the horizon has passed; weight: how many candidate pairs a row stands for (1 / rate for a sampled negative)",
 )
 
+AUDIT = Table(
+    name="trainset.audit",
+    ddl="as_of DATE, feature STRING, finding STRING, place STRING, value DOUBLE, verdict STRING, allowed BOOLEAN, says STRING, "
+    "audited_at TIMESTAMP",
+    keys=("as_of", "feature", "finding", "place"),
+    writer="audit",
+    partition_by=("as_of",),
+    about="finding: coverage (share), constant (levels), auc and missing (two-sided AUC), drift (PSI), boundary (share of rows "
+    "that differ); place: the rows looked at; verdict: ok, look, leak or unknown (then value is null); allowed: by audit.allow",
+)
+
 PROPENSITY = Table(
     name="gold.propensity",
     ddl="as_of DATE, user_id STRING, product_id STRING, horizon_days INT, propensity DOUBLE, rank INT, "
@@ -231,6 +242,7 @@ TABLES = {
         FEATURES_SHOP,
         TOTALS,
         CANDIDATES,
+        AUDIT,
         PROPENSITY,
         METRICS,
     )

@@ -9,7 +9,7 @@ from propensity_spark import session, tables
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.ingest import preflight
-from propensity_spark.pipeline import build_features, ingest, report, score, totals, train
+from propensity_spark.pipeline import audit, build_features, ingest, report, score, totals, train
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import views
@@ -50,6 +50,13 @@ def one(name: str, config: Config) -> None:
     moment = build_features.prepare(spark, config, _as_of(spark, config))
     _STAGES[name](spark, config, moment, progress)
     return None
+
+
+def audited(config: Config) -> audit.Report:
+    """Look for leaks in what `build-features` wrote."""
+    progress = _start(config)
+    spark = _session(config, progress)
+    return audit.run(spark, config, build_features.prepare(spark, config, _as_of(spark, config)), progress)
 
 
 Stage = Callable[[SparkSession, Config, Moment, Progress], object]

@@ -16,7 +16,7 @@ from propensity_spark.judge.calibrate import Calibrator
 from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
-from propensity_spark.pipeline import judging, rows
+from propensity_spark.pipeline import audit, judging, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.judging import Judged
 from propensity_spark.progress import Progress
@@ -46,7 +46,8 @@ class Trained:
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> registry.Run:
     """Train, calibrate, test; write gold.metrics and an MLflow run, which is returned.
 
-    Raises InsufficientData where the purchases cannot carry a model: nothing is written then.
+    Raises InsufficientData where the purchases cannot carry a model, LeakSuspected where a feature knows the label: nothing
+    is written then.
     """
     timeline = moment.timeline
     with progress.stage("training rows") as stage:
@@ -56,6 +57,8 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     try:
         check_sufficient(config, timeline.final, counts)
         check_sufficient(config, timeline.rehearsal, counts)
+        with progress.stage("audit") as stage:
+            stage.note = audit.check(config, moment, sampled, sum(count for count, _, _ in counts.values()))
         popular = judging.most_popular(spark)
         judged = _rehearse(spark, config, moment, sampled, popular, progress)
         final = _final(spark, config, moment, sampled, popular, progress)

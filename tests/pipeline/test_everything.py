@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from propensity_spark import cli
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.pipeline import run
@@ -68,6 +69,16 @@ def test_a_second_run_equals_one(whole_shop: Config) -> None:
     run.everything(whole_shop)
     after = _gold(whole_shop, "propensity")[columns].sort_values(columns[:2], ignore_index=True)
     pd.testing.assert_frame_equal(before, after)
+
+
+def test_no_feature_of_any_entity_looks_beyond_as_of(
+    whole_shop: Config, shop_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["audit", "--config", str(shop_file)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(": no leak found")
+    found = deltalake.DeltaTable(f"{whole_shop.storage.warehouse}/trainset/audit").to_pandas()
+    assert (found[found["finding"] == "boundary"]["verdict"] == "ok").all()
+    assert (found["finding"] == "boundary").sum() > 300
 
 
 def test_sql_answers_over_the_views(whole_shop: Config, capsys: pytest.CaptureFixture[str]) -> None:
