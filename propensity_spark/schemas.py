@@ -151,6 +151,15 @@ FEATURES_USER_CATEGORY = Table(
     partition_by=("as_of",),
     open_ended=True,
 )
+FEATURES_SEGMENT_CATEGORY = Table(
+    name="features.segment_category",
+    ddl="as_of DATE, segment STRING, category STRING, feature_version STRING",
+    keys=("as_of", "segment", "category"),
+    writer="build-features",
+    partition_by=("as_of",),
+    open_ended=True,
+    about="written where a feature asks for it (features.groups); segment: that of features.user at as_of",
+)
 FEATURES_SHOP = Table(
     name="features.shop",
     ddl="as_of DATE, feature_version STRING",
@@ -182,6 +191,7 @@ CANDIDATES = Table(
     keys=("as_of", "user_id", "product_id"),
     writer="build-features",
     partition_by=("as_of",),
+    open_ended=True,
     about="the pairs worth scoring; candidate_source joins its sources by '+': touched, popular, together; label is null "
     "until the horizon has passed; weight: how many candidate pairs a row stands for (1 / rate for a sampled negative)",
 )
@@ -224,6 +234,7 @@ TABLES = {
         FEATURES_PAIR,
         FEATURES_USER_CATEGORY,
         FEATURES_CATEGORY,
+        FEATURES_SEGMENT_CATEGORY,
         FEATURES_SHOP,
         TOTALS,
         CANDIDATES,
