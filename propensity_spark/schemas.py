@@ -216,6 +216,19 @@ METRICS = Table(
     about="period is test (an as-of date of its own) or backtest (the labels of as_of itself); value null: unknown, not zero",
 )
 
+FEATURE_GAINS = Table(
+    name="gold.feature_gains",
+    ddl="as_of DATE, test_as_of DATE, place INT, feature_set STRING, features INT, pr_auc DOUBLE, log_loss DOUBLE, "
+    "roc_auc DOUBLE, recall_at_10 DOUBLE, ndcg_at_10 DOUBLE, ece DOUBLE, pr_auc_gain DOUBLE, pr_auc_gain_low DOUBLE, "
+    "pr_auc_gain_high DOUBLE, ndcg_gain DOUBLE, ndcg_gain_low DOUBLE, ndcg_gain_high DOUBLE, fit_seconds DOUBLE, "
+    "feature_version STRING",
+    keys=("as_of", "feature_set"),
+    writer="groups",
+    partition_by=("as_of",),
+    about="what each group of features brings, on the test date of as_of's rehearsal: `first`, `first + <group>` and `all`; "
+    "gains are against `first`, with the interval of 95 % over users drawn with replacement; place: the order of the rows",
+)
+
 TABLES = {
     table.name: table
     for table in (
@@ -240,5 +253,6 @@ TABLES = {
         CANDIDATES,
         PROPENSITY,
         METRICS,
+        FEATURE_GAINS,
     )
 }
