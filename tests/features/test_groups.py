@@ -130,30 +130,36 @@ Found = dict[str, dict[tuple[str, ...], Row]]
 
 def known(spark: SparkSession, events: Sequence[Event]) -> Found:
     """The features of every entity as of AS_OF, and of all pairs of users with products joined, by key."""
+    products = spark.createDataFrame(sorted(CATEGORY.items()), "product_id STRING, category STRING")
+    made = per_entity(spark, events, products)
+    found = {name: {tuple(r[k] for k in KEYS[name]): r for r in frame.collect()} for name, frame in made.items()}
+    pairs = joined(made, products).collect()
+    return {**found, "row": {(r.user_id, r.product_id): r for r in pairs}}
+
+
+def per_entity(spark: SparkSession, events: Sequence[Event], products: DataFrame) -> dict[str, DataFrame]:
+    """The features of every entity, each computed once."""
     marked = compute.mark_firsts(frame_of(spark, events))
     as_of = compute.moments(marked, [AS_OF], str(ZONE))
-    products = spark.createDataFrame(sorted(CATEGORY.items()), "product_id STRING, category STRING")
     seen = compute.as_seen(marked, as_of, HISTORY)
     measured = compute.measure_pairs(seen, SET.measures).join(products, on="product_id", how="left").persist()
     users = segments.add_segment(compute.roll_up(measured, ("as_of", "user_id"), SET.user), SET.segment, as_of, None)
-    frames = {"pair": compute.pair_features(measured, SET.pair), "user": users}
     alike = measured.join(users.select("as_of", "user_id", "segment"), on=["as_of", "user_id"], how="left")
+    frames = {"pair": compute.pair_features(measured, SET.pair), "user": users}
     for entity in ("product", "user_category", "category", "segment_category", "shop"):
         source = alike if entity == "segment_category" else measured
         frames[entity] = compute.roll_up(source, ("as_of", *KEYS[entity]), SET.of(entity))
-    rows = {name: frame.collect() for name, frame in frames.items()}
-    written = {name: spark.createDataFrame(rows[name], frame.schema) for name, frame in frames.items()}
-    everyone = _every_pair(written["user"], products)
-    rows["row"] = assemble(everyone, {**written, "products": products}, SET).collect()
-    keys = {**KEYS, "row": ("user_id", "product_id")}
+    made = {name: spark.createDataFrame(frame.collect(), frame.schema) for name, frame in frames.items()}
     measured.unpersist()
-    return {name: {tuple(r[k] for k in keys[name]): r for r in each} for name, each in rows.items()}
+    return made
 
 
-def _every_pair(users: DataFrame, products: DataFrame) -> DataFrame:
+def joined(made: dict[str, DataFrame], products: DataFrame) -> DataFrame:
+    """All pairs of users with products, with their features."""
     empty = {"candidate_source": F.lit("-"), "together_score": F.lit(0.0), "together_recent": F.lit(0.0)}
-    both = users.select("as_of", "user_id").crossJoin(products.select("product_id"))
-    return both.withColumns({**empty, "label": F.lit(0), "weight": F.lit(1.0)})
+    both = made["user"].select("as_of", "user_id").crossJoin(products.select("product_id"))
+    candidates = both.withColumns({**empty, "label": F.lit(0), "weight": F.lit(1.0)})
+    return assemble(candidates, {**made, "products": products}, SET)
 
 
 # --- rows by hand; users are apart, so that each tells its own story ---
@@ -203,8 +209,18 @@ PRICES = [
     Event(user="price", product="p0", order="a3", at=noon(1), price=1.0, known=LATE),
     Event(user="price", product="p2", order="a4", at=noon(20), price=None),
     Event(user="price", product="p2", order="a5", at=noon(19), price=99.0, cancelled=noon(18)),
+    *(Event(user="flat", product="lamp", order=f"f{number}", at=noon(3), price=4.95) for number in range(6)),
 ]
-HAND = [*ORDERS, *VISITS, *CLOCK, *PRICES]
+SEGMENTS = [  # four visits and five, the last event as old as a window or a moment older; a day was an hour short
+    *(Event(user="four", product="p1", event="view", at=noon(30 + number), session=number) for number in range(3)),
+    Event(user="four", product="p1", event="view", at=ago(28) - hours(1) - timedelta(seconds=1), session=9),
+    *(Event(user="five", product="p1", event="view", at=noon(30 + number), session=number) for number in range(4)),
+    Event(user="five", product="p1", event="view", at=ago(28) - hours(1), session=9),
+    *(Event(user="pair", product="p1", event="view", at=noon(30 + number), session=number) for number in range(1)),
+    Event(user="pair", product="p1", event="view", at=ago(7) - hours(1), session=9),
+    Event(user="once", product="p1", event="cart", at=ago(7) - hours(1.1)),
+]
+HAND = [*ORDERS, *VISITS, *CLOCK, *PRICES, *SEGMENTS]
 
 
 def random_events() -> list[Event]:
@@ -514,6 +530,21 @@ def test_a_price_is_held_against_its_past_and_against_the_user(found: Found) -> 
     assert row.price_now_to_user == pytest.approx(product.product_price_now / (20 / 3))
     assert row.price_in_range == pytest.approx((product.product_price - 4) / 6)
     assert found["row"]["two", "p0"].price_in_range is None, "a single price is no range"
+
+
+def test_a_price_that_never_changes_has_no_spread_but_for_rounding(found: Found) -> None:
+    assert found["user"]["flat",].user_price_spread == 0.0
+
+
+def test_segments_follow_their_rules_at_the_boundaries(found: Found) -> None:
+    told = {user: found["user"][user,].segment for user in ("four", "five", "pair", "once", "ann")}
+    assert told == {
+        "four": "before some",
+        "five": "lately often",
+        "pair": "now some",
+        "once": "lately once",
+        "ann": segment("ann"),
+    }
 
 
 def test_late_orders_of_a_pair_are_held_against_all_buyers(found: Found) -> None:
