@@ -84,4 +84,4 @@ def test_the_printed_table_says_unknown_and_leaves_no_gain_out() -> None:
         ]
     ).splitlines()
     assert "unknown" in lines[1]
-    assert lines[2].endswith("+0.1000 [+0.0500, +0.1500]     -0.0100 [-0.0200, +0.0100]")
+    assert lines[2].endswith("+0.1000 [+0.0500, +0.1500]   -0.0100 [-0.0200, +0.0100]")
