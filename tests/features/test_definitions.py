@@ -165,6 +165,12 @@ def test_a_group_adds_its_own_features_and_the_rest_stays(group: str) -> None:
     assert set(chosen.columns) == every, "a group needs no other"
 
 
+def test_segments_are_made_only_where_rates_can_be_held_against_them() -> None:
+    orders = _set(frozenset({"purchase", "return"}), groups=("segment",))
+    assert (orders, orders.segment) == (_set(frozenset({"purchase", "return"}), groups=()), "")
+    assert _set(groups=("segment",)).segment.startswith("concat_ws")
+
+
 def test_the_first_set_is_the_one_that_tables_were_written_with() -> None:
     declared = _set(groups=())
     assert (declared.version, len(declared.columns)) == ("d520600422d2", 154)

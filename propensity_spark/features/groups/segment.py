@@ -22,7 +22,7 @@ def declare(config: FeatureConfig, time_zone: str) -> Part:
                 name="segcat_views",
                 expression="sum(views_ever)",
                 description="views of the user's segment in the category",
-                needs=("view",),
+                needs=_NEEDS,
             ),
         ),
         row=(
@@ -40,7 +40,7 @@ def declare(config: FeatureConfig, time_zone: str) -> Part:
 
 
 def _lines(name: str, where: str) -> Feature:
-    return Feature(name=name, expression="sum(lines_ever)", description=f"order lines {where}", needs=("purchase",))
+    return Feature(name=name, expression="sum(lines_ever)", description=f"order lines {where}", needs=_NEEDS)
 
 
 def _rate(name: str, of: str, towards: str, whose: str) -> Feature:
