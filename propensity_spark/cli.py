@@ -106,6 +106,12 @@ def _totals(asked: argparse.Namespace) -> None:
     run.totals_current(_config(asked), since, asked.spine, asked.out)
 
 
+def _groups(asked: argparse.Namespace) -> None:
+    from propensity_spark.pipeline import run
+
+    run.compare_groups(_config(asked))
+
+
 Command = Callable[[argparse.Namespace], int | None]
 _COMMANDS: dict[str, tuple[Command, str]] = {
     "run": (_run, "everything in order: ingest, build-features, train, score, report"),
@@ -116,6 +122,7 @@ _COMMANDS: dict[str, tuple[Command, str]] = {
     "score": (_stage("score"), "write gold.propensity with the latest model for the date"),
     "report": (_stage("report"), "write the HTML report"),
     "totals": (_totals, "bring the totals of users, products and pairs to a date, or look them up for moments of your own"),
+    "groups": (_groups, "fit and judge each group of features, to see what it brings"),
     "sql": (_sql, "query the tables, e.g. propensity sql 'select * from gold.top_products limit 10'"),
     "features": (_features, "list the declared features, describe one, or show what changed since they were built"),
     "check": (_check, "say what is wrong with a configuration and its sources before anything runs"),

@@ -15,6 +15,8 @@ from propensity_spark.schemas import EVENT_TYPES
 SOURCE_FORMATS = ("csv", "json", "parquet", "delta")
 CALIBRATIONS = ("auto", "platt", "isotonic", "none")
 FAMILIES = ("lightgbm", "logistic")
+# The groups of features that may be chosen; what each holds stands in features/groups/.
+FEATURE_GROUPS = ("gaps", "sessions", "profile", "momentum", "shares", "prices", "segment", "together_recent")
 LEVEL_ENCODERS = ("index", "one_hot", "frequency", "target")  # they learn a table of the column's values
 SCALERS = ("standard", "min_max", "robust", "log", "impute")
 ENCODERS = (*LEVEL_ENCODERS, "hash", *SCALERS)
@@ -326,12 +328,18 @@ class SessionConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureConfig:
-    """The windows, in days, and the half-life of decayed counts; `version` rises where these change what a feature means."""
+    """The windows, in days, and the half-life of decayed counts; `version` rises where these change what a feature means.
+
+    `groups`: which groups of features there are besides the first. `segment_by`: the users' attribute that is a user's
+    segment, as it was known at as_of; without one, segments are made of how lately and how often users come.
+    """
 
     windows: tuple[int, ...] = (1, 7, 28, 90)
     half_life_days: float = 60.0
     history_days: int = 365
     version: int = 1
+    groups: tuple[str, ...] = ()
+    segment_by: str = ""
 
     def __post_init__(self) -> None:
         if not self.windows or list(self.windows) != sorted(set(self.windows)):
@@ -340,6 +348,10 @@ class FeatureConfig:
         _within("features.half_life_days", self.half_life_days, 0.1, 3650)
         _within("features.history_days", self.history_days, max(self.windows), 3650)
         _within("features.version", self.version, 1, 1_000_000)
+        for group in self.groups:
+            _one_of("features.groups", group, FEATURE_GROUPS)
+        if len(set(self.groups)) != len(self.groups):
+            raise ConfigError(f"features.groups names a group twice: {', '.join(self.groups)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -696,6 +708,11 @@ class Config:
         series = [one.name for one in self.series]
         if len(set(series)) != len(series):
             raise ConfigError(f"series need names of their own, got {series}")
+        if self.features.segment_by and self.features.segment_by not in self.users.attributes:
+            raise ConfigError(
+                f"features.segment_by must be one of users.attributes ({', '.join(self.users.attributes) or 'there are none'}); "
+                f"got {self.features.segment_by!r}"
+            )
         titles = [encoder.title for encoder in self.encoders]
         if len(set(titles)) != len(titles):
             raise ConfigError(f"encoders need names of their own, got {titles}: give one a `name`")

@@ -153,6 +153,15 @@ FEATURES_USER_CATEGORY = Table(
     partition_by=("as_of",),
     open_ended=True,
 )
+FEATURES_SEGMENT_CATEGORY = Table(
+    name="features.segment_category",
+    ddl="as_of DATE, segment STRING, category STRING, feature_version STRING",
+    keys=("as_of", "segment", "category"),
+    writer="build-features",
+    partition_by=("as_of",),
+    open_ended=True,
+    about="written where a feature asks for it (features.groups); segment: that of features.user at as_of",
+)
 FEATURES_SHOP = Table(
     name="features.shop",
     ddl="as_of DATE, feature_version STRING",
@@ -186,6 +195,7 @@ CANDIDATES = Table(
     keys=("as_of", "user_id", "product_id"),
     writer="build-features",
     partition_by=("as_of",),
+    open_ended=True,
     about="the pairs worth scoring; candidate_source joins its sources by '+': touched, popular, together; label is null "
     "until the horizon has passed; weight: how many candidate pairs a row stands for (1 / rate for a sampled negative)",
 )
@@ -221,6 +231,19 @@ METRICS = Table(
     about="period is test (an as-of date of its own) or backtest (the labels of as_of itself); value null: unknown, not zero",
 )
 
+FEATURE_GAINS = Table(
+    name="gold.feature_gains",
+    ddl="as_of DATE, test_as_of DATE, place INT, feature_set STRING, features INT, pr_auc DOUBLE, log_loss DOUBLE, "
+    "roc_auc DOUBLE, recall_at_10 DOUBLE, ndcg_at_10 DOUBLE, ece DOUBLE, pr_auc_gain DOUBLE, pr_auc_gain_low DOUBLE, "
+    "pr_auc_gain_high DOUBLE, ndcg_gain DOUBLE, ndcg_gain_low DOUBLE, ndcg_gain_high DOUBLE, fit_seconds DOUBLE, "
+    "feature_version STRING",
+    keys=("as_of", "feature_set"),
+    writer="groups",
+    partition_by=("as_of",),
+    about="what each group of features brings, on the test date of as_of's rehearsal: `first`, `first + <group>` and `all`; "
+    "gains are against `first`, with the interval of 95 % over users drawn with replacement; place: the order of the rows",
+)
+
 TABLES = {
     table.name: table
     for table in (
@@ -239,11 +262,13 @@ TABLES = {
         FEATURES_PAIR,
         FEATURES_USER_CATEGORY,
         FEATURES_CATEGORY,
+        FEATURES_SEGMENT_CATEGORY,
         FEATURES_SHOP,
         TOTALS,
         CANDIDATES,
         AUDIT,
         PROPENSITY,
         METRICS,
+        FEATURE_GAINS,
     )
 }

@@ -1,43 +1,74 @@
 """Point-in-time columns: what was true just before the shop's midnight that begins `as_of`, and nothing later."""
 
+import re
 from collections.abc import Sequence
 from datetime import date
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
 from propensity_spark.features.spec import Feature, FeatureSet, Measure
 from propensity_spark.ingest.events import midnight
 
 PAIR_KEYS = ("as_of", "user_id", "product_id")
-_SECONDS_A_DAY = 86400.0
+_SECONDS_A_DAY, _SECONDS_A_MINUTE = 86400.0, 60.0
 _NEVER = "9999-12-31"
 
 
 def mark_firsts(events: DataFrame) -> DataFrame:
-    """Mark the event that opens a visit and an order, and since when a purchase is the first of its order's line.
+    """Mark the event that opens a visit and an order, since when a purchase is the first of its order's line, and gaps.
 
     Takes   silver.events.
-    Returns its human rows (no bots) plus visit_first, order_first DOUBLE, 1 or 0: summing them counts visits and orders
-            without a distinct; and line_since TIMESTAMP, the moment from which all earlier rows of the same order and
-            product were known to be taken back (null: there are none). The first is the first known: whoever sees a row sees
-            those before it as well, so that rows learned of later change no mark.
+    Returns its human rows (no bots) plus visit_first, visit_second, order_first DOUBLE, 1 or 0: summing them counts visits,
+            visits of more than one event, and orders without a distinct; line_since TIMESTAMP, the moment from which all
+            earlier rows of the same order and product were known to be taken back (null: there are none); visit_minutes
+            DOUBLE, by how much a row makes its visit longer; order_gap and line_gap DOUBLE, the days from the user's last
+            purchase before to the first row of an order, or of an order's product from the last one of that product (null:
+            there is none, or it happened later and was known before). The first is the first known: whoever sees a row sees
+            those before it as well, so that rows learned of later change no mark. Marks that nothing reads cost nothing.
     """
-    by_known = ("known_ts", "event_ts", "event_id")
-    visit = Window.partitionBy("user_id", "session_no").orderBy(*by_known)
-    order = Window.partitionBy("user_id", "_order", "event").orderBy(*by_known)
-    line = Window.partitionBy("user_id", "_order", "event", "product_id").orderBy(*by_known)
-    before = line.rowsBetween(Window.unboundedPreceding, -1)
-    bought = F.col("event") == "purchase"
     keyed = events.where(~F.col("is_bot")).withColumn(
         "_order", F.coalesce("order_id", F.concat(F.lit("visit "), F.col("session_no").cast("string")))
     )
-    return keyed.repartition("user_id").select(  # one shuffle serves the three windows
+    visit, order, line = _by_known("session_no"), _by_known("_order", "event"), _by_known("_order", "event", "product_id")
+    opens = (F.col("event") == "purchase") & (F.row_number().over(order) == 1)
+    known = F.coalesce("cancelled_known_ts", F.lit(_NEVER).cast("timestamp"))
+    return keyed.repartition("user_id").select(  # one shuffle serves all windows
         *events.columns,
         _flag(F.row_number().over(visit) == 1).alias("visit_first"),
-        _flag(bought & (F.row_number().over(order) == 1)).alias("order_first"),
-        F.max(F.coalesce("cancelled_known_ts", F.lit(_NEVER).cast("timestamp"))).over(before).alias("line_since"),
+        _flag(F.row_number().over(visit) == 2).alias("visit_second"),
+        _flag(opens).alias("order_first"),
+        F.max(known).over(_before(line)).alias("line_since"),
+        _longer(_before(visit)).alias("visit_minutes"),
+        _gap(opens, _by_known("event")).alias("order_gap"),
+        _gap((F.col("event") == "purchase") & (F.row_number().over(line) == 1), _by_known("event", "product_id")).alias("line_gap"),
     )
+
+
+def _by_known(*keys: str) -> WindowSpec:
+    """A user's rows of equal keys in the order in which they became known."""
+    return Window.partitionBy("user_id", *keys).orderBy("known_ts", "event_ts", "event_id")
+
+
+def _before(rows: WindowSpec) -> WindowSpec:
+    return rows.rowsBetween(Window.unboundedPreceding, -1)
+
+
+def _gap(opens: Column, rows: WindowSpec) -> Column:
+    """Days since the latest of the rows before, where `opens` holds."""
+    last = F.max("event_ts").over(_before(rows))
+    return F.when(opens & (last <= F.col("event_ts")), (_seconds("event_ts") - last.cast("double")) / _SECONDS_A_DAY)
+
+
+def _longer(before: WindowSpec) -> Column:
+    """Minutes that a row lies outside of the rows before: added up, the time from the first to the last of them."""
+    now, first, last = _seconds("event_ts"), F.min("event_ts").over(before), F.max("event_ts").over(before)
+    outside = F.greatest(now - last.cast("double"), first.cast("double") - now, F.lit(0.0))
+    return F.when(last.isNotNull(), outside / _SECONDS_A_MINUTE).otherwise(0.0)
+
+
+def _seconds(column: str) -> Column:
+    return F.col(column).cast("double")
 
 
 def _flag(condition: Column) -> Column:
@@ -104,7 +135,7 @@ def pair_features(pairs: DataFrame, features: Sequence[Feature]) -> DataFrame:
 
 def _unaggregated(expression: str) -> str:
     """sum(x), min(x) and max(x) over a single row are x."""
-    return expression[expression.index("(") + 1 : -1]
+    return re.sub(r"\b(?:sum|min|max)\((\w+)\)", r"\1", expression)
 
 
 def derive(frame: DataFrame, features: Sequence[Feature]) -> DataFrame:

@@ -1,8 +1,9 @@
-"""The features, declared. Adding one is one row here; nothing else changes."""
+"""The features, declared: the first set here, further groups in `groups`. Adding one is one row; nothing else changes."""
 
 from propensity_spark.config import FeatureConfig
 from propensity_spark.features import forecast
 from propensity_spark.features.declared import Total
+from propensity_spark.features.groups import registry
 from propensity_spark.features.spec import Feature, FeatureSet, Measure, derived, present
 
 _ACTIONS = {"views": "view", "carts": "cart", "favourites": "favourite", "purchases": "purchase"}
@@ -11,8 +12,15 @@ _AGE = "age_days"  # fractional days before as_of
 _LINE = "IF(line_since IS NULL OR line_since < as_of_ts, 1.0D, 0.0D)"
 
 
-def feature_set(config: FeatureConfig, events: frozenset[str], popular_days: int) -> FeatureSet:
-    """The declarations for a shop that logs these event types; popularity is counted over `popular_days`."""
+def feature_set(config: FeatureConfig, events: frozenset[str], popular_days: int, time_zone: str = "UTC") -> FeatureSet:
+    """The declarations for a shop that logs these event types; popularity is counted over `popular_days`.
+
+    `time_zone`: by whose clocks a part of the day is meant.
+    """
+    return registry.extend(_first(config, events, popular_days), config, events, time_zone)
+
+
+def _first(config: FeatureConfig, events: frozenset[str], popular_days: int) -> FeatureSet:
     windows, half_life = config.windows, config.half_life_days
     return FeatureSet(
         measures=present(_measures(windows, half_life, popular_days), events),

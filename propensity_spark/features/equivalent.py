@@ -6,18 +6,39 @@ Written apart from `compute` on purpose: the two agree only where both say the s
 from collections.abc import Sequence
 from datetime import date
 
-from propensity_spark.features import lineage
-from propensity_spark.features.spec import KEYS, ROW, Feature, FeatureSet, Measure
+from propensity_spark.errors import ConfigError
+from propensity_spark.features import lineage, segments
+from propensity_spark.features.spec import CANDIDATE, KEYS, ROW, Feature, FeatureSet, Measure
 from propensity_spark.schemas import EVENTS
 
 _BY_KNOWN = "ORDER BY known_ts, event_ts, event_id"
 _ORDER = "coalesce(order_id, concat('visit ', session_no))"
+_BEFORE = f"{_BY_KNOWN} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+_VISIT = f"OVER (PARTITION BY user_id, session_no {_BEFORE})"
+
+
+def _gap(first_of: str, since: str) -> str:
+    """Days from the last purchase before (`since`: of what) to the first row (`first_of`: of what)."""
+    last = f"max(event_ts) OVER (PARTITION BY user_id, event{since} {_BEFORE})"
+    opens = f"row_number() OVER (PARTITION BY user_id, {_ORDER}, event{first_of} {_BY_KNOWN}) = 1"
+    return (
+        f"IF(event = 'purchase' AND {opens} AND {last} <= event_ts, "
+        f"(CAST(event_ts AS DOUBLE) - CAST({last} AS DOUBLE)) / 86400, NULL)"
+    )
+
+
 _MARKS = {
     "visit_first": f"IF(row_number() OVER (PARTITION BY user_id, session_no {_BY_KNOWN}) = 1, 1.0D, 0.0D)",
+    "visit_second": f"IF(row_number() OVER (PARTITION BY user_id, session_no {_BY_KNOWN}) = 2, 1.0D, 0.0D)",
+    "visit_minutes": f"coalesce((greatest(CAST(event_ts AS DOUBLE), CAST(max(event_ts) {_VISIT} AS DOUBLE)) "
+    f"- least(CAST(event_ts AS DOUBLE), CAST(min(event_ts) {_VISIT} AS DOUBLE)) "
+    f"- CAST(max(event_ts) {_VISIT} AS DOUBLE) + CAST(min(event_ts) {_VISIT} AS DOUBLE)) / 60, 0.0D)",
+    "order_gap": _gap("", ""),
+    "line_gap": _gap(", product_id", ", product_id"),
     "order_first": "IF(event = 'purchase' AND row_number() OVER "
     f"(PARTITION BY user_id, {_ORDER}, event {_BY_KNOWN}) = 1, 1.0D, 0.0D)",
     "line_since": "max(coalesce(cancelled_known_ts, TIMESTAMP'9999-12-31 00:00:00')) OVER "
-    f"(PARTITION BY user_id, {_ORDER}, event, product_id {_BY_KNOWN} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)",
+    f"(PARTITION BY user_id, {_ORDER}, event, product_id {_BEFORE})",
 }
 
 
@@ -25,9 +46,11 @@ def query(declared: FeatureSet, names: Sequence[str], as_of: date, time_zone: st
     """Spark SQL for features of one entity at one as_of: its keys, then the features by name.
 
     A joined row's features are those of the candidate pairs of the date.
-    Raises ConfigError where a name is unknown.
+    Raises ConfigError where a name is unknown, or no SQL gives the feature.
     """
     entity, _ = lineage.find(declared, names[0])
+    if entity == CANDIDATE:
+        raise ConfigError(f"{names[0]} is made where candidates are: see trainset/together.py; no SQL gives it")
     made_of = lineage.needed(declared, names)
     every = [feature for features in made_of.values() for feature in features]
     has_taste = bool(lineage.tastes_of(every))
@@ -37,7 +60,7 @@ def query(declared: FeatureSet, names: Sequence[str], as_of: date, time_zone: st
         ("seen", _seen(declared, measures, as_of, time_zone)),
         ("pairs", _pairs(measures)),
         *([("tasted", _tasted())] if has_taste else []),
-        *((f"{of}_features", _entity(of, made_of[of], has_taste)) for of in KEYS if made_of[of]),
+        *(step for of in KEYS if made_of[of] for step in _entity_steps(declared, of, made_of[of], has_taste, as_of, time_zone)),
     ]
     body = ",\n".join(f"{name} AS (\n{text}\n)" for name, text in steps)
     if entity == ROW:
@@ -93,10 +116,33 @@ def _tasted() -> str:
   )"""
 
 
+def _entity_steps(
+    declared: FeatureSet, entity: str, features: Sequence[Feature], has_taste: bool, as_of: date, time_zone: str
+) -> list[tuple[str, str]]:
+    """The steps that give an entity's features; those of a segment begin with the users' segments."""
+    made = (f"{entity}_features", _entity(entity, features, has_taste))
+    if entity != "segment_category":
+        return [made]
+    users = _segments(declared.segment, f"to_utc_timestamp(DATE'{as_of}', '{time_zone}')")
+    return [("segments", users), ("segmented", "  SELECT * FROM pairs LEFT JOIN segments USING (user_id)"), made]
+
+
+def _segments(rule: str, moment: str) -> str:
+    attribute = segments.attribute_of(rule)
+    if not attribute:
+        return f"  SELECT user_id, {rule} AS segment FROM user_features"
+    newest = f"max_by(attributes['{attribute}'], struct(valid_from, known_ts))"
+    return f"""  SELECT user_id, coalesce(value, '{segments.UNKNOWN}') AS segment
+  FROM (SELECT DISTINCT user_id FROM pairs) LEFT JOIN (
+    SELECT user_id, {newest} AS value
+    FROM silver.user_versions WHERE valid_from < {moment} AND known_ts < {moment} GROUP BY user_id
+  ) USING (user_id)"""
+
+
 def _entity(entity: str, features: Sequence[Feature], has_taste: bool) -> str:
     keys = KEYS[entity]
     made = [f"CAST({f.expression} AS FLOAT) AS {f.name}" for f in features if not f.derived]
-    source = "tasted" if has_taste and entity == "user_category" else "pairs"
+    source = {"user_category": "tasted" if has_taste else "pairs", "segment_category": "segmented"}.get(entity, "pairs")
     known = f" WHERE {' AND '.join(f'{key} IS NOT NULL' for key in keys)}" if keys else ""
     grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
     rolled = f"SELECT {', '.join((*keys, *made))}\n  FROM {source}{known}{grouped}"
@@ -109,7 +155,8 @@ def _derived(features: Sequence[Feature]) -> str:
 
 
 def _joined(made_of: dict[str, tuple[Feature, ...]], names: Sequence[str], as_of: date) -> str:
-    joins = "".join(
+    joins = "\n    LEFT JOIN segments USING (user_id)" if made_of["segment_category"] else ""
+    joins += "".join(
         f"\n    LEFT JOIN {of}_features USING ({', '.join(KEYS[of])})" if KEYS[of] else f"\n    CROSS JOIN {of}_features"
         for of in KEYS
         if made_of[of]

@@ -7,9 +7,9 @@ from difflib import get_close_matches
 
 from propensity_spark.errors import ConfigError, DefinitionChanged
 from propensity_spark.features import taste
-from propensity_spark.features.spec import KEYS, ROW, Feature, FeatureSet, Measure
+from propensity_spark.features.spec import CANDIDATE, FIRST, KEYS, ROW, Feature, FeatureSet, Measure
 
-ENTITIES = (*KEYS, ROW)
+ENTITIES = (*KEYS, ROW, CANDIDATE)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _TEXT = re.compile(r"'[^']*'")
 Key = tuple[str, str, str]  # entity, name, version
@@ -17,7 +17,7 @@ Key = tuple[str, str, str]  # entity, name, version
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """One feature at one version; `text` is all that its values depend on."""
+    """One feature at one version; `text` is all that its values depend on, and `group` is not."""
 
     entity: str
     name: str
@@ -25,6 +25,7 @@ class Definition:
     unit: str
     description: str
     text: str
+    group: str = FIRST
 
     @property
     def key(self) -> Key:
@@ -63,13 +64,16 @@ def words(expression: str) -> frozenset[str]:
 def needed(declared: FeatureSet, names: Iterable[str]) -> dict[str, tuple[Feature, ...]]:
     """Per entity, the named features and those that they are made of, in the order of their declaration."""
     owners = {f.name: f for entity in ENTITIES for f in declared.of(entity)}
+    of_segment = {f.name for f in declared.segment_category}
     wanted: set[str] = set()
     open_names = [name for name in names if name in owners]
     while open_names:
         name = open_names.pop()
         if name not in wanted:
             wanted.add(name)
-            open_names += [word for word in words(owners[name].expression) if word in owners] if owners[name].derived else []
+            read = words(owners[name].expression) if owners[name].derived else frozenset[str]()
+            read |= words(declared.segment) if name in of_segment else frozenset[str]()
+            open_names += [word for word in read if word in owners]
     return {entity: tuple(f for f in declared.of(entity) if f.name in wanted) for entity in ENTITIES}
 
 
@@ -92,6 +96,7 @@ def _read_by(features: Iterable[Feature]) -> set[str]:
 def definition(declared: FeatureSet, entity: str, feature: Feature) -> Definition:
     """A feature's meaning, written out: its expression, and in turn whatever the expression names."""
     made_of = needed(declared, [feature.name])
+    segments = [f"segment = {declared.segment}"] if made_of["segment_category"] else []
     parents = [f"{f.name} = {f.expression}" for of in made_of.values() for f in of if f.name != feature.name]
     every = [f for of in made_of.values() for f in of]
     tastes = [f"{name} = {taste.MEANING[name]}" for name in tastes_of(every)]
@@ -102,7 +107,8 @@ def definition(declared: FeatureSet, entity: str, feature: Feature) -> Definitio
         version=f"{feature.version}.{declared.settings_version}",
         unit=feature.unit,
         description=feature.description,
-        text="; ".join([feature.expression, *parents, *tastes, *measured]),
+        text="; ".join([feature.expression, *parents, *segments, *tastes, *measured]),
+        group=feature.group,
     )
 
 

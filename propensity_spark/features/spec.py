@@ -6,21 +6,25 @@ date and as_of: 1 on the day before, so that window `days` is `1 <= age <= days`
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 OPERATIONS = ("sum", "min", "max")  # all of them merge: pairs into users, days into windows
 
-# The tables of features and, beside as_of, their keys. A joined row has features of its own, kept in no table.
+# The tables of features and, beside as_of, their keys. A joined row has features of its own, kept in no table; those of
+# a candidate come with trainset.candidates.
 KEYS: dict[str, tuple[str, ...]] = {
     "pair": ("user_id", "product_id"),
     "user": ("user_id",),
     "product": ("product_id",),
     "user_category": ("user_id", "category"),
     "category": ("category",),
+    "segment_category": ("segment", "category"),
     "shop": (),
 }
-ROW = "row"
+ROW, CANDIDATE = "row", "candidate"
+_INPUTS = ("pair", "user", "product", "user_category", "category", ROW, CANDIDATE)  # the rest is there to be held against
+FIRST = "first"  # the group that every shop has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,7 @@ class Feature:
 
     `expression` is an SQL aggregate over the measures of the entity's pairs (a rollup) or, with `derived`, plain SQL over
     the features above it. `needs` names the event types without which the feature carries nothing. A new meaning under
-    an old name takes a higher `version`.
+    an old name takes a higher `version`. `group` says with which others it is chosen; it is no part of the meaning.
     """
 
     name: str
@@ -55,6 +59,7 @@ class Feature:
     derived: bool = False
     needs: tuple[str, ...] = ()
     version: int = 2  # 2: only what was known at as_of counts
+    group: str = field(default=FIRST, repr=False, compare=False)
 
 
 def derived(name: str, expression: str, description: str, unit: str = "ratio", *needs: str) -> Feature:
@@ -66,8 +71,9 @@ def derived(name: str, expression: str, description: str, unit: str = "ratio", *
 class FeatureSet:
     """All declarations of a shop: the measures per pair, the features per entity, and those of a joined row.
 
-    Those of the whole shop are there for others to be held against: they are no inputs of a model. `history_days` is how
-    far a measure without days of its own looks back; `settings_version` is raised where settings change what is meant.
+    Those of the whole shop and of a segment are there for others to be held against: they are no inputs of a model.
+    `history_days` is how far a measure without days of its own looks back; `settings_version` is raised where settings
+    change what is meant. `segment` is the SQL over a user's features that names her segment, empty where nothing asks.
     """
 
     measures: tuple[Measure, ...]
@@ -80,27 +86,53 @@ class FeatureSet:
     row: tuple[Feature, ...]
     history_days: int = 365
     settings_version: int = 1
+    # What came later stays out of the text, and so out of the version, of shops that do not use it.
+    segment_category: tuple[Feature, ...] = field(default=(), repr=False)
+    candidate: tuple[Feature, ...] = field(default=(), repr=False)
+    segment: str = field(default="", repr=False)
 
     def of(self, entity: str) -> tuple[Feature, ...]:
-        """The features of an entity (a key of KEYS) or of a joined row."""
+        """The features of an entity (a key of KEYS), of a joined row or of a candidate."""
         found: tuple[Feature, ...] = getattr(self, entity)
         return found
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The model's input columns, in order."""
-        entities = (self.pair, self.user, self.product, self.user_category, self.category, self.row)
-        return tuple(feature.name for entity in entities for feature in entity)
+        return tuple(feature.name for feature in self.inputs)
+
+    @property
+    def inputs(self) -> tuple[Feature, ...]:
+        """The features that models may read, in order."""
+        return tuple(feature for entity in _INPUTS for feature in self.of(entity))
 
     @property
     def version(self) -> str:
         """Changes with any definition."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:12]
+        later = (self.segment_category, self.candidate, self.segment)
+        text = repr(self) + (repr(later) if any(later) else "")
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def describe(self, name: str) -> str:
         """A feature in plain words; empty where the name is unknown."""
-        entities = (self.pair, self.user, self.product, self.user_category, self.category, self.row)
-        return next((f.description for entity in entities for f in entity if f.name == name), "")
+        return next((f.description for f in self.inputs if f.name == name), "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one group of features adds to the declarations of a shop."""
+
+    measures: tuple[Measure, ...] = ()
+    user: tuple[Feature, ...] = ()
+    product: tuple[Feature, ...] = ()
+    pair: tuple[Feature, ...] = ()
+    user_category: tuple[Feature, ...] = ()
+    category: tuple[Feature, ...] = ()
+    segment_category: tuple[Feature, ...] = ()
+    shop: tuple[Feature, ...] = ()
+    row: tuple[Feature, ...] = ()
+    candidate: tuple[Feature, ...] = ()
+    segment: str = ""
 
 
 T = TypeVar("T", Measure, Feature)

@@ -82,6 +82,25 @@ def bars(rows: Sequence[tuple[str, float]], title: str) -> str:
     return _svg(title, 460, len(rows) * 34 + 8, parts)
 
 
+def intervals(rows: Sequence[tuple[str, float, float, float]], title: str) -> str:
+    """A dot per row (name, value, low, high) on a line from low to high, over a common axis; the dashed line is at nothing."""
+    ends = [end for _, _, low, high in rows for end in (low, high)]
+    reach = _round_up(max((abs(end) for end in ends), default=1.0))
+    axis, wide = Scale(-reach, reach), 440
+    parts = []
+    for number, (name, value, low, high) in enumerate(rows):
+        y, colour = number * 30 + 6, COLOURS[4] if low > 0 else COLOURS[5] if high < 0 else COLOURS[2]
+        a, at, b = (10 + wide * axis.at(v) for v in (low, value, high))
+        parts.append(f'<text x="0" y="{y + 8}" font-size="12">{escape(name)}</text>')
+        parts.append(f'<path d="M{a:.1f} {y + 17}H{b:.1f}" stroke="{colour}" stroke-width="2.5"/>')
+        parts.append(f'<circle cx="{at:.1f}" cy="{y + 17}" r="4" fill="{colour}"><title>{value:+.4f}</title></circle>')
+    bottom, nothing = len(rows) * 30 + 8, 10 + wide * axis.at(0.0)
+    parts.append(f'<path d="M{nothing:.1f} 0V{bottom}" stroke="currentColor" stroke-dasharray="4 4" opacity="0.5"/>')
+    marks = [(-reach, "start"), (0.0, "middle"), (reach, "end")]
+    parts += [_text(10 + wide * axis.at(v), bottom + 14, f"{v:+.3g}" if v else "0", anchor) for v, anchor in marks]
+    return _svg(title, 460, bottom + 20, parts)
+
+
 def _round_up(value: float) -> float:
     """The next number of the kind 1, 2, 2.5, 5 x 10^n."""
     if value <= 0:

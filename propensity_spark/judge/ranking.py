@@ -41,12 +41,22 @@ def per_user(scored: DataFrame, truth: DataFrame, scorers: Mapping[str, str], k:
             product_id bought by the population, candidates or not.
     Returns the metrics by name. Equal scores are taken in the order of product_id. NDCG's ideal list has min(truth, k) hits.
     """
-    hits = _hits(scored, scorers, k)
-    wanted = truth.groupBy("user_id").agg(F.count(F.lit(1)).alias("_truth"))
     reachable = scored.where("label = 1").groupBy("user_id").agg(F.count(F.lit(1)).alias("_reachable"))
-    joined = wanted.join(hits, on="user_id", how="left").join(reachable, on="user_id", how="left")
+    joined = _with_hits(scored, truth, scorers, k).join(reachable, on="user_id", how="left")
     row = joined.agg(*_means(list(scorers), k)).collect()[0].asDict()
     return {name: _metrics(name, k, row) for name in scorers}
+
+
+def ndcg_of_each(scored: DataFrame, truth: DataFrame, scorers: Mapping[str, str], k: int = 10) -> DataFrame:
+    """The NDCG of each buyer's list: user_id and a column DOUBLE by each scorer's name; see `per_user`."""
+    each = _with_hits(scored, truth, scorers, k)
+    return each.select("user_id", *(_ndcg(name, k).alias(name) for name in scorers))
+
+
+def _with_hits(scored: DataFrame, truth: DataFrame, scorers: Mapping[str, str], k: int) -> DataFrame:
+    """A row per user who bought: _truth, how many products, and her hits and gain by each scorer (null: no list)."""
+    wanted = truth.groupBy("user_id").agg(F.count(F.lit(1)).alias("_truth"))
+    return wanted.join(_hits(scored, scorers, k), on="user_id", how="left")
 
 
 def _hits(scored: DataFrame, scorers: Mapping[str, str], k: int) -> DataFrame:
@@ -70,9 +80,6 @@ def _place(column: str) -> Column:
 
 
 def _means(names: list[str], k: int) -> list[Column]:
-    ideal = F.lit(0.0)
-    for place in range(1, k + 1):
-        ideal = ideal + F.when(F.col("_truth") >= place, 1 / F.log2(F.lit(float(place + 1)))).otherwise(0.0)
     reachable = F.coalesce("_reachable", F.lit(0))
     made = [
         F.count(F.lit(1)).alias("users"),
@@ -80,13 +87,20 @@ def _means(names: list[str], k: int) -> list[Column]:
         (F.sum(reachable) / F.sum("_truth")).alias("coverage"),
     ]
     for name in names:
-        hits, gain = F.coalesce(f"_hits_{name}", F.lit(0)), F.coalesce(f"_gain_{name}", F.lit(0.0))
+        hits = F.coalesce(f"_hits_{name}", F.lit(0))
         made += [
             F.avg(hits / F.col("_truth")).alias(f"recall_{name}"),
-            F.avg(gain / ideal).alias(f"ndcg_{name}"),
+            F.avg(_ndcg(name, k)).alias(f"ndcg_{name}"),
             F.avg((hits > 0).cast("double")).alias(f"hit_{name}"),
         ]
     return made
+
+
+def _ndcg(name: str, k: int) -> Column:
+    ideal = F.lit(0.0)
+    for place in range(1, k + 1):
+        ideal = ideal + F.when(F.col("_truth") >= place, 1 / F.log2(F.lit(float(place + 1)))).otherwise(0.0)
+    return F.coalesce(f"_gain_{name}", F.lit(0.0)) / ideal
 
 
 def _metrics(name: str, k: int, row: dict[str, float | None]) -> RankingMetrics:

@@ -24,33 +24,35 @@ Predict = Callable[[Matrix], Matrix]
 class Scorer:
     """A trained model as plain values that travel to executors and into files.
 
-    `inputs` are the features' names in order and `units` theirs; `payload` is what the family needs, as text.
+    `inputs` are the features' names in order and `units` theirs; `payload` is what the family needs, as text. `name` tells
+    several of one family apart.
     """
 
     family: str
     inputs: tuple[str, ...]
     units: tuple[str, ...]
     payload: str
+    name: str = ""
 
     @property
     def column(self) -> str:
         """The score's name: the probability of label 1 in the training sample."""
-        return raw_column(self.family)
+        return raw_column(self.name or self.family)
 
     def to_json(self) -> str:
         """The scorer as text."""
-        parts = (self.family, self.inputs, self.units, self.payload)
+        parts = (self.family, self.inputs, self.units, self.payload, self.name)
         return json.dumps(dict(zip(self.__slots__, parts, strict=True)))
 
     @classmethod
     def from_json(cls, text: str) -> "Scorer":
         """The scorer that `to_json` wrote."""
         parts = json.loads(text)
-        return cls(parts["family"], tuple(parts["inputs"]), tuple(parts["units"]), parts["payload"])
+        return cls(parts["family"], tuple(parts["inputs"]), tuple(parts["units"]), parts["payload"], parts.get("name", ""))
 
 
 def raw_column(family: str) -> str:
-    """The name of a family's uncalibrated score."""
+    """The column of the uncalibrated score of a family, or of a scorer with a name of its own."""
     return f"raw_{family}"
 
 

@@ -10,20 +10,20 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import Config
-from propensity_spark.features import compute
+from propensity_spark.features import compute, segments
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.spec import KEYS, FeatureSet
 from propensity_spark.features.taste import add_taste
 from propensity_spark.pipeline import ingest
 from propensity_spark.pipeline.features import keep_definitions
 from propensity_spark.progress import Progress
+from propensity_spark.schemas import USER_VERSIONS
 from propensity_spark.trainset import labels, sampling
 from propensity_spark.trainset.candidates import candidates
 from propensity_spark.trainset.population import population
 from propensity_spark.trainset.split import Timeline, plan
 
 ENTITIES = {entity: ("as_of", *keys) for entity, keys in KEYS.items() if entity != "pair"}  # rolled up from pairs
-_WRITTEN = ("features.pair", *(f"features.{entity}" for entity in ENTITIES), "trainset.candidates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +40,31 @@ def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
     Raises InsufficientData where silver.events cannot carry the run.
     """
     found = ingest.extent(spark)
-    declared = feature_set(config.features, found.types, config.candidates.popular_days)
+    declared = feature_set(config.features, found.types, config.candidates.popular_days, config.shop.time_zone)
     return Moment(plan(config, as_of, found.first, found.last), declared)
+
+
+def entities(declared: FeatureSet) -> dict[str, tuple[str, ...]]:
+    """The rolled-up entities that have a table, with its keys: segments only where a feature asks for them."""
+    return {entity: keys for entity, keys in ENTITIES.items() if entity != "segment_category" or declared.segment_category}
+
+
+def written(declared: FeatureSet) -> tuple[str, ...]:
+    """The tables that this job writes, in order."""
+    return ("features.pair", *(f"features.{entity}" for entity in entities(declared)), "trainset.candidates")
 
 
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
     """Write features.* and trainset.candidates for the moment's dates; dates that are current already are left alone."""
     fingerprint = _fingerprint(spark, config, moment)
-    if all(tables.last_note(spark, name) == fingerprint for name in _WRITTEN):
+    if all(tables.last_note(spark, name) == fingerprint for name in written(moment.features)):
         progress.say("  features        as before: neither the events nor the settings have changed")
         return
     keep_definitions(spark, moment.features)
     events = compute.mark_firsts(tables.read(spark, "silver.events"))
     as_of = compute.moments(events, moment.timeline.dates, config.shop.time_zone)
     seen = compute.as_seen(events, as_of, config.features.history_days)
-    _write_features(spark, moment, seen, fingerprint, progress)
+    _write_features(spark, moment, seen, as_of, fingerprint, progress)
     _write_candidates(spark, config, moment, seen, fingerprint, progress)
 
 
@@ -69,23 +79,41 @@ def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
     return json.dumps(parts, sort_keys=True)
 
 
-def _write_features(spark: SparkSession, moment: Moment, seen: DataFrame, fingerprint: str, progress: Progress) -> None:
+def _write_features(
+    spark: SparkSession, moment: Moment, seen: DataFrame, as_of: DataFrame, fingerprint: str, progress: Progress
+) -> None:
     declared, where = moment.features, _dates(moment.timeline.dates)
     categories = tables.read(spark, "silver.products").select("product_id", "category")
     measured = compute.measure_pairs(seen, declared.measures).join(F.broadcast(categories), on="product_id", how="left")
     measured = measured.persist()
-    sources = {"user_category": add_taste(measured)} if "views_ever" in measured.columns else {}
     version = compute.version_of(declared)
     try:
         with progress.stage("features pair") as stage:
             pairs = compute.pair_features(measured, declared.pair)
             stage.rows_out = tables.replace(pairs.select("*", version), "features.pair", where, fingerprint)
-        for entity, keys in ENTITIES.items():
+        for entity, keys in entities(declared).items():
             with progress.stage(f"features {entity}".replace("_", " ")) as stage:
-                rolled = compute.roll_up(sources.get(entity, measured), keys, getattr(declared, entity))
+                rolled = compute.roll_up(_source(spark, moment, entity, measured), keys, declared.of(entity))
+                rolled = _with_segment(spark, declared, rolled, as_of) if entity == "user" and declared.segment else rolled
                 stage.rows_out = tables.replace(rolled.select("*", version), f"features.{entity}", where, fingerprint)
     finally:
         measured.unpersist()
+
+
+def _source(spark: SparkSession, moment: Moment, entity: str, measured: DataFrame) -> DataFrame:
+    """The pairs' measures with what else an entity is rolled up by."""
+    if entity == "user_category" and "views_ever" in measured.columns:
+        return add_taste(measured)
+    if entity == "segment_category":
+        users = tables.read(spark, "features.user", _dates(moment.timeline.dates)).select("as_of", "user_id", "segment")
+        return measured.join(users, on=["as_of", "user_id"], how="left")
+    return measured
+
+
+def _with_segment(spark: SparkSession, declared: FeatureSet, users: DataFrame, as_of: DataFrame) -> DataFrame:
+    by_attribute = bool(segments.attribute_of(declared.segment))
+    versions = tables.read(spark, USER_VERSIONS.name) if by_attribute else None
+    return segments.add_segment(users, declared.segment, as_of, versions)
 
 
 def _write_candidates(
@@ -95,7 +123,8 @@ def _write_candidates(
     with progress.stage("candidates") as stage:
         everyone = population(seen, config.population)
         pairs = tables.read(spark, "features.pair", where)
-        found = candidates(everyone, pairs, tables.read(spark, "features.product", where), config.candidates)
+        half_life = config.features.half_life_days if moment.features.candidate else None
+        found = candidates(everyone, pairs, tables.read(spark, "features.product", where), config.candidates, half_life)
         labelled = attach_labels(spark, config, timeline, found)
         rate = F.when(F.col("as_of").isin(list(timeline.in_full)), 1.0).otherwise(config.train.negative_rate)
         sampled = sampling.sample_negatives(labelled, rate, config.train.seed)

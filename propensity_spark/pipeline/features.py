@@ -8,22 +8,29 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import session, tables
-from propensity_spark.config import Config, SourceConfig
+from propensity_spark.config import FEATURE_GROUPS, Config, SourceConfig
 from propensity_spark.errors import ConfigError
 from propensity_spark.features import equivalent, lineage
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.lineage import Definition
-from propensity_spark.features.spec import KEYS, FeatureSet
+from propensity_spark.features.spec import CANDIDATE, KEYS, ROW, FeatureSet
 from propensity_spark.schemas import EVENT_TYPES, FEATURE_DEFINITIONS
 
 _KEPT = FEATURE_DEFINITIONS.name
-_OF = {"pair": "user and product", "user_category": "user and category", "shop": "the whole shop", "row": "candidate pair, joined"}
+_OF = {
+    "pair": "user and product",
+    "user_category": "user and category",
+    "segment_category": "segment of users and category",
+    "shop": "the whole shop",
+    ROW: "candidate pair, joined",
+    CANDIDATE: "candidate pair",
+}
 
 
 def declared_by(config: Config, events: Iterable[str] = ()) -> FeatureSet:
     """The features that a shop with these event types can fill; by default the types that its configuration speaks of."""
     types = frozenset(events) or frozenset[str]().union(*(_spoken_of(source) for source in config.sources))
-    return feature_set(config.features, types, config.candidates.popular_days)
+    return feature_set(config.features, types, config.candidates.popular_days, config.shop.time_zone)
 
 
 def _spoken_of(source: SourceConfig) -> frozenset[str]:
@@ -37,19 +44,27 @@ def _spoken_of(source: SourceConfig) -> frozenset[str]:
 
 
 def listing(config: Config) -> str:
-    """Every feature in a line, by entity."""
+    """Every feature in a line, by entity, with its version, group and unit."""
     declared = lineage.definitions(declared_by(config))
+    group = max(len(d.group) for d in declared)
     lines: list[str] = []
     for entity in lineage.ENTITIES:
         mine = [d for d in declared if d.entity == entity]
         if mine:
             width = max(len(d.name) for d in mine)
-            lines += [_heading(entity), *(f"  {d.name:<{width}}  {d.version:<5} {d.unit:<9} {d.description}" for d in mine), ""]
-    return "\n".join([*lines, f"{len(declared)} features. What one means: propensity features describe NAME"])
+            lines += [
+                _heading(entity),
+                *(f"  {d.name:<{width}}  {d.version:<5} {d.group:<{group}} {d.unit:<9} {d.description}" for d in mine),
+                "",
+            ]
+    more = ", ".join(name for name in FEATURE_GROUPS if name not in config.features.groups) or "none"
+    told = f"{len(declared)} features; further groups (features.groups): {more}. What one means: propensity features describe NAME"
+    return "\n".join([*lines, told])
 
 
 def _heading(entity: str) -> str:
     table = f"table features.{entity}" if entity in KEYS else "in no table: made where rows are joined"
+    table = "table trainset.candidates" if entity == CANDIDATE else table
     return f"per {_OF.get(entity, entity)} ({table})"
 
 
@@ -65,14 +80,14 @@ def description(config: Config, name: str) -> str:
     parts = known.text.split("; ")
     lines = [
         f"{name}: {feature.description}",
-        f"  per {_OF.get(entity, entity)}, unit {known.unit}, version {known.version}",
+        f"  per {_OF.get(entity, entity)}, unit {known.unit}, version {known.version}, group {known.group}",
         f"  is  {parts[0]}",
         *(f"      {part}" for part in parts[1:]),
-        "",
-        f"-- the same values by SQL, as of {as_of} (choose with --as-of)",
-        equivalent.query(declared, [name], as_of, config.shop.time_zone),
     ]
-    return "\n".join(lines)
+    if entity == CANDIDATE:
+        return "\n".join(lines)
+    told = f"-- the same values by SQL, as of {as_of} (choose with --as-of)"
+    return "\n".join([*lines, "", told, equivalent.query(declared, [name], as_of, config.shop.time_zone)])
 
 
 def changes(config: Config) -> str:

@@ -1,7 +1,7 @@
 """The moved boundary on a shop's tables: features of a few users and products made again without what came later.
 
-Not looked at: features of a category, of a user in a category and of the whole shop (they rest on all users), those of joined
-rows, and columns that encoders make (they are learnt out of fold).
+Not looked at: features of a category, of a user or a segment in a category and of the whole shop (they rest on all users), those of
+joined rows, and columns that encoders make (they are learnt out of fold).
 """
 
 import json
@@ -24,7 +24,7 @@ from propensity_spark.trainset.differences import ROW, Difference, differences
 
 _LISTED = {"user_id": "silver.users", "product_id": "silver.products"}
 _POOL = 100  # keys looked at for each one chosen: enough that some of them have a row at the boundary
-_NOT_MADE_AGAIN = "the moved boundary: category, user_category and shop features, and those of joined rows, are not made again"
+_NOT_MADE_AGAIN = "the moved boundary: category, user_category, segment_category and shop features, and those of joined rows, are not made again"
 
 
 def findings(spark: SparkSession, config: Config, moment: Moment) -> Found:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -11,11 +12,12 @@ from pyspark.sql import functions as F
 from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.judge.baselines import BASELINES
-from propensity_spark.judge.report import Page, Period, Scored, render
+from propensity_spark.judge.report import Brought, Change, Page, Period, Scored, render
 from propensity_spark.pipeline import judging
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.judging import NEW, REPEAT, TRUTH, Judged
 from propensity_spark.progress import Progress
+from propensity_spark.schemas import FEATURE_GAINS
 from propensity_spark.serve import registry
 from propensity_spark.trainset.assemble import inputs
 
@@ -87,6 +89,8 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
         labels=_labels(spark, moment),
         periods=tuple(_period(judged[name], name, str(dates[name]), champion) for name in ("test", "backtest") if name in judged),
         importance=_importance(config, moment, trained),
+        groups=_groups(spark, moment),
+        groups_as_of=str(moment.timeline.rehearsal.score),
         scores=_sample(spark, moment),
         timings=tuple(seconds.items()),
     )
@@ -203,6 +207,35 @@ def _importance(config: Config, moment: Moment, trained: registry.Run) -> dict[s
         model: tuple((n, words.get(n, ""), share) for n, share in sorted(each.items(), key=lambda i: -i[1])[:_STRONGEST])
         for model, each in found.items()
     }
+
+
+def _groups(spark: SparkSession, moment: Moment) -> tuple[Brought, ...]:
+    """What `propensity groups` found for the date, where it ran."""
+    if not tables.exists(spark, FEATURE_GAINS.name):
+        return ()
+    rows = tables.read(spark, FEATURE_GAINS.name, f"as_of = DATE'{moment.timeline.as_of}'").orderBy("place")
+    return tuple(_brought(row.asDict()) for row in rows.collect())  # a row per group
+
+
+def _brought(row: Mapping[str, Any]) -> Brought:
+    return Brought(
+        name=row["feature_set"],
+        features=row["features"],
+        pr_auc=row["pr_auc"],
+        log_loss=row["log_loss"],
+        roc_auc=row["roc_auc"],
+        recall=row["recall_at_10"],
+        ndcg=row["ndcg_at_10"],
+        ece=row["ece"],
+        seconds=row["fit_seconds"],
+        pr_auc_gain=_change(row, "pr_auc_gain"),
+        ndcg_gain=_change(row, "ndcg_gain"),
+    )
+
+
+def _change(row: Mapping[str, Any], gain: str) -> Change | None:
+    value, low, high = (row[f"{gain}{end}"] for end in ("", "_low", "_high"))
+    return None if value is None else Change(value=value, low=low, high=high)
 
 
 def best_of_one_user(spark: SparkSession, as_of: object, rows: int) -> DataFrame:

@@ -9,7 +9,7 @@ from propensity_spark import session, tables
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.ingest import preflight
-from propensity_spark.pipeline import audit, build_features, ingest, report, score, totals, train
+from propensity_spark.pipeline import audit, build_features, groups, ingest, report, score, totals, train
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import views
@@ -76,6 +76,13 @@ def totals_current(config: Config, since: date | None, spine: str, out: str) -> 
         return totals.look_up(spark, config, spine, out, progress)
     totals.run(spark, config, _as_of(spark, config), since, progress)
     return None
+
+
+def compare_groups(config: Config) -> None:
+    """Fit and judge each group of features at the configured date."""
+    progress = _start(config)
+    spark = _session(config, progress)
+    groups.run(spark, config, _as_of(spark, config), progress)
 
 
 def sql(config: Config, query: str, rows: int) -> None:

@@ -190,3 +190,14 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged) -> regi
     texts = {"test.json": json.dumps(judged), "importance.json": json.dumps(importance)}
     facts = {f"{name}_{fact}": value for name, fitted in final.models.items() for fact, value in fitted.facts.items()}
     return registry.log(config, bundle, final.models, judging.logged(judged, "test") | facts, texts)
+
+
+def rehearsed(spark: SparkSession, config: Config, moment: Moment) -> DataFrame:
+    """The rows on which the rehearsal trains and calibrates, in the order that `run` gives them.
+
+    Raises InsufficientData as `run` does.
+    """
+    procedure = moment.timeline.rehearsal
+    sampled = _laid_out(rows.of_dates(spark, moment, [*procedure.train, procedure.calibrate]).drop(*_unused(config)))
+    check_sufficient(config, procedure, _counts(sampled))
+    return sampled

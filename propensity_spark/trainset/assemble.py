@@ -19,21 +19,21 @@ BASE_COLUMNS = ("as_of", "user_id", "product_id", "category", "candidate_source"
 
 def inputs(declared: FeatureSet) -> tuple[Feature, ...]:
     """The model's inputs, in order."""
-    entities = (declared.pair, declared.user, declared.product, declared.user_category, declared.category, declared.row)
-    return (*(feature for entity in entities for feature in entity), TOGETHER)
+    return (*declared.inputs, TOGETHER)
 
 
 def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared: FeatureSet) -> DataFrame:
-    """Join each pair with the features of its pair, user, product, category and shop at the same as_of.
+    """Join each pair with the features of its pair, user, product, category, segment and shop at the same as_of.
 
-    Takes   trainset.candidates rows; `features`: pair, user, product, user_category, category, shop (their tables) and
-            products (silver.products, for the category).
+    Takes   trainset.candidates rows; `features`: pair, user, product, user_category, category, segment_category, shop
+            (their tables) and products (silver.products, for the category).
     Returns as_of, user_id, product_id, category, candidate_source, label, weight and the inputs; unknown is null.
     """
+    segment = ("segment",) if declared.segment_category else ()
     category = features["products"].select("product_id", "category")
     joined = (
         candidates.join(_only(features["pair"], declared.pair, "user_id", "product_id"), ["as_of", "user_id", "product_id"], "left")
-        .join(_only(features["user"], declared.user, "user_id"), ["as_of", "user_id"], "left")
+        .join(_only(features["user"], declared.user, "user_id", *segment), ["as_of", "user_id"], "left")
         .join(_only(features["product"], declared.product, "product_id"), ["as_of", "product_id"], "left")
         .join(category, ["product_id"], "left")
     )
@@ -42,6 +42,9 @@ def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared:
         joined = joined.join(mine, ["as_of", "user_id", "category"], "left")
     if declared.category:
         joined = joined.join(_only(features["category"], declared.category, "category"), ["as_of", "category"], "left")
+    if declared.segment_category:
+        alike = _only(features["segment_category"], declared.segment_category, "segment", "category")
+        joined = joined.join(F.broadcast(alike), ["as_of", "segment", "category"], "left")
     if declared.shop:
         joined = joined.join(F.broadcast(_only(features["shop"], declared.shop)), ["as_of"], "left")
     return derive(joined, declared.row).select(*BASE_COLUMNS, *(feature.name for feature in inputs(declared)))

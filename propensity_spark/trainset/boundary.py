@@ -21,7 +21,8 @@ from propensity_spark.trainset.sampling import uniform
 
 CHECKED = {"pair": "user_id", "user": "user_id", "product": "product_id"}  # entity -> of whose rows its features are made
 _SALT = 12
-_ACROSS_PRODUCTS = {"visit_first", "order_first"}  # marks that need all rows of a visit or an order
+# Marks that need all rows of a visit or an order, or all orders of a user.
+_ACROSS_PRODUCTS = {"visit_first", "visit_second", "visit_minutes", "order_first", "order_gap"}
 
 
 @dataclass(frozen=True, slots=True)

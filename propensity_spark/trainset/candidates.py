@@ -16,33 +16,33 @@ TOUCHED, POPULAR, TOGETHER = 1, 2, 4
 _SOURCE_NAMES = {TOUCHED: "touched", POPULAR: "popular", TOGETHER: "together"}
 
 
-def candidates(population: DataFrame, pairs: DataFrame, products: DataFrame, config: CandidateConfig) -> DataFrame:
+def candidates(
+    population: DataFrame, pairs: DataFrame, products: DataFrame, config: CandidateConfig, half_life_days: float | None = None
+) -> DataFrame:
     """All candidate pairs of the population.
 
     Takes   population as_of, user_id; pairs (features.pair) with pair_seen_last, pair_purchases_last;
             products (features.product) with product_buyers_recent.
     Returns as_of, user_id, product_id, candidate_source (sources joined by '+'), together_score (0: does not go
-            together with anything bought).
+            together with anything bought); with a half-life together_recent FLOAT, the same by what was bought lately.
     """
-    made = []
+    made, scores = [], ["together_score", *(["together_recent"] if half_life_days else [])]
     if config.touched:
         made.append(touched(population, pairs, config))
     if config.popular:
         made.append(population.join(F.broadcast(popular(products, config)), on="as_of", how="inner"))
     if config.together:
-        close = together(population, pairs, config)
+        close = together(population, pairs, config, half_life_days)
         made.append(close.withColumn("source", F.lit(TOGETHER)))
-    sources = [_with_source(frame) for frame in made]
-    united = reduce(DataFrame.unionByName, sources)
-    merged = united.groupBy(*KEYS).agg(
-        F.bit_or("source").alias("_sources"), F.max("together_score").cast("float").alias("together_score")
-    )
-    return merged.select(*KEYS, _names("_sources").alias("candidate_source"), "together_score")
+    united = reduce(DataFrame.unionByName, [_with_scores(frame, scores) for frame in made])
+    best = [F.max(score).cast("float").alias(score) for score in scores]
+    merged = united.groupBy(*KEYS).agg(F.bit_or("source").alias("_sources"), *best)
+    return merged.select(*KEYS, _names("_sources").alias("candidate_source"), *scores)
 
 
-def _with_source(frame: DataFrame) -> DataFrame:
-    score = F.col("together_score") if "together_score" in frame.columns else F.lit(0.0)
-    return frame.select(*KEYS, F.col("source"), score.alias("together_score"))
+def _with_scores(frame: DataFrame, scores: list[str]) -> DataFrame:
+    made = [(F.col(score) if score in frame.columns else F.lit(0.0)).alias(score) for score in scores]
+    return frame.select(*KEYS, "source", *made)
 
 
 def _names(bits: str) -> Column:

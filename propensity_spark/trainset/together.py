@@ -21,17 +21,21 @@ _MIN_COMMON_USERS = 2  # one user in common says nothing
 _SAMPLED_USERS = 20_000  # enough for similarities; more only costs
 _USERS_A_TASK = 20_000
 _SALT = 1
+_NOTHING = 1e-300  # the squared length of a product that was not bought
 _RESULT = "as_of DATE, user_id STRING, product_id STRING, together_score DOUBLE"
+_RECENT = ", together_recent DOUBLE"
 
 
-def together(population: DataFrame, pairs: DataFrame, config: CandidateConfig) -> DataFrame:
+def together(population: DataFrame, pairs: DataFrame, config: CandidateConfig, half_life_days: float | None = None) -> DataFrame:
     """The products that go together with what each user bought, at most config.together per user, the closest first.
 
     Takes   population as_of, user_id; pairs (features.pair) with pair_purchases_last in days.
-    Returns as_of, user_id, product_id, together_score DOUBLE > 0. Own products may be among them.
+    Returns as_of, user_id, product_id, together_score DOUBLE > 0; with a half-life together_recent DOUBLE as well (see
+            `recent`). Own products may be among them.
     """
     spread = _spread(_lately_bought(pairs, config), population)
-    return spread.groupBy("as_of", "_bucket").applyInPandas(_scorer(config), _RESULT)
+    result = _RESULT + (_RECENT if half_life_days else "")
+    return spread.groupBy("as_of", "_bucket").applyInPandas(_scorer(config, half_life_days), result)
 
 
 def _spread(bought: DataFrame, population: DataFrame) -> DataFrame:
@@ -51,6 +55,7 @@ def _spread(bought: DataFrame, population: DataFrame) -> DataFrame:
             "as_of",
             "user_id",
             "product_id",
+            "_age",
             "_bucket",
             "_sampled",
             (F.col("_scored") & (own == F.col("_bucket"))).alias("_scored"),
@@ -65,19 +70,23 @@ def _lately_bought(pairs: DataFrame, config: CandidateConfig) -> DataFrame:
         pairs.where(f"pair_purchases_last <= {config.together_days}")
         .withColumn("_place", F.row_number().over(by))
         .where(F.col("_place") <= config.together_history)
-        .select("as_of", "user_id", "product_id")
+        .select("as_of", "user_id", "product_id", F.col("pair_purchases_last").alias("_age"))
     )
 
 
-def _scorer(config: CandidateConfig) -> Callable[[pd.DataFrame], pd.DataFrame]:
+def _scorer(config: CandidateConfig, half_life_days: float | None) -> Callable[[pd.DataFrame], pd.DataFrame]:
     neighbours, most = config.together_neighbours, config.together
+    columns = ["as_of", "user_id", "product_id", "together_score", *(["together_recent"] if half_life_days else [])]
 
     def score(bucket: pd.DataFrame) -> pd.DataFrame:
         liked = bucket[bucket["_scored"].fillna(False).astype(bool)]
         sample = bucket[bucket["_sampled"]]
         if liked.empty or sample.empty:
-            return pd.DataFrame(columns=["as_of", "user_id", "product_id", "together_score"])
-        return closest(liked, sample, neighbours, most)
+            return pd.DataFrame(columns=columns)
+        found = closest(liked, sample, neighbours, most)
+        if half_life_days:
+            found["together_recent"] = recent(found, liked, sample, neighbours, half_life_days)
+        return found
 
     return score
 
@@ -102,23 +111,56 @@ def closest(liked: pd.DataFrame, sample: pd.DataFrame, neighbours: int, most: in
     )
 
 
-def _matrix(bought: pd.DataFrame, products: npt.NDArray[Any]) -> tuple[Any, npt.NDArray[Any]]:
-    """Users x products, 1 where bought; products outside the list are left out. Rows come in the order of user_id."""
+def recent(
+    found: pd.DataFrame, liked: pd.DataFrame, sample: pd.DataFrame, neighbours: int, half_life_days: float
+) -> npt.NDArray[np.float64]:
+    """The scores of the pairs `found` by `closest`, where what was bought lately counts more.
+
+    A purchase `_age` days old weighs 2^(-age / half-life): in the sum over a user's own products, and by the mean age of the
+    two purchases in what each user of `sample` bought together, so that the similarity stays a cosine.
+    """
+    if found.empty:  # an empty choice from a sparse matrix is no array
+        return np.empty(0)
+    products = np.sort(sample["product_id"].unique().astype(object))
+    similarity = _similarity(
+        _matrix(sample, products)[0], neighbours, _matrix(sample, products, _weight(sample, 2 * half_life_days))[0]
+    )
+    basket, users = _matrix(liked, products, _weight(liked, half_life_days))
+    row, column = np.searchsorted(users, found["user_id"]), np.searchsorted(products, found["product_id"])
+    return np.asarray(sparse.csr_matrix(basket @ similarity)[row, column], dtype=np.float64).ravel()
+
+
+def _weight(bought: pd.DataFrame, half_life_days: float) -> npt.NDArray[np.float64]:
+    return np.asarray(np.exp2(-bought["_age"].to_numpy(dtype=np.float64) / half_life_days))
+
+
+def _matrix(
+    bought: pd.DataFrame, products: npt.NDArray[Any], weight: npt.NDArray[np.float64] | None = None
+) -> tuple[Any, npt.NDArray[Any]]:
+    """Users x products, 1 or the row's weight where bought; products outside the list are left out. Rows by user_id."""
     codes, users = pd.factorize(bought["user_id"], sort=True)
     column = np.searchsorted(products, bought["product_id"])
     known = (column < len(products)) & (products[np.minimum(column, len(products) - 1)] == bought["product_id"].to_numpy())
-    ones = np.ones(int(known.sum()))
+    values = np.ones(int(known.sum())) if weight is None else weight[known]
     shape = (len(users), len(products))
-    return sparse.csr_matrix((ones, (codes[known], column[known])), shape=shape), np.asarray(users)
+    return sparse.csr_matrix((values, (codes[known], column[known])), shape=shape), np.asarray(users)
 
 
-def _similarity(bought: Any, neighbours: int) -> Any:
-    """Products x products: the cosine of the sets of their buyers, the closest `neighbours` of each row."""
+def _similarity(bought: Any, neighbours: int, weighted: Any = None) -> Any:
+    """Products x products: the cosine of the sets of their buyers, the closest `neighbours` of each row.
+
+    With `weighted`, the same matrix with weights: the cosine of those, where enough users bought both.
+    """
     common = sparse.csr_matrix(bought.T @ bought)
     common.setdiag(0)
     common.data[common.data < _MIN_COMMON_USERS] = 0
     common.eliminate_zeros()
-    norm = sparse.diags(1 / np.sqrt(np.maximum(np.asarray(bought.sum(axis=0)).ravel(), 1)))
+    if weighted is None:
+        length = np.maximum(np.asarray(bought.sum(axis=0)).ravel(), 1)
+    else:
+        common = sparse.csr_matrix((weighted.T @ weighted).multiply(common > 0))
+        length = np.maximum(np.asarray(weighted.multiply(weighted).sum(axis=0)).ravel(), _NOTHING)
+    norm = sparse.diags(1 / np.sqrt(length))
     rows, columns, values = _largest(sparse.csr_matrix(norm @ common @ norm), neighbours)
     return sparse.csr_matrix((values, (rows, columns)), shape=common.shape)
 

@@ -209,3 +209,18 @@ def test_a_config_cannot_be_changed_afterwards() -> None:
 def test_an_entity_comes_from_one_place() -> None:
     with pytest.raises(ConfigError, match="either by `path` or by `table`"):
         from_mapping({"users": {"path": "users.csv", "table": "crm.users", "id": "user"}})
+
+
+def test_groups_are_known_and_named_once() -> None:
+    assert FeatureConfig(groups=("gaps", "prices")).groups == ("gaps", "prices")
+    with pytest.raises(ConfigError, match=r"features\.groups must be one of gaps, .*; got 'first'"):
+        FeatureConfig(groups=("first",))
+    with pytest.raises(ConfigError, match=r"features\.groups names a group twice: gaps, gaps"):
+        FeatureConfig(groups=("gaps", "gaps"))
+
+
+def test_a_segment_is_an_attribute_that_is_kept(config: Make) -> None:
+    users = {"path": ["users.csv"], "id": "user", "attributes": ["tier"]}
+    assert config(users=users, features={"segment_by": "tier"}).features.segment_by == "tier"
+    with pytest.raises(ConfigError, match=r"features\.segment_by must be one of users\.attributes \(tier\); got 'region'"):
+        config(users=users, features={"segment_by": "region"})

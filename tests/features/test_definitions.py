@@ -6,20 +6,24 @@ from itertools import combinations
 
 import pytest
 
-from propensity_spark.config import FeatureConfig
+from propensity_spark.config import FEATURE_GROUPS, FeatureConfig
+from propensity_spark.features import lineage
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.spec import OPERATIONS, Feature, FeatureSet, Measure, present
 from propensity_spark.schemas import EVENT_TYPES
 
-ENTITIES = ("pair", "user", "product", "user_category", "category", "row")
+ENTITIES = ("pair", "user", "product", "user_category", "category", "row", "candidate")
+TABLES = ("pair", "user", "product", "user_category", "category", "segment_category", "shop")
 EVERYTHING = frozenset(EVENT_TYPES)
 SHOPS = [frozenset(some) for n in range(1, len(EVENT_TYPES) + 1) for some in combinations(EVENT_TYPES, n)]
 WINDOWS = [(7,), (7, 28), (1, 7, 28), (1, 7, 28, 90)]
-UNITS = {"count", "currency", "days", "pieces", "rate", "ratio", "share", "users"}
+UNITS = {"count", "currency", "days", "minutes", "pieces", "rate", "ratio", "score", "share", "users"}
 
 
-def _set(events: frozenset[str] = EVERYTHING, windows: tuple[int, ...] = (1, 7, 28, 90)) -> FeatureSet:
-    return feature_set(FeatureConfig(windows=windows), events, 28)
+def _set(
+    events: frozenset[str] = EVERYTHING, windows: tuple[int, ...] = (1, 7, 28, 90), groups: tuple[str, ...] = FEATURE_GROUPS
+) -> FeatureSet:
+    return feature_set(FeatureConfig(windows=windows, groups=groups), events, 28)
 
 
 def _words(expression: str) -> set[str]:
@@ -49,13 +53,13 @@ def test_names_are_unique(windows: tuple[int, ...]) -> None:
 def test_whatever_a_shop_logs_every_feature_finds_what_it_reads(events: frozenset[str], windows: tuple[int, ...]) -> None:
     declared = _set(events, windows)
     measures = {measure.name for measure in declared.measures} | ({"views_taste", "user_taste"} if "view" in events else set())
-    for entity in (*ENTITIES[:-1], "shop"):
+    for entity in TABLES:
         above: set[str] = set()
         for feature in getattr(declared, entity):
             assert _words(feature.expression) <= (above if feature.derived else measures), feature.name
             above.add(feature.name)
-    above = _declared(declared, *ENTITIES[:-1], "shop")
-    for feature in declared.row:
+    above = _declared(declared, *TABLES)
+    for feature in (*declared.row, *declared.candidate):
         assert feature.derived, "a joined row has nothing left to aggregate"
         assert _words(feature.expression) <= above, feature.name
         above.add(feature.name)
@@ -93,9 +97,10 @@ def test_every_measure_merges() -> None:
     assert {measure.op for measure in _set().measures} <= set(OPERATIONS)
 
 
-def test_a_rollup_that_a_pair_takes_over_is_one_aggregate_of_one_measure() -> None:
+def test_a_rollup_that_a_pair_takes_over_has_aggregates_of_one_measure_each() -> None:
     for feature in _set().pair:
-        assert feature.derived or re.fullmatch(r"(sum|min|max)\(\w+\)", feature.expression), feature.name
+        single = re.sub(r"\b(sum|min|max)\(\w+\)", "x", feature.expression)
+        assert feature.derived or not re.search(r"\b(sum|min|max|count|count_if|avg)\(", single), feature.name
 
 
 def test_ages_are_in_days_so_that_linear_models_scale_them_as_such() -> None:
@@ -110,17 +115,18 @@ def _changed(item: Feature | Measure, name: str) -> Feature | Measure:
     return replace(item, **{name: new})
 
 
-NUMBERS = ("history_days", "settings_version")
+SINGLE = ("history_days", "settings_version", "segment")
 
 
-@pytest.mark.parametrize("part", [field.name for field in fields(FeatureSet) if field.name not in NUMBERS])
+@pytest.mark.parametrize("part", [field.name for field in fields(FeatureSet) if field.name not in SINGLE])
 def test_the_version_changes_with_any_definition(part: str) -> None:
     declared = _set()
     items = getattr(declared, part)
     item = items[-1]
     versions = {declared.version, replace(declared, **{part: items[:-1]}).version}
-    versions |= {replace(declared, **{part: (*items[:-1], _changed(item, f.name))}).version for f in fields(item)}
-    assert len(versions) == 2 + len(fields(item))
+    meant = [f.name for f in fields(item) if f.name != "group"]
+    versions |= {replace(declared, **{part: (*items[:-1], _changed(item, name))}).version for name in meant}
+    assert len(versions) == 2 + len(meant)
 
 
 def test_the_version_is_the_same_for_the_same_definitions_and_follows_the_settings() -> None:
@@ -133,8 +139,42 @@ def test_the_version_is_the_same_for_the_same_definitions_and_follows_the_settin
         feature_set(FeatureConfig(windows=(1, 7, 28)), EVERYTHING, 28),
         feature_set(config, EVERYTHING, 14),
         feature_set(config, EVERYTHING - {"return"}, 28),
+        *(feature_set(FeatureConfig(groups=(group,)), EVERYTHING, 28) for group in FEATURE_GROUPS),
+        feature_set(FeatureConfig(groups=("profile",)), EVERYTHING, 28, "Asia/Shanghai"),
     ]
-    assert len({_set().version, *(other.version for other in others)}) == 7
+    assert len({feature_set(config, EVERYTHING, 28).version, *(other.version for other in others)}) == 1 + len(others)
+
+
+def test_the_group_is_no_part_of_the_meaning() -> None:
+    declared = _set()
+    moved = tuple(replace(feature, group="elsewhere") for feature in declared.user)
+    other = replace(declared, user=moved)
+    assert other.version == declared.version
+    assert [d.text for d in lineage.definitions(other)] == [d.text for d in lineage.definitions(declared)]
+    assert lineage.definition(other, "user", moved[0]).group == "elsewhere"
+
+
+@pytest.mark.parametrize("group", FEATURE_GROUPS)
+def test_a_group_adds_its_own_features_and_the_rest_stays(group: str) -> None:
+    first, chosen = _set(groups=()), _set(groups=(group,))
+    assert {feature.group for feature in _features(first)} == {"first"}
+    assert [feature for feature in _features(chosen) if feature.group == "first"] == _features(first)
+    assert {feature.group for feature in _features(chosen)} == {"first", group}
+    assert chosen.measures[: len(first.measures)] == first.measures
+    every = {feature.name for feature in _features(_set()) if feature.group in ("first", group)}
+    assert set(chosen.columns) == every, "a group needs no other"
+
+
+def test_segments_are_made_only_where_rates_can_be_held_against_them() -> None:
+    orders = _set(frozenset({"purchase", "return"}), groups=("segment",))
+    assert (orders, orders.segment) == (_set(frozenset({"purchase", "return"}), groups=()), "")
+    assert _set(groups=("segment",)).segment.startswith("concat_ws")
+
+
+def test_the_first_set_is_the_one_that_tables_were_written_with() -> None:
+    declared = _set(groups=())
+    assert (declared.version, len(declared.columns)) == ("d520600422d2", 154)
+    assert (declared.segment, declared.segment_category, declared.candidate) == ("", (), ())
 
 
 def test_the_columns_are_those_of_every_entity_in_order() -> None:

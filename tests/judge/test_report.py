@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from propensity_spark.judge import plots
 from propensity_spark.judge.metrics import Bin, Metrics
 from propensity_spark.judge.ranking import RankingMetrics
-from propensity_spark.judge.report import Page, Period, Scored, render
+from propensity_spark.judge.report import Brought, Change, Page, Period, Scored, render
 
 
 def _metrics(log_loss: float | None, auc: float | None) -> Metrics:
@@ -87,6 +87,31 @@ def test_every_plot_is_well_formed_even_without_points() -> None:
         plots.columns([], "lift", "x", "y"),
         plots.bars([("name & words", 0.4)], "bars"),
         plots.bars([], "bars"),
+        plots.intervals([("first & more", 0.01, -0.002, 0.02)], "gains"),
+        plots.intervals([], "gains"),
     ]
     for svg in made:
         ET.fromstring(f"<div>{svg}</div>")
+
+
+def _brought(name: str, gain: Change | None) -> Brought:
+    figures = {"pr_auc": 0.21, "log_loss": 0.05, "roc_auc": 0.8, "recall": None, "ndcg": 0.4, "ece": 0.001}
+    return Brought(name=name, features=12, seconds=3.4, pr_auc_gain=gain, ndcg_gain=None, **figures)
+
+
+def test_what_groups_bring_is_shown_where_it_was_found() -> None:
+    assert "What each feature group brings" not in render(_page())
+    sure, unsure, worse = (
+        Change(value=0.02, low=0.01, high=0.03),
+        Change(value=0.0, low=-0.01, high=0.01),
+        Change(value=-0.02, low=-0.03, high=-0.01),
+    )
+    groups = (_brought("first", None), _brought("first + <a>", sure), _brought("first + b", unsure), _brought("all", worse))
+    page = render(_page(groups=groups, groups_as_of="2024-02-02"))
+    section = page.split("What each feature group brings")[1].split("<h2>")[0]
+    assert "2024-02-02" in section
+    assert "first + &lt;a&gt;" in section
+    assert "<td>+0.0200</td>" in section
+    assert section.count("<circle") == 3, "the first set has no gain over itself, and no gain in NDCG is known"
+    colours = [section.count(f'stroke="{plots.COLOURS[n]}"') for n in (4, 2, 5)]
+    assert colours == [1, 1, 1], "a gain, neither, a loss"

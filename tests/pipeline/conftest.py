@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pyspark.sql import SparkSession
 
-from propensity_spark.config import Config
+from propensity_spark.config import FEATURE_GROUPS, Config
 from propensity_spark.ingest.simulate import simulate
 from propensity_spark.loading import load
 from propensity_spark.pipeline import run
@@ -17,7 +17,7 @@ _SMALL = {
     "simulator": {"users": 250, "products": 30, "categories": 4, "events": 50000, "days": 120},
     "labels": {"horizon_days": 14},
     "train": {"dates": 2},
-    "features": {"windows": [7, 28]},
+    "features": {"windows": [7, 28], "groups": list(FEATURE_GROUPS), "segment_by": "region"},
     "models": {"lightgbm": {"rounds": 30, "learning_rate": 0.1, "min_data_in_leaf": 100}, "logistic": {"max_iterations": 10}},
 }
 # One of each path: a table of levels, out-of-fold rates, buckets, numbers.

@@ -1,5 +1,6 @@
 """`propensity features`: each declared feature equals its SQL over silver, and the tables keep what their columns mean."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -23,7 +24,7 @@ _CLOSE = 1e-5  # FLOAT columns, summed in another order
 def declared(spark: SparkSession, whole_shop: Config) -> FeatureSet:
     tables.attach(spark, whole_shop.storage)
     logged = frozenset(row["event"] for row in tables.read(spark, "silver.events").select("event").distinct().collect())
-    return feature_set(whole_shop.features, logged, whole_shop.candidates.popular_days)
+    return feature_set(whole_shop.features, logged, whole_shop.candidates.popular_days, whole_shop.shop.time_zone)
 
 
 def _differing(one: DataFrame, other: DataFrame, keys: tuple[str, ...], names: tuple[str, ...]) -> dict[str, int]:
@@ -80,7 +81,13 @@ def test_the_command_lists_describes_and_compares(
     assert said("diff").strip() == "0 added, 0 removed, 0 changed"
     changed = said("diff", "--set", "features.half_life_days=9")
     assert "~ pair_orders_decayed 2.1 -> 2.1  REFUSED: the version must rise" in changed
-    assert "0 added, 0 removed, 4 changed" in changed
+    assert "0 added, 0 removed, 8 changed" in changed
+    assert "further groups (features.groups): none." in listed
+    assert re.search(r"  user_late +2\.1 +gaps +ratio ", listed)
+    fewer = said("list", "--set", "features.groups=[prices]", "--set", "features.segment_by=")
+    assert "further groups (features.groups): gaps, sessions," in fewer
+    assert "user_late" not in fewer
+    assert "group together_recent" in said("describe", "together_recent")
 
 
 def test_a_mistyped_name_is_told_in_one_line(shop_file: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +106,7 @@ def test_definitions_are_kept_once_and_another_meaning_is_refused(
     now, other = features.declared_by(configured()), features.declared_by(configured("features.half_life_days=9"))
     before = tables.version(spark, "features.definitions")
     features.keep_definitions(spark, now)
-    with pytest.raises(DefinitionChanged, match="4 feature"):
+    with pytest.raises(DefinitionChanged, match="8 feature"):
         features.keep_definitions(spark, other)
     assert tables.version(spark, "features.definitions") == before, "neither wrote anything"
     kept = tables.read(spark, "features.definitions")

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import DataFrame
 
 from propensity_spark.config import CandidateConfig
-from propensity_spark.trainset.together import closest, together
+from propensity_spark.trainset.together import closest, recent, together
 
 Make = Callable[..., DataFrame]
 DAY = date(2024, 4, 1)
@@ -81,3 +81,68 @@ def test_only_the_population_is_scored_by_what_it_bought_lately_on_that_date(tab
     short = CandidateConfig(together_history=1)
     dan = together(table("as_of DATE, user_id STRING", ("2024-04-01", "dan")), pairs, short).collect()
     assert dan == []
+
+
+def faded(liked: pd.DataFrame, sample: pd.DataFrame, neighbours: int, half_life: float) -> dict[tuple[str, str], float]:
+    """Every score with dense matrices: a purchase weighs half per half-life, two together by their mean age."""
+    products = sorted(set(sample["product_id"]))
+    n = len(products)
+    common, both, length = np.zeros((n, n)), np.zeros((n, n)), np.zeros(n)
+    for _, rows in sample.groupby("user_id"):
+        ages = dict(zip(rows["product_id"], rows["_age"], strict=True))
+        for a, i in ((p, products.index(p)) for p in ages):
+            length[i] += 0.5 ** (ages[a] / half_life)
+            for b, j in ((p, products.index(p)) for p in ages if p != a):
+                common[i, j] += 1
+                both[i, j] += 0.5 ** ((ages[a] + ages[b]) / 2 / half_life)
+    cosine = np.where(common >= 2, both / np.sqrt(np.outer(length, length)), 0.0)
+    for row in cosine:
+        row[np.argsort(-row, kind="stable")[neighbours:]] = 0.0
+    made = {}
+    for user, rows in liked.groupby("user_id"):
+        for j, product in enumerate(products):
+            own = ((products.index(p), age) for p, age in zip(rows["product_id"], rows["_age"], strict=True) if p in products)
+            made[str(user), product] = sum(0.5 ** (age / half_life) * cosine[i, j] for i, age in own)
+    return made
+
+
+@pytest.mark.parametrize("neighbours", [100, 2])
+def test_recent_purchases_count_more_on_both_sides(neighbours: int) -> None:
+    draw = np.random.default_rng(6)
+    held = draw.random((14, 9)) < np.linspace(0.2, 0.7, 9)
+    sample = _bought([(f"u{i:02}", f"p{j}") for i, j in zip(*np.nonzero(held), strict=True)])
+    sample["_age"] = draw.uniform(0, 90, len(sample))
+    liked = pd.concat([sample[sample["user_id"] < "u05"], _bought([("zoe", "p3"), ("zoe", "unknown")]).assign(_age=0.0)])
+    found = closest(liked, sample, neighbours, 6)
+    expected = faded(liked, sample, neighbours, 30.0)
+    scores = recent(found, liked, sample, neighbours, 30.0)
+    np.testing.assert_allclose(scores, [expected[user, p] for user, p in zip(found["user_id"], found["product_id"], strict=True)])
+    assert len(found) > 20
+    assert not np.allclose(scores, found["together_score"])
+
+
+def test_without_ageing_recent_is_the_plain_score() -> None:
+    sample = _bought([(user, product) for user in ("u1", "u2", "u3") for product in ("a", "b")] + [("u3", "c")]).assign(_age=7.0)
+    liked = _bought([("ann", "a")]).assign(_age=0.0)
+    found = closest(liked, sample, 10, 10)
+    np.testing.assert_allclose(recent(found, liked, sample, 10, 30.0), found["together_score"])
+
+
+def test_where_nothing_goes_together_nothing_is_scored() -> None:
+    alone = _bought([("u1", "a")]).assign(_age=1.0)
+    found = closest(alone, alone, 10, 10)
+    assert recent(found, alone, alone, 10, 30.0).shape == (0,) == found["together_score"].shape
+
+
+def test_candidates_carry_the_recent_score_where_it_is_asked_for(table: Make) -> None:
+    pairs = table(
+        PAIRS,
+        *(("2024-04-01", user, product, 0.0) for user in ("u1", "u2") for product in ("a", "b")),
+        ("2024-04-01", "ann", "a", 60.0),
+    )
+    people = table("as_of DATE, user_id STRING", ("2024-04-01", "ann"))
+    found = together(people, pairs, CandidateConfig(), half_life_days=30.0).collect()
+    assert [(r.product_id, r.together_recent) for r in found] == [
+        ("b", pytest.approx(0.25 * 2 / np.sqrt((2 + 0.25) * 2)))  # ann's a is among all the a's
+    ]
+    assert "together_recent" not in together(people, pairs, CandidateConfig()).columns

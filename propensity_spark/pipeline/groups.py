@@ -1,0 +1,215 @@
+"""Job: what each group of features brings, on the rehearsal of a date: one fit per set of features, judged alike."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from time import monotonic
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark import tables
+from propensity_spark.config import FEATURE_GROUPS, Config
+from propensity_spark.features import encoders
+from propensity_spark.features.spec import FIRST, Feature
+from propensity_spark.judge import bootstrap, calibrate, metrics, ranking
+from propensity_spark.judge.bootstrap import Interval
+from propensity_spark.judge.metrics import Metrics
+from propensity_spark.judge.ranking import RankingMetrics
+from propensity_spark.models import fast
+from propensity_spark.models.families import FAMILIES
+from propensity_spark.models.fast import Scorer
+from propensity_spark.pipeline import build_features, judging, rows, train
+from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.progress import Progress
+from propensity_spark.schemas import FEATURE_GAINS
+from propensity_spark.trainset.assemble import inputs
+from propensity_spark.trainset.sampling import uniform
+
+ALL = "all"
+_KEEP = ("user_id", "product_id", "label", "weight")
+_DRAWS = 300  # samples of users
+_ROWS = 3_000_000  # that are brought to the driver for them; beyond, a share of the users
+_SALT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A set of features, the model that was fitted on it, and how long that took."""
+
+    features: int
+    scorer: Scorer
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a set of features reached, and its gains over the first set (None for that one)."""
+
+    fit: Fit
+    metrics: Metrics
+    ranking: RankingMetrics
+    pr_auc: Interval | None
+    ndcg: Interval | None
+
+
+def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) -> None:
+    """Write the as_of's rows of gold.feature_gains, and print them.
+
+    Features of all groups are built, once; the next run of another job builds those that are chosen anew.
+    Raises InsufficientData where the purchases cannot carry a model.
+    """
+    config = replace(config, features=replace(config.features, groups=FEATURE_GROUPS))
+    moment = build_features.prepare(spark, config, as_of)
+    build_features.run(spark, config, moment, progress)
+    with progress.stage("training rows") as stage:
+        sampled = train.rehearsed(spark, config, moment).persist()
+        stage.rows_out = sampled.count()
+    try:
+        learnt, fits = _fit_all(config, moment, sampled, progress)
+        with progress.stage("calibrate"):
+            calibrators = _calibrate(config, moment, learnt.transform(sampled), fits)
+    finally:
+        sampled.unpersist()
+    with progress.stage("test") as stage:
+        results = _judge(spark, config, moment, learnt, fits, calibrators)
+        stage.note = f"as of {moment.timeline.rehearsal.score}"
+    written = _rows(moment, results)
+    tables.replace(_frame(spark, written), FEATURE_GAINS.name, f"as_of = DATE'{as_of}'")
+    progress.say(told(written))
+
+
+def sets(features: Sequence[Feature]) -> dict[str, tuple[Feature, ...]]:
+    """The sets of features to be fitted, by the scorer's name: the first, that with each group that adds any, and all."""
+    present = {feature.group for feature in features}
+    with_each = {group: {FIRST, group} for group in FEATURE_GROUPS if group in present}
+    wanted = {FIRST: {FIRST}, **with_each, ALL: present}
+    return {name: tuple(f for f in features if f.group in groups) for name, groups in wanted.items()}
+
+
+def title(name: str) -> str:
+    """What a set is called in tables."""
+    return name if name in (FIRST, ALL) else f"{FIRST} + {name}"
+
+
+def _fit_all(config: Config, moment: Moment, sampled: DataFrame, progress: Progress) -> tuple[encoders.Fitted, dict[str, Fit]]:
+    procedure = moment.timeline.rehearsal
+    period = sampled.where(F.col("as_of").isin(list(procedure.train)))
+    learnt = encoders.fit(period, config.encoders, procedure.train, config.train.seed) if config.encoders else encoders.Fitted()
+    period, fits = learnt.out_of_fold(period), {}
+    for name, chosen in sets(inputs(moment.features)).items():
+        with progress.stage(f"fit {title(name)}".replace("together_recent", "together")) as stage:
+            begun = monotonic()
+            fitted = FAMILIES[config.models.champion](period, (*chosen, *learnt.features), config.models, config.train.seed)
+            fits[name] = Fit(len(fitted.scorer.inputs), replace(fitted.scorer, name=name), monotonic() - begun)
+            stage.note = f"{fits[name].features} features"
+    return learnt, fits
+
+
+def _calibrate(config: Config, moment: Moment, rows_: DataFrame, fits: Mapping[str, Fit]) -> dict[str, calibrate.Calibrator]:
+    period = rows_.where(F.col("as_of") == moment.timeline.rehearsal.calibrate)
+    scored = fast.score(period, [fit.scorer for fit in fits.values()], _KEEP)
+    method, rate = config.calibration.method, config.train.negative_rate
+    tasks = {name: calibrate.Task(score=f.scorer.column, method=method, negative_rate=rate) for name, f in fits.items()}
+    return calibrate.fit_all(scored, tasks)
+
+
+def _judge(
+    spark: SparkSession,
+    config: Config,
+    moment: Moment,
+    learnt: encoders.Fitted,
+    fits: Mapping[str, Fit],
+    calibrators: Mapping[str, calibrate.Calibrator],
+) -> dict[str, Result]:
+    as_of = moment.timeline.rehearsal.score
+    scored = fast.score(learnt.transform(rows.of_dates(spark, moment, [as_of])), [f.scorer for f in fits.values()], _KEEP)
+    probabilities = {name: f"p_{name}" for name in fits}
+    made = [calibrators[name].apply(F.col(f.scorer.column)).alias(probabilities[name]) for name, f in fits.items()]
+    ready = scored.select("*", *made).persist()
+    raw = {name: f.scorer.column for name, f in fits.items()}
+    truth = judging.purchases(spark, config, moment, as_of)
+    try:
+        good = metrics.evaluate(ready, probabilities)
+        placed = ranking.per_user(ready, truth, raw)
+        pr_auc, ndcg = _intervals(ready, truth, probabilities, raw, config.train.seed)
+    finally:
+        ready.unpersist()
+    return {name: Result(f, good[name], placed[name], pr_auc.get(name), ndcg.get(name)) for name, f in fits.items()}
+
+
+def _intervals(
+    ready: DataFrame, truth: DataFrame, probabilities: Mapping[str, str], raw: Mapping[str, str], seed: int
+) -> tuple[dict[str, Interval], dict[str, Interval]]:
+    """How sure the gains in PR-AUC and NDCG are; of more than _ROWS rows, by a share of the users."""
+    share = _ROWS / max(ready.count(), 1)
+    some = uniform(_SALT, "user_id") < share
+    pairs = ready.where(some).select("user_id", "label", *probabilities.values()).toPandas()
+    each = ranking.ndcg_of_each(ready.where(some), truth.where(some), raw).toPandas()
+    people = pd.Index(pairs["user_id"].unique())
+    user, label = people.get_indexer(pairs["user_id"]), pairs["label"].to_numpy(np.int64)
+    buyer = people.get_indexer(each["user_id"])
+    curves = {n: bootstrap.average_precision(user, label, pairs[p].to_numpy()) for n, p in probabilities.items()}
+    lists = {name: bootstrap.mean_of(buyer, each[name].to_numpy()) for name in raw}
+    return tuple(bootstrap.paired(found, FIRST, len(people), _DRAWS, seed) for found in (curves, lists))  # type: ignore[return-value]
+
+
+Row = tuple[object, ...]
+
+
+def _rows(moment: Moment, results: Mapping[str, Result]) -> list[Row]:
+    """The rows of gold.feature_gains."""
+    first = results[FIRST]
+    made: list[Row] = []
+    for place, (name, result) in enumerate(results.items()):
+        good, lists = result.metrics, result.ranking
+        reached = (good.pr_auc, good.log_loss, good.roc_auc, lists.recall, lists.ndcg, good.ece)
+        gains = (
+            *_gain(good.pr_auc, first.metrics.pr_auc, result.pr_auc),
+            *_gain(lists.ndcg, first.ranking.ndcg, result.ndcg),
+        )
+        dates = (moment.timeline.as_of, moment.timeline.rehearsal.score)
+        figures = (*(None if value is None else float(value) for value in (*reached, *gains)), float(result.fit.seconds))
+        made.append((*dates, place, title(name), result.fit.features, *figures, moment.features.version))
+    return made
+
+
+def _gain(mine: float | None, first: float | None, sure: Interval | None) -> tuple[float | None, float | None, float | None]:
+    if mine is None or first is None or sure is None:
+        return (None, None, None)
+    return (mine - first, sure.low, sure.high)
+
+
+def _frame(spark: SparkSession, written: Sequence[Row]) -> DataFrame:
+    return spark.createDataFrame(list(written), FEATURE_GAINS.ddl).coalesce(1)
+
+
+def told(written: Sequence[Row]) -> str:
+    """The rows as a table for people."""
+    head = "".join(
+        f"{name:>{width}}" for name, width in (("n", 5), ("PR-AUC", 9), ("NDCG@10", 9), ("recall@10", 10), ("log loss", 10))
+    )
+    lines = [f"{'':<25}{head}  {'gain PR-AUC (95 %)':<29}gain NDCG@10 (95 %)"]
+    for row in written:
+        named = dict(zip(FEATURE_GAINS.columns, row, strict=True))
+        figures = "".join(f"{_number(named[key], style):>{width}}" for key, width, style in _SHOWN)
+        gains = (_between(named, "pr_auc_gain"), _between(named, "ndcg_gain"))
+        lines.append(f"{named['feature_set']:<25}{named['features']:>5}{figures}  {gains[0]:<29}{gains[1]}".rstrip())
+    return "\n".join(lines)
+
+
+_SHOWN = (("pr_auc", 9, ".4f"), ("ndcg_at_10", 9, ".4f"), ("recall_at_10", 10, ".4f"), ("log_loss", 10, ".5f"))
+
+
+def _number(value: object, style: str) -> str:
+    return format(value, style) if isinstance(value, float) else "unknown"
+
+
+def _between(named: Mapping[str, object], gain: str) -> str:
+    values = [named[gain], named[f"{gain}_low"], named[f"{gain}_high"]]
+    if any(value is None for value in values):
+        return ""
+    middle, low, high = (format(value, "+.4f") for value in values)
+    return f"{middle} [{low}, {high}]"
