@@ -24,7 +24,9 @@ from propensity_spark.trainset.differences import ROW, Difference, differences
 
 _LISTED = {"user_id": "silver.users", "product_id": "silver.products"}
 _POOL = 100  # keys looked at for each one chosen: enough that some of them have a row at the boundary
-_NOT_MADE_AGAIN = "the moved boundary: category, user_category, segment_category and shop features, and those of joined rows, are not made again"
+_NOT_MADE_AGAIN = (
+    "the moved boundary: features of categories, of users and segments in them, of the shop and of joined rows are not made again"
+)
 
 
 def findings(spark: SparkSession, config: Config, moment: Moment) -> Found:
