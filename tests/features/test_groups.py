@@ -193,6 +193,10 @@ VISITS = [
     Event(user="visit", product="p1", event="cart", at=noon(5) + hours(1), session=7),
     Event(user="visit", product="p1", at=noon(4), session=8, order="v3", cancelled=ago(0) - TICK),  # taken back: not bought
 ]
+EDGES = [  # the first instant of a window and the last one before it, each a visit
+    Event(user="edges", product="p0", event="view", at=at, session=number)
+    for number, at in enumerate((ago(28), ago(28) - TICK, ago(1), ago(1) - TICK))
+]
 CLOCK = [  # by the shop's clocks: an hour ahead of UTC from 01:00 on 31 March
     Event(user="clock", product="p1", event="view", at=datetime(2024, 3, 30, 5, 59, 59, 999999, tzinfo=UTC)),  # Saturday night
     Event(user="clock", product="p1", event="view", at=datetime(2024, 3, 31, 0, 30, tzinfo=UTC)),  # Sunday 00:30
@@ -220,7 +224,7 @@ SEGMENTS = [  # four visits and five, the last event as old as a window or a mom
     Event(user="pair", product="p1", event="view", at=ago(7) - hours(1), session=9),
     Event(user="once", product="p1", event="cart", at=ago(7) - hours(1.1)),
 ]
-HAND = [*ORDERS, *VISITS, *CLOCK, *PRICES, *SEGMENTS]
+HAND = [*ORDERS, *VISITS, *EDGES, *CLOCK, *PRICES, *SEGMENTS]
 
 
 def random_events() -> list[Event]:
@@ -492,6 +496,8 @@ def test_a_visit_is_as_long_as_what_was_known_of_it(found: Found) -> None:
     assert user.user_visit_minutes * 8 == pytest.approx(24.0, rel=1e-5)  # one of eight visits lasted
     assert user.user_bounce == pytest.approx(6 / 8)
     assert (user.user_visits_1, user.user_visits_28) == (1, 8)
+    edges = found["user"]["edges",]
+    assert (edges.user_visits_1, edges.user_visits_28) == (1, 3)
     assert found["pair"]["visit", "mug"].pair_cart_open == 0
     assert [found["pair"]["visit", p].pair_cart_open for p in ("lamp", "p2", "p1")] == [1, 1, 1]
     assert (user.user_carts_left, user.user_cart_left) == (3, 0.75)
