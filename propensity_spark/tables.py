@@ -116,7 +116,7 @@ def append(frame: DataFrame, name: str, note: str = "") -> int:
 
 
 def append_once(frame: DataFrame, name: str, note: str, writer: str, number: int) -> int:
-    """Add rows in one commit, unless `writer` has written this number or a higher one already; returns the rows written.
+    """Add rows in one commit, unless `writer` has written this number or a higher one already; returns the rows of the last write.
 
     Nothing in the table is looked at, so that it costs the same however much there is. Of two that write at the same time
     one fails.

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from propensity_spark.errors import ConfigError
 from propensity_spark.features.declared import ENTITIES, Total
 from propensity_spark.features.kernel import DAY, Calendar
-from propensity_spark.features.totals import between, contributions
+from propensity_spark.features.totals import between, contributions, slots
 from propensity_spark.ingest.events import midnight
 
 
@@ -37,8 +37,8 @@ def changes(events: DataFrame, declared: Sequence[Total], before: date, after: d
     Raises  ConfigError where a total cannot be advanced.
     """
     check(declared)
-    slots = events.sparkSession.sparkContext.defaultParallelism  # a task per slot: a day's rows are few, and so are their parts
-    touched = events.where(_touched(declared, before, after, days)).coalesce(slots)
+    touched = events.where(_touched(declared, before, after, days))
+    touched = touched.coalesce(slots(events.sparkSession))  # a day's rows are few, and so are their parts
     return between(contributions(touched, declared), declared, before, after, days)
 
 

@@ -4,7 +4,7 @@ A task's rows are one part of the shop's: a key that other tasks hold as well ha
 (see `incremental.merge`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import partial
@@ -39,12 +39,14 @@ Made = dict[str, pa.Array | pa.Scalar]
 def tables(batches: Iterable[pa.RecordBatch], at_once: bool) -> Iterator[pa.Table]:
     """The task's rows in the order of time, so that nobody has to sort them by it again: all at once, or _HELD at a time."""
     held: list[pa.RecordBatch] = []
+    rows = 0
     for batch in batches:
         if batch.num_rows:
             held.append(batch)
-        if not at_once and sum(one.num_rows for one in held) >= _HELD:
+            rows += batch.num_rows
+        if rows >= _HELD and not at_once:
             yield _in_time(held)
-            held = []
+            held, rows = [], 0
     if held:
         yield _in_time(held)
 
@@ -123,10 +125,9 @@ def between(
     part: Part, before: date, after: date, days: Calendar, entities: Sequence[str], out: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
     """What the totals of all keys at `after` add to those at `before`, for rows that can make a difference."""
-    rows = _Changes(part.rows, *(days.midnight(day) for day in (before, after)))
-    seen, read = rows.weight(*_starts(None, before, after, days)), inputs(part.declared)
+    changes, read = _Changes(part.rows, before, after, days), inputs(part.declared)
     adds = {
-        (total, window): rows.of(total, part.rows.values[read[total.whole]], *_starts(window, before, after, days))
+        (total, window): changes.of(total, part.rows.values[read[total.whole]], window)
         for total in part.declared
         for window in total.windows
     }
@@ -134,44 +135,47 @@ def between(
         codes, names = part.keys(entity)
         order = by_code(codes)
         starts = np.flatnonzero(np.append(True, np.diff(codes[order]) != 0)[: order.size])
-
-        def merged(total: Total, window: int | None, order: Ints = order, starts: Ints = starts) -> Numbers:
-            pick = {"first": np.minimum, "last": np.maximum}.get(total.op, np.add)
-            found = pick.reduceat(adds[total, window][order], starts)
-            return np.where(found == NEVER, NONE, found) if total.op == "first" else found
-
-        made, some = _columns(part.declared, np.add.reduceat(seen[order], starts), merged)
+        seen = np.add.reduceat(changes.weight(None)[order], starts)
+        made, some = _columns(part.declared, seen, partial(_per_key, adds, order, starts))
         yield from _batches(made | _labels(entity, names, after), some, out)
 
 
-def _starts(window: int | None, before: date, after: date, days: Calendar) -> tuple[int, int]:
-    if window is None:
-        return int(NONE), int(NONE)
-    return days.window_start(before, window), days.window_start(after, window)
+def _per_key(
+    adds: Mapping[tuple[Total, int | None], Numbers], order: Ints, starts: Ints, total: Total, days: int | None
+) -> Numbers:
+    pick = {"first": np.minimum, "last": np.maximum}.get(total.op, np.add)
+    found = pick.reduceat(adds[total, days][order], starts)
+    return np.where(found == NEVER, NONE, found) if total.op == "first" else found
 
 
 class _Changes:
-    """What each row adds to totals between two moments: +1 times itself where it begins to count, -1 where it ends."""
+    """What each row adds to totals between two dates: +1 times itself where it begins to count, -1 where it ends."""
 
-    def __init__(self, rows: Rows, old: int, new: int) -> None:
-        self._rows, self._new = rows, new
-        self._counted, self._counts = ((rows.known < at) & (rows.until >= at) for at in (old, new))
-        self._told = (rows.known >= old) & (rows.known < new)
+    def __init__(self, rows: Rows, before: date, after: date, days: Calendar) -> None:
+        self._rows, self._dates, self._days = rows, (before, after), days
+        old, self._new = (days.midnight(day) for day in self._dates)
+        self._counts = [(rows.known < at) & (rows.until >= at) for at in (old, self._new)]
+        self._told = (rows.known >= old) & (rows.known < self._new)
+        self._weights: dict[int | None, Ints] = {}
 
-    def weight(self, old_start: int, new_start: int) -> Ints:
-        """-1, 0 or 1, for windows from these moments on."""
-        was, now = self._counted & (self._rows.ts >= old_start), self._counts & (self._rows.ts >= new_start)
-        return now.astype(np.int64) - was
+    def weight(self, window: int | None) -> Ints:
+        """-1, 0 or 1."""
+        if window not in self._weights:
+            was, now = self._counts
+            if window is not None:
+                begun = (self._rows.ts >= self._days.window_start(day, window) for day in self._dates)
+                was, now = (counts & inside for counts, inside in zip((was, now), begun, strict=True))
+            self._weights[window] = now.astype(np.int64) - was
+        return self._weights[window]
 
-    def of(self, total: Total, values: Ints, old_start: int, new_start: int) -> Numbers:
+    def of(self, total: Total, values: Ints, window: int | None) -> Numbers:
         """What a row adds to a total; to first and last, its own time where it becomes known."""
         if total.op in ("first", "last"):
             return np.where(self._told & (values != 0), self._rows.ts, NEVER if total.op == "first" else NONE)
-        weight = self.weight(old_start, new_start)
+        added = values * self.weight(window)
         if total.op == "decayed":
-            fade = np.exp2((self._rows.ts - self._new) / (float(DAY) * total.half_life_days))
-            return values * weight * fade / total.scale
-        return values * weight
+            return added * np.exp2((self._rows.ts - self._new) / (float(DAY) * total.half_life_days)) / total.scale
+        return added
 
 
 def _columns(declared: Sequence[Total], seen: Ints, value: Callable[[Total, int | None], Numbers]) -> tuple[Made, Ints]:

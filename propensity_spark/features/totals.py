@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType, _parse_datatype_string
 
@@ -31,13 +31,16 @@ def contributions(events: DataFrame, declared: Sequence[Total]) -> DataFrame:
     human = events.where(~F.col("is_bot"))
     is_taken = (F.col("event") == "purchase") & F.col("cancelled_known_ts").isNotNull()
     until = F.when(is_taken, F.unix_micros("cancelled_known_ts")).otherwise(F.lit(int(NEVER)))
-    back = human.where(is_taken).withColumn("event", F.lit("cancelled")).coalesce(_slots(events))  # few, in as many files
+    back = (
+        human.where(is_taken).withColumn("event", F.lit("cancelled")).coalesce(slots(events.sparkSession))
+    )  # few, in as many files
     placed = _read(human, "known_ts", until, declared)
     return placed.unionByName(_read(back, "cancelled_known_ts", F.lit(int(NEVER)), declared))
 
 
-def _slots(frame: DataFrame) -> int:
-    return frame.sparkSession.sparkContext.defaultParallelism
+def slots(spark: SparkSession) -> int:
+    """How many tasks run at a time."""
+    return spark.sparkContext.defaultParallelism
 
 
 def _read(events: DataFrame, known: str, until: Column, declared: Sequence[Total]) -> DataFrame:

@@ -67,7 +67,7 @@ def shop(spark: SparkSession, config: Config) -> Shop:
 
 def tasks(spark: SparkSession, rows: int) -> int:
     """Into how many tasks so many events are divided: every slot gets as many, and none too many rows."""
-    slots = spark.sparkContext.defaultParallelism
+    slots = totals.slots(spark)
     return slots * max(1, -(-rows // (ROWS_A_TASK * slots)))
 
 

@@ -2,13 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from random import Random
-from zoneinfo import ZoneInfo
 
 import pytest
-from pyspark.sql import DataFrame, Row, SparkSession
+from features.handmade import AS_OF, TICK, ZONE, Event, ago, frame_of, noon
+from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.config import FeatureConfig
@@ -16,83 +16,9 @@ from propensity_spark.features import compute
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.spec import Feature, Measure
 
-AS_OF, ZONE = date(2024, 4, 1), ZoneInfo("Europe/London")  # clocks went forward on 31 March
 WINDOWS, HALF_LIFE, HISTORY, POPULAR_DAYS = (1, 7, 28), 10.0, 60, 10
-TICK = timedelta(microseconds=1)
 CONFIG = FeatureConfig(windows=WINDOWS, half_life_days=HALF_LIFE, history_days=HISTORY)
 SET = feature_set(CONFIG, frozenset({"view", "cart", "purchase"}), POPULAR_DAYS)
-EVENT = (
-    "event_id STRING, user_id STRING, product_id STRING, event STRING, event_ts STRING, event_date STRING, price DOUBLE, "
-    "quantity DOUBLE, amount DOUBLE, order_id STRING, session_no INT, known_ts STRING, cancelled_known_ts STRING, "
-    "is_bot BOOLEAN"
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """A line of silver.events as a person would write it; times are UTC."""
-
-    user: str
-    product: str
-    at: datetime
-    event: str = "purchase"
-    order: str | None = None
-    price: float | None = 2.0
-    quantity: float = 1.0
-    session: int = 1
-    cancelled: datetime | None = None
-    known: datetime | None = None  # by default at once
-    cancelled_known: datetime | None = None  # by default at once
-    bot: bool = False
-
-    @property
-    def amount(self) -> float | None:
-        return None if self.price is None else self.price * self.quantity
-
-
-def midnight(day: date) -> datetime:
-    """The instant at which the shop's day begins."""
-    return datetime(day.year, day.month, day.day, tzinfo=ZONE).astimezone(UTC)
-
-
-def ago(days: int) -> datetime:
-    """The shop's midnight so many days before AS_OF."""
-    return midnight(AS_OF - timedelta(days=days))
-
-
-def noon(days: int) -> datetime:
-    """Midday so many days before AS_OF."""
-    return ago(days) + timedelta(hours=12)
-
-
-def written(moment: datetime | None) -> str | None:
-    return f"{moment:%Y-%m-%d %H:%M:%S.%f}" if moment else None
-
-
-def frame_of(spark: SparkSession, events: Iterable[Event]) -> DataFrame:
-    rows = [
-        (
-            f"e{number:04}",
-            e.user,
-            e.product,
-            e.event,
-            written(e.at),
-            str(e.at.astimezone(ZONE).date()),
-            e.price,
-            e.quantity,
-            e.amount,
-            e.order,
-            e.session,
-            written(e.known or e.at),
-            written(e.cancelled_known or e.cancelled),
-            e.bot,
-        )
-        for number, e in enumerate(events)
-    ]
-    times = {name: F.col(name).cast("timestamp") for name in ("event_ts", "known_ts", "cancelled_known_ts")}
-    return spark.createDataFrame(rows, EVENT).withColumns({**times, "event_date": F.col("event_date").cast("date")})
-
-
 Known = Mapping[str, Mapping[tuple[str, ...], Row]]
 
 

@@ -2,13 +2,14 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
-from zoneinfo import ZoneInfo
 
 import pytest
+from features import handmade
+from features.handmade import AS_OF, TICK, ZONE, ago, frame_of, noon
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -18,17 +19,10 @@ from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.spec import KEYS, FeatureSet
 from propensity_spark.trainset.assemble import assemble
 
-AS_OF, ZONE = date(2024, 4, 1), ZoneInfo("Europe/London")  # a Monday; clocks went forward on Sunday 31 March
 WINDOWS, HALF_LIFE, HISTORY = (1, 7, 28), 24.0, 60
-TICK = timedelta(microseconds=1)
 CONFIG = FeatureConfig(windows=WINDOWS, half_life_days=HALF_LIFE, history_days=HISTORY, groups=FEATURE_GROUPS)
 DECLARED = feature_set(CONFIG, frozenset({"view", "cart", "purchase"}), 10, str(ZONE))
 CATEGORY = {"p0": "c0", "p1": "c0", "p2": "c1", "lamp": "light", "bulb": "light", "mug": None}
-EVENT = (
-    "event_id STRING, user_id STRING, product_id STRING, event STRING, event_ts STRING, event_date STRING, price DOUBLE, "
-    "quantity DOUBLE, amount DOUBLE, order_id STRING, session_no INT, known_ts STRING, cancelled_known_ts STRING, "
-    "is_bot BOOLEAN"
-)
 
 
 def asked() -> FeatureSet:
@@ -43,31 +37,12 @@ SET = asked()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
-    """A line of silver.events as a person would write it; times are UTC."""
-
-    user: str
-    product: str
-    at: datetime
-    event: str = "purchase"
-    order: str | None = None
-    price: float | None = 2.0
-    quantity: float = 1.0
-    session: int = 1
-    cancelled: datetime | None = None  # known at once
-    known: datetime | None = None  # at once
+class Event(handmade.Event):
+    """A line, and what the oracle makes of it."""
 
     @property
     def heard(self) -> datetime:
         return max(self.known or self.at, self.at)
-
-    @property
-    def amount(self) -> float:
-        return (self.price or 0.0) * self.quantity
-
-    @property
-    def day(self) -> date:
-        return self.at.astimezone(ZONE).date()
 
     @property
     def kind(self) -> str:
@@ -83,46 +58,8 @@ class Event:
         return AS_OF - timedelta(days=HISTORY) <= self.day < AS_OF and self.heard < ago(0)
 
 
-def ago(days: int) -> datetime:
-    """The shop's midnight so many days before AS_OF."""
-    day = AS_OF - timedelta(days=days)
-    return datetime(day.year, day.month, day.day, tzinfo=ZONE).astimezone(UTC)
-
-
-def noon(days: int) -> datetime:
-    return ago(days) + timedelta(hours=12)
-
-
 def hours(number: float) -> timedelta:
     return timedelta(hours=number)
-
-
-def written(moment: datetime | None) -> str | None:
-    return f"{moment:%Y-%m-%d %H:%M:%S.%f}" if moment else None
-
-
-def frame_of(spark: SparkSession, events: Iterable[Event]) -> DataFrame:
-    rows = [
-        (
-            f"e{number:04}",
-            e.user,
-            e.product,
-            e.event,
-            written(e.at),
-            str(e.day),
-            e.price,
-            e.quantity,
-            None if e.price is None else e.amount,
-            e.order,
-            e.session,
-            written(e.heard),
-            written(e.cancelled),
-            False,
-        )
-        for number, e in enumerate(events)
-    ]
-    times = {name: F.col(name).cast("timestamp") for name in ("event_ts", "known_ts", "cancelled_known_ts")}
-    return spark.createDataFrame(rows, EVENT).withColumns({**times, "event_date": F.col("event_date").cast("date")})
 
 
 Found = dict[str, dict[tuple[str, ...], Row]]
@@ -326,7 +263,7 @@ def hour_share(events: Events, begin: int, end: int) -> float | None:
 
 
 def spend(events: Events, days: int = HISTORY) -> float:
-    return sum(e.amount for e in standing(events, "purchase", days))
+    return sum(e.amount or 0.0 for e in standing(events, "purchase", days))
 
 
 def lines(events: Events) -> int:
