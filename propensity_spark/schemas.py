@@ -179,10 +179,10 @@ FEATURE_DEFINITIONS = Table(
 )
 TOTALS = Table(
     name="features.totals",
-    ddl="as_of DATE, entity STRING, user_id STRING, product_id STRING, seen BIGINT, totals_version STRING",
+    ddl="as_of DATE, entity STRING, user_id STRING, product_id STRING, seen BIGINT, totals_version STRING, write_id STRING",
     keys=(),
     writer="totals",
-    partition_by=("as_of", "entity"),
+    partition_by=("as_of",),
     open_ended=True,
     # Every file holds users of any name: to keep bounds of columns would cost a third of the time, and skip no file.
     properties={"delta.dataSkippingNumIndexedCols": "0"},

@@ -111,18 +111,13 @@ def overwrite(frame: DataFrame, name: str, note: str = "") -> int:
 def append(frame: DataFrame, name: str, note: str = "") -> int:
     """Add rows in one commit; returns the rows written. Only for tables whose writer knows what is in them already."""
     before = version(frame.sparkSession, name) if exists(frame.sparkSession, name) else -1
-    written = _write(frame, name, {"mergeSchema": "true", "userMetadata": note}, mode="append")
+    written = append_some(frame, name, note)
     return written if version(frame.sparkSession, name) > before else 0  # nothing to add makes no commit
 
 
-def append_once(frame: DataFrame, name: str, note: str, writer: str, number: int) -> int:
-    """Add rows in one commit, unless `writer` has written this number or a higher one already; returns the rows of the last write.
-
-    Nothing in the table is looked at, so that it costs the same however much there is. Of two that write at the same time
-    one fails.
-    """
-    once = {"txnAppId": writer, "txnVersion": str(number)}
-    return _write(frame, name, {"mergeSchema": "true", "userMetadata": note, **once}, mode="append")
+def append_some(frame: DataFrame, name: str, note: str = "") -> int:
+    """As `append`, for a frame that is known to have rows; which saves two looks into the table's log."""
+    return _write(frame, name, {"mergeSchema": "true", "userMetadata": note}, mode="append")
 
 
 def replace(frame: DataFrame, name: str, where: str, note: str = "") -> int:

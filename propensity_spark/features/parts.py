@@ -5,7 +5,7 @@ A task's rows are one part of the shop's: a key that other tasks hold as well ha
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
@@ -30,7 +30,7 @@ from propensity_spark.features.kernel import (
     by_code,
 )
 
-_TIMES = ("ts", "known", "until")
+TIMES = ("ts", "known", "until")
 _BATCH = 65_536  # rows handed back to Spark together
 _HELD = 2_000_000  # rows that a part is made of, at most: some 400 MB
 Made = dict[str, pa.Array | pa.Scalar]
@@ -62,7 +62,7 @@ class Part:
 
     def __init__(self, table: pa.Table, declared: Sequence[Total]) -> None:
         self.table, self.declared, self._inputs = table, declared, inputs(declared)
-        ts, known, until = (_numbers(table, name) for name in _TIMES)
+        ts, known, until = (_numbers(table, name) for name in TIMES)
         values = {name: _numbers(table, name) for name in self._inputs.values()}
         self.rows = Rows(np.zeros_like(ts), ts, known, until, values)
         self._codes: dict[str, tuple[Ints, pa.Array]] = {}
@@ -126,26 +126,44 @@ def between(
 ) -> Iterator[pa.RecordBatch]:
     """What the totals of all keys at `after` add to those at `before`, for rows that can make a difference."""
     changes, read = _Changes(part.rows, before, after, days), inputs(part.declared)
+    seen = _some(changes.weight(None), np.int64(0))
     adds = {
-        (total, window): changes.of(total, part.rows.values[read[total.whole]], window)
+        (total, window): _some(changes.of(total, part.rows.values[read[total.whole]], window), _nothing(total))
         for total in part.declared
         for window in total.windows
     }
     for entity in entities:
         codes, names = part.keys(entity)
-        order = by_code(codes)
-        starts = np.flatnonzero(np.append(True, np.diff(codes[order]) != 0)[: order.size])
-        seen = np.add.reduceat(changes.weight(None)[order], starts)
-        made, some = _columns(part.declared, seen, partial(_per_key, adds, order, starts))
+        every = np.zeros(len(names[0]), dtype=np.int64)
+        np.add.at(every, codes[seen.rows], seen.values)
+        made, some = _columns(part.declared, every, partial(_per_key, adds, codes, every.size))
         yield from _batches(made | _labels(entity, names, after), some, out)
 
 
-def _per_key(
-    adds: Mapping[tuple[Total, int | None], Numbers], order: Ints, starts: Ints, total: Total, days: int | None
-) -> Numbers:
+@dataclass(frozen=True, slots=True)
+class _Some:
+    """What those rows add that add anything: of most totals few do."""
+
+    rows: Ints
+    values: Numbers
+
+
+def _some(values: Numbers, nothing: np.int64) -> _Some:
+    rows = np.flatnonzero(values != nothing)
+    return _Some(rows, values[rows])
+
+
+def _per_key(adds: Mapping[tuple[Total, int | None], _Some], codes: Ints, count: int, total: Total, days: int | None) -> Numbers:
+    some = adds[total, days]
+    found = np.full(count, _nothing(total), dtype=some.values.dtype)
     pick = {"first": np.minimum, "last": np.maximum}.get(total.op, np.add)
-    found = pick.reduceat(adds[total, days][order], starts)
+    pick.at(found, codes[some.rows], some.values)
     return np.where(found == NEVER, NONE, found) if total.op == "first" else found
+
+
+def _nothing(total: Total) -> np.int64:
+    """What a row adds that adds nothing."""
+    return {"first": NEVER, "last": NONE}.get(total.op, np.int64(0))
 
 
 class _Changes:
@@ -171,7 +189,7 @@ class _Changes:
     def of(self, total: Total, values: Ints, window: int | None) -> Numbers:
         """What a row adds to a total; to first and last, its own time where it becomes known."""
         if total.op in ("first", "last"):
-            return np.where(self._told & (values != 0), self._rows.ts, NEVER if total.op == "first" else NONE)
+            return np.where(self._told & (values != 0), self._rows.ts, _nothing(total))
         added = values * self.weight(window)
         if total.op == "decayed":
             return added * np.exp2((self._rows.ts - self._new) / (float(DAY) * total.half_life_days)) / total.scale

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType, _parse_datatype_string
 
@@ -28,29 +28,22 @@ def contributions(events: DataFrame, declared: Sequence[Total]) -> DataFrame:
     Returns user_id, product_id; ts, known, until BIGINT (microseconds; see `kernel`); and the whole numbers that
             `declared.inputs` names. A purchase that is taken back reads as 'cancelled' from then on.
     """
-    human = events.where(~F.col("is_bot"))
     is_taken = (F.col("event") == "purchase") & F.col("cancelled_known_ts").isNotNull()
-    until = F.when(is_taken, F.unix_micros("cancelled_known_ts")).otherwise(F.lit(int(NEVER)))
-    back = (
-        human.where(is_taken).withColumn("event", F.lit("cancelled")).coalesce(slots(events.sparkSession))
-    )  # few, in as many files
-    placed = _read(human, "known_ts", until, declared)
-    return placed.unionByName(_read(back, "cancelled_known_ts", F.lit(int(NEVER)), declared))
+    once, twice = F.array(F.lit(False)), F.array(F.lit(False), F.lit(True))
+    told = events.where(~F.col("is_bot")).withColumn("_back", F.explode(F.when(is_taken, twice).otherwise(once)))
+    times = {
+        "ts": F.unix_micros("event_ts"),
+        "known": F.unix_micros(F.when(F.col("_back"), F.col("cancelled_known_ts")).otherwise(F.col("known_ts"))),
+        "until": F.when(is_taken & ~F.col("_back"), F.unix_micros("cancelled_known_ts")).otherwise(F.lit(int(NEVER))),
+        "event": F.when(F.col("_back"), "cancelled").otherwise(F.col("event")),
+    }
+    values = (F.expr(sql).alias(name) for sql, name in inputs(declared).items())
+    return told.withColumns(times).select(*ENTITIES["pair"], *parts.TIMES, *values)
 
 
 def slots(spark: SparkSession) -> int:
     """How many tasks run at a time."""
     return spark.sparkContext.defaultParallelism
-
-
-def _read(events: DataFrame, known: str, until: Column, declared: Sequence[Total]) -> DataFrame:
-    return events.select(
-        *ENTITIES["pair"],
-        F.unix_micros("event_ts").alias("ts"),
-        F.unix_micros(known).alias("known"),
-        until.cast("bigint").alias("until"),
-        *(F.expr(sql).alias(name) for sql, name in inputs(declared).items()),
-    )
 
 
 def at_dates(

@@ -30,6 +30,7 @@ from propensity_spark.schemas import TOTALS
 
 SPINE = ("user_id", "product_id", "moment")
 _NO_LIMIT = str(2**40)
+_DATE = "date"  # the entity of a row that only tells that a date stands
 ROWS_A_TASK = 1_500_000  # what a task holds in memory: some 300 MB
 
 
@@ -52,6 +53,14 @@ class Shop:
     def version(self) -> str:
         """Changes with any declaration."""
         return hashlib.sha256(repr((self.declared, self.time_zone)).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The dates that stand in features.totals, oldest first, and the id of the base that the first of them is."""
+
+    base: str
+    dates: tuple[date, ...]
 
 
 def shop(spark: SparkSession, config: Config) -> Shop:
@@ -81,18 +90,16 @@ def run(spark: SparkSession, config: Config, as_of: date, since: date | None, pr
         raise ConfigError(f"--since {since} is after --as-of {as_of}: there is no day between them")
     made = shop(spark, config)
     standing = _standing(spark, made.version)
-    if not standing or (since and since < standing[0]):
-        build(spark, made, since or as_of, progress)
-        standing = [since or as_of]
-    if as_of < standing[-1] and as_of not in standing:
+    if standing is None or (since and since < standing.dates[0]):
+        standing = build(spark, made, since or as_of, progress)
+    if as_of < standing.dates[-1] and as_of not in standing.dates:
         raise ConfigError(
-            f"totals stand as of {standing[0]} to {standing[-1]}, and {as_of} is not among them; "
+            f"totals stand as of {standing.dates[0]} to {standing.dates[-1]}, and {as_of} is not among them; "
             f"--since {as_of} builds them anew from there"
         )
-    at = standing[-1]
-    for day in _steps(at, as_of, since):
-        advance(spark, made, at, day, progress)
-        at = day
+    for day in _steps(standing.dates[-1], as_of, since):
+        standing = advance(spark, made, standing, day, progress)
+    at = standing.dates[-1]
     progress.say(f"  totals          as of {at}, {len(ENTITIES)} entities, {len(made.declared)} totals")
 
 
@@ -102,48 +109,72 @@ def _steps(at: date, as_of: date, since: date | None) -> Sequence[date]:
     return [at + timedelta(days=n + 1) for n in range((as_of - at).days)] if since else [as_of]
 
 
-def build(spark: SparkSession, made: Shop, as_of: date, progress: Progress) -> None:
+def build(spark: SparkSession, made: Shop, as_of: date, progress: Progress) -> Standing:
     """Write the base of a date, in place of all that stands."""
     with progress.stage("totals base") as stage, _whole_files(spark):
         added = totals.contributions(made.events, made.declared)
         rows = totals.at_dates(added, made.declared, [as_of], made.days(as_of), made.tasks)
-        note = f"{made.version} {uuid4().hex}"  # of this base: what is added to it is added to no other
-        stage.rows_out = tables.overwrite(_stamped(rows, made), TOTALS.name, note)
+        standing = Standing(uuid4().hex, (as_of,))
+        stage.rows_out = tables.overwrite(_stamped(rows, as_of, made, standing.base), TOTALS.name, made.version)
         stage.note = f"as of {as_of}"
+    return standing
 
 
-def advance(spark: SparkSession, made: Shop, before: date, after: date, progress: Progress) -> None:
-    """Write what `after` changes in the totals as of `before`."""
+def advance(spark: SparkSession, made: Shop, standing: Standing, after: date, progress: Progress) -> Standing:
+    """Write what `after` changes in the totals as of the last date that stands."""
     with progress.stage("totals change") as stage, _whole_files(spark):
+        before = standing.dates[-1]
         rows = incremental.changes(made.events, made.declared, before, after, made.days(before, after))
-        base = tables.last_note(spark, TOTALS.name)
-        stage.rows_out = tables.append_once(_stamped(rows, made), TOTALS.name, base, base, after.toordinal())
+        stage.rows_out = tables.append_some(_stamped(rows, after, made, standing.base), TOTALS.name, made.version)
         stage.note = f"as of {after}"
+    return Standing(standing.base, (*standing.dates, after))
 
 
 @contextmanager
 def _whole_files(spark: SparkSession) -> Iterator[None]:
-    """Files are read by one task each: silver.events keeps a user in one file, and a user in two tasks has two parts."""
-    settings = {"spark.sql.files.maxPartitionBytes": _NO_LIMIT, "spark.sql.files.openCostInBytes": _NO_LIMIT}
-    before = {name: spark.conf.get(name) for name in settings}
+    """Files are read by one task each: silver.events keeps a user in one file, and a user in two tasks has two parts.
+
+    And written in pages as long as Parquet makes them: nobody looks for few rows of the totals.
+    """
+    settings = {
+        "spark.sql.files.maxPartitionBytes": _NO_LIMIT,
+        "spark.sql.files.openCostInBytes": _NO_LIMIT,
+        "parquet.page.row.count.limit": "20000",
+    }
+    before = {name: spark.conf.get(name, None) for name in settings}
     try:
         for name, value in settings.items():
             spark.conf.set(name, value)
         yield
     finally:
         for name, old in before.items():
-            spark.conf.set(name, str(old))
+            if old is None:
+                spark.conf.unset(name)
+            else:
+                spark.conf.set(name, old)
 
 
-def _stamped(rows: DataFrame, made: Shop) -> DataFrame:
-    return rows.withColumn("totals_version", F.lit(made.version))
+def _stamped(rows: DataFrame, as_of: date, made: Shop, base: str) -> DataFrame:
+    """With the declarations' version, and an id of the write that begins with that of its base: see `_standing`.
+
+    One more row, of no entity, tells that the date stands, whether or not it has others.
+    """
+    day = rows.sparkSession.range(1).select(F.lit(as_of).alias("as_of"), F.lit(_DATE).alias("entity"))
+    stamps = {"totals_version": F.lit(made.version), "write_id": F.lit(f"{base}-{uuid4().hex}")}
+    return rows.unionByName(day, allowMissingColumns=True).withColumns(stamps)
 
 
-def _standing(spark: SparkSession, version: str) -> list[date]:
-    """The dates that stand under these declarations, oldest first; all of them stand under those of the last write."""
-    if tables.last_note(spark, TOTALS.name).split(" ")[0] != version:
-        return []
-    return sorted(row["as_of"] for row in tables.read(spark, TOTALS.name).select("as_of").distinct().collect())  # a row per date
+def _standing(spark: SparkSession, version: str) -> Standing | None:
+    """What stands under these declarations; None where nothing does.
+
+    Of two runs at the same time both may write a date, or one may add to a base that the other replaces. A write looks at
+    nothing in the table, to cost the same however much there is; so it is here that such a table is told from a good one.
+    """
+    if tables.last_note(spark, TOTALS.name) != version:
+        return None
+    writes = tables.read(spark, TOTALS.name, f"entity = '{_DATE}'").select("as_of", "write_id").collect()  # one per date
+    dates, bases = sorted(row["as_of"] for row in writes), {row["write_id"].split("-")[0] for row in writes}
+    return Standing(bases.pop(), tuple(dates)) if len(bases) == 1 and len(dates) == len(set(dates)) else None
 
 
 def read(spark: SparkSession, made: Shop, entity: str, as_of: date) -> DataFrame:
@@ -152,7 +183,7 @@ def read(spark: SparkSession, made: Shop, entity: str, as_of: date) -> DataFrame
     Raises InsufficientData where the date does not stand.
     """
     standing = _standing(spark, made.version)
-    if as_of not in standing:
+    if standing is None or as_of not in standing.dates:
         raise InsufficientData(f"features.totals does not stand as of {as_of}: run `propensity totals --as-of {as_of}`")
     rows = tables.read(spark, TOTALS.name, f"entity = '{entity}' AND as_of <= DATE'{as_of}'")
     return incremental.merge(rows, made.declared, entity, as_of, made.days(as_of))

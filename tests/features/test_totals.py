@@ -206,7 +206,9 @@ def test_a_row_known_at_midnight_itself_belongs_to_the_day_that_it_begins(spark:
 def test_what_was_taken_back_still_tells_first_and_last_where_its_end_lies_in_another_part(spark: SparkSession) -> None:
     at = _midnight(date(2024, 3, 1))
     events = _frame(spark, [("u0", "p0", "purchase", at, at, at + timedelta(days=1), 2.5, False)])
-    rows = totals.at_dates(totals.contributions(events, SUMS), SUMS, [date(2024, 3, 5)], DAYS, 2)
+    apart = totals.contributions(events, SUMS).repartitionByRange(2, "known")
+    rows = totals.at_dates(apart, SUMS, [date(2024, 3, 5)], DAYS, 2)
+    assert rows.where("entity = 'pair'").count() == 2
     row = incremental.merge(rows.where("entity = 'pair'"), SUMS, "pair", date(2024, 3, 5), DAYS).collect()[0]
     assert (row.seen, row.purchases_ever, row.returns_7) == (1, 0, 1)
     assert row.bought_first_ever.replace(tzinfo=UTC) == row.bought_last_ever.replace(tzinfo=UTC) == at

@@ -120,6 +120,39 @@ def test_what_stands_is_left_alone_and_other_dates_and_declarations_begin_anew(s
     assert "views_3" in totals.read(shop, totals.shop(shop, other), "user", START + timedelta(days=1)).columns
 
 
+def test_a_date_that_two_runs_wrote_stands_no_more_and_is_built_anew(shop: SparkSession) -> None:
+    later = START + timedelta(days=1)
+    totals.run(shop, CONFIG, later, None, QUIET)
+    built = _values(shop, later)
+    made = totals.shop(shop, CONFIG)
+    seen_by_both = totals.build(shop, made, START, QUIET)
+    for _ in range(2):
+        totals.advance(shop, made, seen_by_both, later, QUIET)
+    with pytest.raises(InsufficientData, match="does not stand as of"):
+        totals.read(shop, made, "user", later)
+    totals.run(shop, CONFIG, later, None, QUIET)
+    assert _values(shop, later) == built
+
+
+def test_a_change_to_a_base_that_was_replaced_meanwhile_does_not_count(shop: SparkSession) -> None:
+    made = totals.shop(shop, CONFIG)
+    replaced = totals.build(shop, made, START, QUIET)
+    totals.build(shop, made, START, QUIET)
+    totals.advance(shop, made, replaced, START + timedelta(days=1), QUIET)
+    with pytest.raises(InsufficientData, match="does not stand as of"):
+        totals.read(shop, made, "user", START)
+
+
+def test_a_day_that_changes_nothing_stands(shop: SparkSession) -> None:
+    quiet = START + timedelta(days=60)
+    totals.run(shop, CONFIG, quiet, None, QUIET)
+    totals.run(shop, CONFIG, quiet + timedelta(days=1), None, QUIET)
+    assert _dates(shop) == [quiet, quiet + timedelta(days=1)]
+    fade = [name for name, kind in totals.read(shop, totals.shop(shop, CONFIG), "user", quiet).dtypes if kind == "double"]
+    before, after = (totals.read(shop, totals.shop(shop, CONFIG), "user", day).drop(*fade) for day in _dates(shop))
+    assert {tuple(row) for row in before.collect()} == {tuple(row) for row in after.collect()} != set()
+
+
 def test_a_spine_gets_the_totals_of_its_own_moments(shop: SparkSession, tmp_path: Path) -> None:
     spine, out = tmp_path / "spine.csv", tmp_path / "out"
     spine.write_text(
