@@ -105,19 +105,21 @@ def overwrite(frame: DataFrame, name: str, note: str = "") -> int:
 
     `note` stays in the table's log beside the commit (an input fingerprint, say): see `last_note`.
     """
-    return _write(frame, name, {"overwriteSchema": "true", "userMetadata": note})
+    _write(frame, name, {"overwriteSchema": "true", "userMetadata": note})
+    return _rows_written(frame.sparkSession, name)
 
 
 def append(frame: DataFrame, name: str, note: str = "") -> int:
     """Add rows in one commit; returns the rows written. Only for tables whose writer knows what is in them already."""
     before = version(frame.sparkSession, name) if exists(frame.sparkSession, name) else -1
-    written = append_some(frame, name, note)
-    return written if version(frame.sparkSession, name) > before else 0  # nothing to add makes no commit
+    append_blindly(frame, name, note)
+    added = version(frame.sparkSession, name) > before  # nothing to add makes no commit
+    return _rows_written(frame.sparkSession, name) if added else 0
 
 
-def append_some(frame: DataFrame, name: str, note: str = "") -> int:
-    """As `append`, for a frame that is known to have rows; which saves two looks into the table's log."""
-    return _write(frame, name, {"mergeSchema": "true", "userMetadata": note}, mode="append")
+def append_blindly(frame: DataFrame, name: str, note: str = "") -> None:
+    """As `append`, without a look into the table's log before and after: each takes as long as a small job."""
+    _write(frame, name, {"mergeSchema": "true", "userMetadata": note}, mode="append")
 
 
 def replace(frame: DataFrame, name: str, where: str, note: str = "") -> int:
@@ -126,9 +128,9 @@ def replace(frame: DataFrame, name: str, where: str, note: str = "") -> int:
     Running it twice equals once; a killed run leaves the table as it was.
     Raises SchemaMismatch or MissingColumns where the frame does not fit the contract.
     """
-    if not exists(frame.sparkSession, name):
-        return _write(frame, name, {"userMetadata": note})
-    return _write(frame, name, {"replaceWhere": where, "mergeSchema": "true", "userMetadata": note})
+    there = {"replaceWhere": where, "mergeSchema": "true"} if exists(frame.sparkSession, name) else {}
+    _write(frame, name, {**there, "userMetadata": note})
+    return _rows_written(frame.sparkSession, name)
 
 
 def version(spark: SparkSession, name: str) -> int:
@@ -160,7 +162,7 @@ def conform(frame: DataFrame, table: Table) -> DataFrame:
     return frame.select(*table.columns, *rest)
 
 
-def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "overwrite") -> int:
+def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "overwrite") -> None:
     spark, contract = frame.sparkSession, TABLES.get(name)
     partitions: Sequence[str] = ()
     if contract:
@@ -177,7 +179,6 @@ def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "ov
     else:
         writer.save(path(spark, name))
         _register(spark, name)
-    return _rows_written(spark, name)
 
 
 def _rows_written(spark: SparkSession, name: str) -> int:

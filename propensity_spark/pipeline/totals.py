@@ -125,7 +125,7 @@ def advance(spark: SparkSession, made: Shop, standing: Standing, after: date, pr
     with progress.stage("totals change") as stage, _whole_files(spark):
         before = standing.dates[-1]
         rows = incremental.changes(made.events, made.declared, before, after, made.days(before, after))
-        stage.rows_out = tables.append_some(_stamped(rows, after, made, standing.base), TOTALS.name, made.version)
+        tables.append_blindly(_stamped(rows, after, made, standing.base), TOTALS.name, made.version)
         stage.note = f"as of {after}"
     return Standing(standing.base, (*standing.dates, after))
 
@@ -155,13 +155,13 @@ def _whole_files(spark: SparkSession) -> Iterator[None]:
 
 
 def _stamped(rows: DataFrame, as_of: date, made: Shop, base: str) -> DataFrame:
-    """With the declarations' version, and an id of the write that begins with that of its base: see `_standing`.
+    """With the declarations' version, and one more row, of no entity, which tells that the date stands, even without others.
 
-    One more row, of no entity, tells that the date stands, whether or not it has others.
+    That row alone has the id of the write, which begins with that of its base: see `_standing`.
     """
-    day = rows.sparkSession.range(1).select(F.lit(as_of).alias("as_of"), F.lit(_DATE).alias("entity"))
-    stamps = {"totals_version": F.lit(made.version), "write_id": F.lit(f"{base}-{uuid4().hex}")}
-    return rows.unionByName(day, allowMissingColumns=True).withColumns(stamps)
+    told = {"as_of": F.lit(as_of), "entity": F.lit(_DATE), "write_id": F.lit(f"{base}-{uuid4().hex}")}
+    day = rows.sparkSession.range(1).select(*(value.alias(name) for name, value in told.items()))
+    return rows.unionByName(day, allowMissingColumns=True).withColumn("totals_version", F.lit(made.version))
 
 
 def _standing(spark: SparkSession, version: str) -> Standing | None:
