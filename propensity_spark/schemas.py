@@ -90,6 +90,7 @@ PRODUCT_VERSIONS = Table(
     writer="ingest",
     about=_VERSIONED,
 )
+VERSIONS = {"user_id": USER_VERSIONS.name, "product_id": PRODUCT_VERSIONS.name}
 SERIES = Table(
     name="silver.series",
     ddl="series STRING, day DATE, until DATE, region STRING, campaign STRING, values MAP<STRING,DOUBLE>, known_ts TIMESTAMP",

@@ -1,13 +1,37 @@
 """What was known of users and products at a moment: the dated version that held then, not the one that holds now."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from propensity_spark.errors import MissingColumns
+from propensity_spark.ingest.events import midnight
 
 _TIMES = ("valid_from", "known_ts")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Attributes of a key (user_id or product_id) that rows are to carry, as known at the midnights of a time zone.
+
+    `columns`: column -> (attribute, its SQL type: STRING, or DOUBLE, which what is no number does not have).
+    """
+
+    key: str
+    columns: Mapping[str, tuple[str, str]]
+    time_zone: str
+
+    def add_to(self, rows: DataFrame, versions: DataFrame) -> DataFrame:
+        """The rows plus the columns, as they were known at the midnight that begins as_of; null where nothing was.
+
+        Takes   rows: as_of DATE and the key; `versions`: silver.user_versions or silver.product_versions.
+        """
+        asked = rows.withColumn("as_of_ts", midnight(F.col("as_of"), self.time_zone))
+        said = F.col("version.attributes")
+        values = (said[attribute].cast(kind).alias(column) for column, (attribute, kind) in self.columns.items())
+        return known_at(asked, versions, [self.key]).select(*rows.columns, *values)
 
 
 def known_at(

@@ -9,8 +9,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
-from propensity_spark.config import Config
+from propensity_spark.config import SCALERS, Config
 from propensity_spark.features import compute, segments
+from propensity_spark.features.attributes import Known
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.spec import KEYS, FeatureSet
 from propensity_spark.features.taste import add_taste
@@ -28,10 +29,11 @@ ENTITIES = {entity: ("as_of", *keys) for entity, keys in KEYS.items() if entity 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a run is about: its dates and its declared features."""
+    """What a run is about: its dates, its declared features, and the attributes that encoders read."""
 
     timeline: Timeline
     features: FeatureSet
+    attributes: tuple[Known, ...] = ()
 
 
 def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
@@ -41,7 +43,23 @@ def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
     """
     found = ingest.extent(spark)
     declared = feature_set(config.features, found.types, config.candidates.popular_days, config.shop.time_zone)
-    return Moment(plan(config, as_of, found.first, found.last), declared)
+    return Moment(plan(config, as_of, found.first, found.last), declared, _attributes(config, declared))
+
+
+def _attributes(config: Config, declared: FeatureSet) -> tuple[Known, ...]:
+    """What encoders read under the names user_<attribute> and product_<attribute>; a feature of that name goes first.
+
+    What is scaled is a number, and text otherwise.
+    """
+    features = {feature.name for feature in declared.inputs}
+    asked = {e.column: "DOUBLE" if e.how in SCALERS else "STRING" for e in config.encoders if e.column not in features}
+    found = []
+    for key, entity in (("user_id", config.users), ("product_id", config.products)):
+        columns = {f"{key.removesuffix('_id')}_{attribute}": attribute for attribute in entity.attributes}
+        mine = {column: (attribute, asked[column]) for column, attribute in columns.items() if column in asked}
+        if mine:
+            found.append(Known(key, mine, config.shop.time_zone))
+    return tuple(found)
 
 
 def entities(declared: FeatureSet) -> dict[str, tuple[str, ...]]:

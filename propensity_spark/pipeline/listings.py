@@ -12,9 +12,7 @@ from propensity_spark import tables
 from propensity_spark.config import Config, EntityConfig, SeriesConfig
 from propensity_spark.ingest import series, versions
 from propensity_spark.progress import Progress
-from propensity_spark.schemas import EVENTS_REJECTED, PRODUCT_VERSIONS, SERIES, SERIES_MEMBERS, USER_VERSIONS
-
-_VERSIONS = {"user_id": USER_VERSIONS.name, "product_id": PRODUCT_VERSIONS.name}
+from propensity_spark.schemas import EVENTS_REJECTED, SERIES, SERIES_MEMBERS, VERSIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def parse(spark: SparkSession, config: Config) -> list[Listing]:
         if entity.valid_from:
             what = _plural(key)
             rows = versions.parse(spark, entity, key, config)
-            found.append(_listing(f"versions of {what}", what, _VERSIONS[key], rows))
+            found.append(_listing(f"versions of {what}", what, VERSIONS[key], rows))
     for one in config.series:
         found.append(_listing(_named(one), f"series.{one.name}", SERIES.name, series.parse(spark, one, config)))
         if one.campaign:
@@ -91,7 +89,7 @@ def written(config: Config) -> tuple[str, ...]:
     """The silver tables that this shop has because of what it declares."""
     by_campaign = any(one.campaign for one in config.series)
     series_too = ((SERIES.name,) if config.series else ()) + ((SERIES_MEMBERS.name,) if by_campaign else ())
-    return (*(_VERSIONS[key] for key in _entities(config)), *series_too)
+    return (*(VERSIONS[key] for key in _entities(config)), *series_too)
 
 
 def write(
@@ -101,7 +99,7 @@ def write(
     kept: dict[str, int] = {}
     for key, entity in _entities(config).items():
         with progress.stage(f"versions of {_plural(key)}") as stage:
-            stage.rows_out = tables.overwrite(_versions(spark, entity, key, listed, now), _VERSIONS[key], note)
+            stage.rows_out = tables.overwrite(_versions(spark, entity, key, listed, now), VERSIONS[key], note)
             kept[f"versions of {_plural(key)}"] = stage.rows_out
             stage.note = "" if entity.valid_from else "as each ingest found them: the table has no valid_from"
     for table, once, name in ((SERIES.name, series.once, _named), (SERIES_MEMBERS.name, series.members_once, _named_members)):
@@ -115,7 +113,7 @@ def write(
 
 
 def _versions(spark: SparkSession, entity: EntityConfig, key: str, listed: Sequence[Listing], now: datetime) -> DataFrame:
-    table = _VERSIONS[key]
+    table = VERSIONS[key]
     if entity.valid_from:
         return versions.dated(next(listing.good for listing in listed if listing.table == table), key)
     return versions.observed(spark, entity, key, tables.read(spark, table) if tables.exists(spark, table) else None, now)
@@ -126,4 +124,4 @@ def latest(spark: SparkSession, config: Config, key: str, now: datetime) -> Data
     entity = _entities(config).get(key)
     if entity is None or not entity.valid_from:
         return None
-    return versions.latest(tables.read(spark, _VERSIONS[key]), key, now)
+    return versions.latest(tables.read(spark, VERSIONS[key]), key, now)

@@ -8,11 +8,12 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.pipeline.build_features import Moment, entities
+from propensity_spark.schemas import VERSIONS
 from propensity_spark.trainset import assemble, sampling
 
 
 def of_dates(spark: SparkSession, moment: Moment, dates: Sequence[date], negative_rate: float = 1.0, seed: int = 0) -> DataFrame:
-    """Candidate rows of the dates with the model's inputs.
+    """Candidate rows of the dates with the model's inputs, and the attributes that encoders read.
 
     Dates that keep all candidates may be thinned to `negative_rate` here, before anything is joined; dates that were
     sampled when they were written are taken as they are.
@@ -24,7 +25,10 @@ def of_dates(spark: SparkSession, moment: Moment, dates: Sequence[date], negativ
     names = ("pair", *entities(moment.features))
     features = {entity: tables.read(spark, f"features.{entity}", where) for entity in names}
     features["products"] = tables.read(spark, "silver.products")
-    return assemble.assemble(candidates, features, moment.features)
+    joined = assemble.assemble(candidates, features, moment.features)
+    for known in moment.attributes:
+        joined = known.add_to(joined, tables.read(spark, VERSIONS[known.key]))
+    return joined
 
 
 def _thin(candidates: DataFrame, moment: Moment, negative_rate: float, seed: int) -> DataFrame:

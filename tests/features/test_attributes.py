@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.errors import MissingColumns
-from propensity_spark.features.attributes import known_at
+from propensity_spark.features.attributes import Known, known_at
 
 Make = Callable[..., DataFrame]
 SPINE = "user_id STRING, as_of_ts TIMESTAMP, n INT"
@@ -41,6 +41,15 @@ def test_a_version_is_seen_from_the_microsecond_after_it_began(table: Make) -> N
     assert _asked(table, [_version("ann", "new", MARCH)], before, MARCH, after) == [None, None, "new"]
     two = [_version("ann", "old", "2024-01-01"), _version("ann", "new", MARCH)]
     assert _asked(table, two, before, MARCH, after) == ["old", "old", "new"]
+
+
+def test_rows_carry_what_was_known_at_the_midnight_of_their_shop_in_the_type_that_was_asked(table: Make) -> None:
+    last, first = "2024-02-29 22:59:59.999999", "2024-02-29 23:00:00"  # just before the first of March in Berlin, and at it
+    versions = table(VERSIONS, _version("ann", "1.5", last), _version("ann", "2.5", first), _version("bob", "some", last))
+    rows = table("as_of DATE, user_id STRING, n INT", *(("2024-03-01", user, n) for n, user in enumerate(("ann", "bob", "cem"))))
+    known = Known("user_id", {"user_says": ("says", "STRING"), "user_number": ("says", "DOUBLE")}, "Europe/Berlin")
+    found = known.add_to(rows, versions).orderBy("n").collect()
+    assert [tuple(row)[1:] for row in found] == [("ann", 0, "1.5", 1.5), ("bob", 1, "some", None), ("cem", 2, None, None)]
 
 
 def test_a_version_known_later_is_seen_from_the_microsecond_after_it_was_known(table: Make) -> None:

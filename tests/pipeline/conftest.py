@@ -20,12 +20,14 @@ _SMALL = {
     "features": {"windows": [7, 28], "groups": list(FEATURE_GROUPS), "segment_by": "region"},
     "models": {"lightgbm": {"rounds": 30, "learning_rate": 0.1, "min_data_in_leaf": 100}, "logistic": {"max_iterations": 10}},
 }
-# One of each path: a table of levels, out-of-fold rates, buckets, numbers.
+# One of each path: a table of levels, out-of-fold rates, buckets, numbers; of what is joined and of what is an attribute.
 _ENCODERS = [
     {"column": "category", "how": "one_hot", "levels": 3},
     {"column": "product_id", "how": "target"},
     {"column": "candidate_source", "how": "hash", "buckets": 4},
     {"column": "user_tenure", "how": "robust"},
+    {"column": "user_region", "how": "target"},  # an attribute, as known at as_of
+    {"column": "user_age", "how": "one_hot", "levels": 3},
 ]
 
 

@@ -48,9 +48,11 @@ def test_the_encoders_are_stored_with_the_models_that_they_feed(whole_shop: Conf
     bundle = registry.latest(whole_shop, as_of).bundle
     made = [feature.name for feature in bundle.encoders.features]
     assert {"category_one_hot_other", "product_id_target", "candidate_source_hash_3", "user_tenure_robust_missing"} <= set(made)
+    assert {"user_region_target", "user_age_one_hot_missing"} <= set(made)
     for scorer in bundle.scorers.values():
         assert list(scorer.inputs[-len(made) :]) == made
     unseen = {"category": ["never seen", None], "product_id": ["never seen", None], "candidate_source": ["", None]}
+    unseen |= {"user_region": ["never seen", None], "user_age": ["", None]}
     rows = bundle.encoders.transform_values({**unseen, "user_tenure": [None, float("nan")]})
     assert all(np.isfinite(vector).all() for vector in rows.values())
     assert 0 < rows["product_id_target"][0] < 0.5
