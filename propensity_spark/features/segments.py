@@ -7,7 +7,7 @@ window, the longest, or before) and how often (one visit, up to four, more).
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from propensity_spark.features.attributes import known_at
+from propensity_spark.features.attributes import Known
 
 UNKNOWN = "unknown"
 _ATTRIBUTE = "attribute "
@@ -32,15 +32,13 @@ def attribute_of(rule: str) -> str:
     return rule.removeprefix(_ATTRIBUTE) if rule.startswith(_ATTRIBUTE) else ""
 
 
-def add_segment(users: DataFrame, rule: str, moments: DataFrame, versions: DataFrame | None) -> DataFrame:
+def add_segment(users: DataFrame, rule: str, time_zone: str, versions: DataFrame | None) -> DataFrame:
     """Users' features plus segment STRING.
 
-    Takes   users: as_of, user_id and the features that the rule reads; `moments`: as_of, as_of_ts; `versions`:
+    Takes   users: as_of, user_id and the features that the rule reads; `time_zone`: the shop's; `versions`:
             silver.user_versions, needed where the rule names an attribute: of users without it the segment is unknown.
     """
     attribute = attribute_of(rule)
     if not attribute or versions is None:
         return users.withColumn("segment", F.expr(rule))
-    asked = users.join(F.broadcast(moments), on="as_of", how="left")
-    value = F.col("version.attributes")[attribute]
-    return known_at(asked, versions, ["user_id"]).select(*users.columns, F.coalesce(value, F.lit(UNKNOWN)).alias("segment"))
+    return Known("user_id", {"segment": (attribute, "STRING")}, time_zone).add_to(users, versions).fillna(UNKNOWN, ["segment"])

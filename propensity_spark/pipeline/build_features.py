@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import SCALERS, Config
+from propensity_spark.errors import ConfigError
 from propensity_spark.features import compute, segments
 from propensity_spark.features.attributes import Known
 from propensity_spark.features.definitions import feature_set
@@ -18,8 +19,9 @@ from propensity_spark.features.taste import add_taste
 from propensity_spark.pipeline import ingest
 from propensity_spark.pipeline.features import keep_definitions
 from propensity_spark.progress import Progress
-from propensity_spark.schemas import USER_VERSIONS
+from propensity_spark.schemas import VERSIONS
 from propensity_spark.trainset import labels, sampling
+from propensity_spark.trainset.assemble import BASE_COLUMNS, inputs
 from propensity_spark.trainset.candidates import candidates
 from propensity_spark.trainset.population import population
 from propensity_spark.trainset.split import Timeline, plan
@@ -39,26 +41,32 @@ class Moment:
 def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
     """Lay out the dates and the features that this shop's events can fill.
 
-    Raises InsufficientData where silver.events cannot carry the run.
+    Raises InsufficientData where silver.events cannot carry the run, ConfigError where an encoder reads a column that no row has.
     """
     found = ingest.extent(spark)
     declared = feature_set(config.features, found.types, config.candidates.popular_days, config.shop.time_zone)
-    return Moment(plan(config, as_of, found.first, found.last), declared, _attributes(config, declared))
+    return Moment(plan(config, as_of, found.first, found.last), declared, attributes(config, declared))
 
 
-def _attributes(config: Config, declared: FeatureSet) -> tuple[Known, ...]:
-    """What encoders read under the names user_<attribute> and product_<attribute>; a feature of that name goes first.
+def attributes(config: Config, declared: FeatureSet) -> tuple[Known, ...]:
+    """What encoders read under the names user_<attribute> and product_<attribute>; a joined column of that name goes first.
 
-    What is scaled is a number, and text otherwise.
+    What is scaled is a number, and text otherwise. Raises ConfigError where an encoder reads a column that no row has.
     """
-    features = {feature.name for feature in declared.inputs}
-    asked = {e.column: "DOUBLE" if e.how in SCALERS else "STRING" for e in config.encoders if e.column not in features}
-    found = []
+    joined = {*BASE_COLUMNS, *(feature.name for feature in inputs(declared))}
+    asked = {e.column: "DOUBLE" if e.how in SCALERS else "STRING" for e in config.encoders if e.column not in joined}
+    found, named = [], []
     for key, entity in (("user_id", config.users), ("product_id", config.products)):
         columns = {f"{key.removesuffix('_id')}_{attribute}": attribute for attribute in entity.attributes}
-        mine = {column: (attribute, asked[column]) for column, attribute in columns.items() if column in asked}
+        mine = {column: (attribute, asked.pop(column)) for column, attribute in columns.items() if column in asked}
+        named += list(columns)
         if mine:
             found.append(Known(key, mine, config.shop.time_zone))
+    if asked:
+        raise ConfigError(
+            f"encoders: rows have no column {', '.join(sorted(asked))}. Name category, product_id, candidate_source, a feature "
+            f"(`propensity features` lists them) or an attribute ({', '.join(named) or 'users and products keep none'})"
+        )
     return tuple(found)
 
 
@@ -82,7 +90,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     events = compute.mark_firsts(tables.read(spark, "silver.events"))
     as_of = compute.moments(events, moment.timeline.dates, config.shop.time_zone)
     seen = compute.as_seen(events, as_of, config.features.history_days)
-    _write_features(spark, moment, seen, as_of, fingerprint, progress)
+    _write_features(spark, config, moment, seen, fingerprint, progress)
     _write_candidates(spark, config, moment, seen, fingerprint, progress)
 
 
@@ -98,7 +106,7 @@ def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
 
 
 def _write_features(
-    spark: SparkSession, moment: Moment, seen: DataFrame, as_of: DataFrame, fingerprint: str, progress: Progress
+    spark: SparkSession, config: Config, moment: Moment, seen: DataFrame, fingerprint: str, progress: Progress
 ) -> None:
     declared, where = moment.features, _dates(moment.timeline.dates)
     categories = tables.read(spark, "silver.products").select("product_id", "category")
@@ -112,7 +120,8 @@ def _write_features(
         for entity, keys in entities(declared).items():
             with progress.stage(f"features {entity}".replace("_", " ")) as stage:
                 rolled = compute.roll_up(_source(spark, moment, entity, measured), keys, declared.of(entity))
-                rolled = _with_segment(spark, declared, rolled, as_of) if entity == "user" and declared.segment else rolled
+                if entity == "user" and declared.segment:
+                    rolled = _with_segment(spark, declared, rolled, config.shop.time_zone)
                 stage.rows_out = tables.replace(rolled.select("*", version), f"features.{entity}", where, fingerprint)
     finally:
         measured.unpersist()
@@ -128,10 +137,10 @@ def _source(spark: SparkSession, moment: Moment, entity: str, measured: DataFram
     return measured
 
 
-def _with_segment(spark: SparkSession, declared: FeatureSet, users: DataFrame, as_of: DataFrame) -> DataFrame:
+def _with_segment(spark: SparkSession, declared: FeatureSet, users: DataFrame, time_zone: str) -> DataFrame:
     by_attribute = bool(segments.attribute_of(declared.segment))
-    versions = tables.read(spark, USER_VERSIONS.name) if by_attribute else None
-    return segments.add_segment(users, declared.segment, as_of, versions)
+    versions = tables.read(spark, VERSIONS["user_id"]) if by_attribute else None
+    return segments.add_segment(users, declared.segment, time_zone, versions)
 
 
 def _write_candidates(

@@ -25,10 +25,10 @@ def of_dates(spark: SparkSession, moment: Moment, dates: Sequence[date], negativ
     names = ("pair", *entities(moment.features))
     features = {entity: tables.read(spark, f"features.{entity}", where) for entity in names}
     features["products"] = tables.read(spark, "silver.products")
-    joined = assemble.assemble(candidates, features, moment.features)
-    for known in moment.attributes:
-        joined = known.add_to(joined, tables.read(spark, VERSIONS[known.key]))
-    return joined
+    for known in moment.attributes:  # while the rows are narrow
+        candidates = known.add_to(candidates, tables.read(spark, VERSIONS[known.key]))
+    also = [column for known in moment.attributes for column in known.columns]
+    return assemble.assemble(candidates, features, moment.features, also)
 
 
 def _thin(candidates: DataFrame, moment: Moment, negative_rate: float, seed: int) -> DataFrame:

@@ -1,6 +1,6 @@
 """Candidate pairs with everything known about them at their as_of: the rows that models train on and score."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -22,12 +22,12 @@ def inputs(declared: FeatureSet) -> tuple[Feature, ...]:
     return (*declared.inputs, TOGETHER)
 
 
-def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared: FeatureSet) -> DataFrame:
+def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared: FeatureSet, also: Sequence[str] = ()) -> DataFrame:
     """Join each pair with the features of its pair, user, product, category, segment and shop at the same as_of.
 
     Takes   trainset.candidates rows; `features`: pair, user, product, user_category, category, segment_category, shop
-            (their tables) and products (silver.products, for the category).
-    Returns as_of, user_id, product_id, category, candidate_source, label, weight and the inputs; unknown is null.
+            (their tables) and products (silver.products, for the category); `also`: further columns of the candidates.
+    Returns as_of, user_id, product_id, category, candidate_source, label, weight, the inputs and `also`; unknown is null.
     """
     segment = ("segment",) if declared.segment_category else ()
     category = features["products"].select("product_id", "category")
@@ -47,7 +47,7 @@ def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared:
         joined = joined.join(F.broadcast(alike), ["as_of", "segment", "category"], "left")
     if declared.shop:
         joined = joined.join(F.broadcast(_only(features["shop"], declared.shop)), ["as_of"], "left")
-    return derive(joined, declared.row).select(*BASE_COLUMNS, *(feature.name for feature in inputs(declared)))
+    return derive(joined, declared.row).select(*BASE_COLUMNS, *(feature.name for feature in inputs(declared)), *also)
 
 
 def _only(frame: DataFrame, features: tuple[Feature, ...], *keys: str) -> DataFrame:

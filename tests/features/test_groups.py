@@ -80,7 +80,7 @@ def per_entity(spark: SparkSession, events: Sequence[Event], products: DataFrame
     as_of = compute.moments(marked, [AS_OF], str(ZONE))
     seen = compute.as_seen(marked, as_of, HISTORY)
     measured = compute.measure_pairs(seen, SET.measures).join(products, on="product_id", how="left").persist()
-    users = segments.add_segment(compute.roll_up(measured, ("as_of", "user_id"), SET.user), SET.segment, as_of, None)
+    users = segments.add_segment(compute.roll_up(measured, ("as_of", "user_id"), SET.user), SET.segment, str(ZONE), None)
     alike = measured.join(users.select("as_of", "user_id", "segment"), on=["as_of", "user_id"], how="left")
     frames = {"pair": compute.pair_features(measured, SET.pair), "user": users}
     for entity in ("product", "user_category", "category", "segment_category", "shop"):
