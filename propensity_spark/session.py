@@ -16,6 +16,11 @@ _LOCAL = {
     "spark.ui.showConsoleProgress": "false",
     "spark.ui.enabled": "false",
     "spark.sql.debug.maxToStringFields": "200",
+    # Nobody looks at past queries where there is no UI, and a wide plan's text takes a megabyte of the heap.
+    "spark.sql.ui.retainedExecutions": "10",
+    "spark.ui.retainedJobs": "100",
+    "spark.ui.retainedStages": "100",
+    "spark.ui.retainedTasks": "1000",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.network.timeout": "600s",

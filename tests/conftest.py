@@ -26,7 +26,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         from_mapping(
             {
                 "storage": {"warehouse": warehouse},
-                "spark": {"master": "local[2]", "driver_memory": "2g", "shuffle_partitions": 2},
+                "spark": {"master": "local[2]", "driver_memory": "3g", "shuffle_partitions": 2},
             }
         )
     )
