@@ -171,6 +171,15 @@ FEATURES_SHOP = Table(
     partition_by=("as_of",),
     open_ended=True,
 )
+FEATURES_SERIES = Table(
+    name="features.series",
+    ddl="as_of DATE, user_id STRING, feature_version STRING",
+    keys=("as_of", "user_id"),
+    writer="build-features",
+    partition_by=("as_of",),
+    open_ended=True,
+    about="written where series are configured: what was known of each at as_of, in the user's region and campaigns",
+)
 FEATURE_DEFINITIONS = Table(
     name="features.definitions",
     ddl="entity STRING, name STRING, version STRING, unit STRING, description STRING, definition STRING, recorded_at TIMESTAMP",
@@ -265,6 +274,7 @@ TABLES = {
         FEATURES_CATEGORY,
         FEATURES_SEGMENT_CATEGORY,
         FEATURES_SHOP,
+        FEATURES_SERIES,
         TOTALS,
         CANDIDATES,
         AUDIT,

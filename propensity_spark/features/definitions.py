@@ -1,7 +1,11 @@
 """The features, declared: the first set here, further groups in `groups`. Adding one is one row; nothing else changes."""
 
-from propensity_spark.config import FeatureConfig
-from propensity_spark.features import forecast
+from collections.abc import Sequence
+from dataclasses import replace
+
+from propensity_spark.config import FeatureConfig, SeriesConfig
+from propensity_spark.errors import ConfigError
+from propensity_spark.features import forecast, series
 from propensity_spark.features.declared import Total
 from propensity_spark.features.groups import registry
 from propensity_spark.features.spec import Feature, FeatureSet, Measure, derived, present
@@ -12,12 +16,29 @@ _AGE = "age_days"  # fractional days before as_of
 _LINE = "IF(line_since IS NULL OR line_since < as_of_ts, 1.0D, 0.0D)"
 
 
-def feature_set(config: FeatureConfig, events: frozenset[str], popular_days: int, time_zone: str = "UTC") -> FeatureSet:
+def feature_set(
+    config: FeatureConfig,
+    events: frozenset[str],
+    popular_days: int,
+    time_zone: str = "UTC",
+    outside: Sequence[SeriesConfig] = (),
+) -> FeatureSet:
     """The declarations for a shop that logs these event types; popularity is counted over `popular_days`.
 
-    `time_zone`: by whose clocks a part of the day is meant.
+    `time_zone`: by whose clocks a part of the day is meant; `outside`: the series whose columns are inputs as well.
+    Raises ConfigError where a series' column has the name of another input.
     """
-    return registry.extend(_first(config, events, popular_days), config, events, time_zone)
+    declared = registry.extend(_first(config, events, popular_days), config, events, time_zone)
+    return _with_series(declared, series.declare(outside))
+
+
+def _with_series(declared: FeatureSet, added: Sequence[Feature]) -> FeatureSet:
+    taken = set(declared.columns)
+    for feature in added:
+        if feature.name in taken:
+            raise ConfigError(f"series: two inputs would be called {feature.name}; give the series or its value another name")
+        taken.add(feature.name)
+    return replace(declared, series=tuple(added))
 
 
 def _first(config: FeatureConfig, events: frozenset[str], popular_days: int) -> FeatureSet:

@@ -8,7 +8,7 @@ from datetime import date
 
 from propensity_spark.errors import ConfigError
 from propensity_spark.features import lineage, segments
-from propensity_spark.features.spec import CANDIDATE, KEYS, ROW, Feature, FeatureSet, Measure
+from propensity_spark.features.spec import CANDIDATE, KEYS, ROW, SERIES, Feature, FeatureSet, Measure
 from propensity_spark.schemas import EVENTS
 
 _BY_KNOWN = "ORDER BY known_ts, event_ts, event_id"
@@ -51,6 +51,8 @@ def query(declared: FeatureSet, names: Sequence[str], as_of: date, time_zone: st
     entity, _ = lineage.find(declared, names[0])
     if entity == CANDIDATE:
         raise ConfigError(f"{names[0]} is made where candidates are: see trainset/together.py; no SQL gives it")
+    if entity == SERIES:
+        raise ConfigError(f"{names[0]} is looked up in silver.series: see features/series.py; no SQL is written for it")
     made_of = lineage.needed(declared, names)
     every = [feature for features in made_of.values() for feature in features]
     has_taste = bool(lineage.tastes_of(every))

@@ -7,9 +7,9 @@ from difflib import get_close_matches
 
 from propensity_spark.errors import ConfigError, DefinitionChanged
 from propensity_spark.features import taste
-from propensity_spark.features.spec import CANDIDATE, FIRST, KEYS, ROW, Feature, FeatureSet, Measure
+from propensity_spark.features.spec import CANDIDATE, FIRST, KEYS, ROW, SERIES, Feature, FeatureSet, Measure
 
-ENTITIES = (*KEYS, ROW, CANDIDATE)
+ENTITIES = (*KEYS, ROW, CANDIDATE, SERIES)
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _TEXT = re.compile(r"'[^']*'")
 Key = tuple[str, str, str]  # entity, name, version
@@ -95,21 +95,25 @@ def _read_by(features: Iterable[Feature]) -> set[str]:
 
 def definition(declared: FeatureSet, entity: str, feature: Feature) -> Definition:
     """A feature's meaning, written out: its expression, and in turn whatever the expression names."""
-    made_of = needed(declared, [feature.name])
-    segments = [f"segment = {declared.segment}"] if made_of["segment_category"] else []
-    parents = [f"{f.name} = {f.expression}" for of in made_of.values() for f in of if f.name != feature.name]
-    every = [f for of in made_of.values() for f in of]
-    tastes = [f"{name} = {taste.MEANING[name]}" for name in tastes_of(every)]
-    measured = [_meaning(measure, declared.history_days) for measure in measures_of(declared, every)]
     return Definition(
         entity=entity,
         name=feature.name,
         version=f"{feature.version}.{declared.settings_version}",
         unit=feature.unit,
         description=feature.description,
-        text="; ".join([feature.expression, *parents, *segments, *tastes, *measured]),
+        text=feature.expression if entity == SERIES else _text(declared, feature),
         group=feature.group,
     )
+
+
+def _text(declared: FeatureSet, feature: Feature) -> str:
+    made_of = needed(declared, [feature.name])
+    segments = [f"segment = {declared.segment}"] if made_of["segment_category"] else []
+    parents = [f"{f.name} = {f.expression}" for of in made_of.values() for f in of if f.name != feature.name]
+    every = [f for of in made_of.values() for f in of]
+    tastes = [f"{name} = {taste.MEANING[name]}" for name in tastes_of(every)]
+    measured = [_meaning(measure, declared.history_days) for measure in measures_of(declared, every)]
+    return "; ".join([feature.expression, *parents, *segments, *tastes, *measured])
 
 
 def _meaning(measure: Measure, history_days: int) -> str:

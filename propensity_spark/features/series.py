@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from propensity_spark.config import SeriesConfig
 from propensity_spark.errors import MissingColumns
 from propensity_spark.features.attributes import known_at
+from propensity_spark.features.spec import SERIES, Feature
 from propensity_spark.ingest.events import identifier, midnight
 
 _MICROSECOND = "INTERVAL 1 MICROSECOND"
@@ -30,6 +31,36 @@ def columns(series: SeriesConfig) -> dict[str, str]:
         f"{series.name}_{v}_next_{n}": f"{v}{by}, planned for the next {n} days" for v in series.measured for n in series.ahead
     }
     return told | ahead
+
+
+def declare(declared: Sequence[SeriesConfig]) -> tuple[Feature, ...]:
+    """The columns as inputs of models, each with all that its values depend on: where a file lies is no part of it."""
+    return tuple(
+        Feature(name=name, expression=_meaning(series), description=said, unit=_unit(series, name), version=1, group=SERIES)
+        for series in declared
+        for name, said in columns(series).items()
+    )
+
+
+def _unit(series: SeriesConfig, name: str) -> str:
+    units = {f"{series.name}_active": "count", f"{series.name}_days_ago": "days"}
+    return units.get(name, "value")
+
+
+def _meaning(series: SeriesConfig) -> str:
+    values = ", ".join(f"{name} = {sql.removeprefix('=').strip()}" for name, sql in series.measured.items()) or "no values"
+    place = f" by {series.region} of the users' {series.region_of}" if series.region else ""
+    place = f" by {series.campaign}, to which {_belonging(series)}" if series.campaign else place
+    known = f"since {series.known}" if series.known else "always" if series.known_in_advance else "from the end of its last day"
+    late = f" + {series.delay_days} days {series.delay_minutes} minutes" if series.delay_days or series.delay_minutes else ""
+    days = f"from {series.day} to {series.until}" if series.until else f"on {series.day}"
+    return f"{values} {days} ({series.time_format}){place}, known {known}{late}; as known at as_of"
+
+
+def _belonging(series: SeriesConfig) -> str:
+    members = series.members
+    days = f" from {members.day} to {members.until or members.day}" if members.day else ""
+    return f"{members.user} belongs by {members.campaign}{days}{f', known since {members.known}' if members.known else ''}"
 
 
 def series_at(

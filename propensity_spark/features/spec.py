@@ -12,7 +12,7 @@ from typing import TypeVar
 OPERATIONS = ("sum", "min", "max")  # all of them merge: pairs into users, days into windows
 
 # The tables of features and, beside as_of, their keys. A joined row has features of its own, kept in no table; those of
-# a candidate come with trainset.candidates.
+# a candidate come with trainset.candidates; those of series are per user and come from no event.
 KEYS: dict[str, tuple[str, ...]] = {
     "pair": ("user_id", "product_id"),
     "user": ("user_id",),
@@ -22,8 +22,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "segment_category": ("segment", "category"),
     "shop": (),
 }
-ROW, CANDIDATE = "row", "candidate"
-_INPUTS = ("pair", "user", "product", "user_category", "category", ROW, CANDIDATE)  # the rest is there to be held against
+ROW, CANDIDATE, SERIES = "row", "candidate", "series"
+_INPUTS = ("pair", "user", "product", "user_category", "category", ROW, CANDIDATE, SERIES)  # the rest is there to be held against
 FIRST = "first"  # the group that every shop has
 
 
@@ -90,9 +90,10 @@ class FeatureSet:
     segment_category: tuple[Feature, ...] = field(default=(), repr=False)
     candidate: tuple[Feature, ...] = field(default=(), repr=False)
     segment: str = field(default="", repr=False)
+    series: tuple[Feature, ...] = field(default=(), repr=False)
 
     def of(self, entity: str) -> tuple[Feature, ...]:
-        """The features of an entity (a key of KEYS), of a joined row or of a candidate."""
+        """The features of an entity (a key of KEYS), of a joined row, of a candidate or of series."""
         found: tuple[Feature, ...] = getattr(self, entity)
         return found
 
@@ -110,7 +111,7 @@ class FeatureSet:
     def version(self) -> str:
         """Changes with any definition."""
         later = (self.segment_category, self.candidate, self.segment)
-        text = repr(self) + (repr(later) if any(later) else "")
+        text = repr(self) + (repr(later) if any(later) else "") + (repr(self.series) if self.series else "")
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def describe(self, name: str) -> str:

@@ -14,12 +14,15 @@ from propensity_spark.errors import ConfigError
 from propensity_spark.features import compute, segments
 from propensity_spark.features.attributes import Known
 from propensity_spark.features.definitions import feature_set
-from propensity_spark.features.spec import KEYS, FeatureSet
+from propensity_spark.features.series import series_at
+from propensity_spark.features.spec import KEYS, SERIES, FeatureSet
 from propensity_spark.features.taste import add_taste
+from propensity_spark.ingest.events import midnight
 from propensity_spark.pipeline import ingest
 from propensity_spark.pipeline.features import keep_definitions
 from propensity_spark.progress import Progress
-from propensity_spark.schemas import VERSIONS
+from propensity_spark.schemas import SERIES as SERIES_ROWS
+from propensity_spark.schemas import SERIES_MEMBERS, VERSIONS
 from propensity_spark.trainset import labels, sampling
 from propensity_spark.trainset.assemble import BASE_COLUMNS, inputs
 from propensity_spark.trainset.candidates import candidates
@@ -44,7 +47,7 @@ def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
     Raises InsufficientData where silver.events cannot carry the run, ConfigError where an encoder reads a column that no row has.
     """
     found = ingest.extent(spark)
-    declared = feature_set(config.features, found.types, config.candidates.popular_days, config.shop.time_zone)
+    declared = feature_set(config.features, found.types, config.candidates.popular_days, config.shop.time_zone, config.series)
     return Moment(plan(config, as_of, found.first, found.last), declared, attributes(config, declared))
 
 
@@ -75,9 +78,14 @@ def entities(declared: FeatureSet) -> dict[str, tuple[str, ...]]:
     return {entity: keys for entity, keys in ENTITIES.items() if entity != "segment_category" or declared.segment_category}
 
 
+def kept(declared: FeatureSet) -> tuple[str, ...]:
+    """What has a table of features, in the order in which they are written."""
+    return ("pair", *entities(declared), *([SERIES] if declared.series else []))
+
+
 def written(declared: FeatureSet) -> tuple[str, ...]:
     """The tables that this job writes, in order."""
-    return ("features.pair", *(f"features.{entity}" for entity in entities(declared)), "trainset.candidates")
+    return (*(f"features.{entity}" for entity in kept(declared)), "trainset.candidates")
 
 
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
@@ -91,18 +99,30 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     as_of = compute.moments(events, moment.timeline.dates, config.shop.time_zone)
     seen = compute.as_seen(events, as_of, config.features.history_days)
     _write_features(spark, config, moment, seen, fingerprint, progress)
+    if moment.features.series:
+        _write_series(spark, config, moment, fingerprint, progress)
     _write_candidates(spark, config, moment, seen, fingerprint, progress)
 
 
 def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
+    beside = {name: tables.version(spark, name) for name in _read_beside(config, moment.features)}
     parts = {
         "silver": tables.version(spark, "silver.events"),
+        **({"beside": beside} if beside else {}),
         "features": moment.features.version,
         "settings": repr((config.features, config.candidates, config.population, config.train, config.labels)),
         "timeline": repr(moment.timeline),
         "shop": repr(config.shop),
     }
     return json.dumps(parts, sort_keys=True)
+
+
+def _read_beside(config: Config, declared: FeatureSet) -> tuple[str, ...]:
+    """The tables, other than the events, that features are made of."""
+    users = bool(segments.attribute_of(declared.segment)) or any(one.region for one in config.series)
+    members = any(one.campaign for one in config.series)
+    series = (SERIES_ROWS.name, *((SERIES_MEMBERS.name,) if members else ())) if declared.series else ()
+    return (*series, *((VERSIONS["user_id"],) if users else ()))
 
 
 def _write_features(
@@ -125,6 +145,19 @@ def _write_features(
                 stage.rows_out = tables.replace(rolled.select("*", version), f"features.{entity}", where, fingerprint)
     finally:
         measured.unpersist()
+
+
+def _write_series(spark: SparkSession, config: Config, moment: Moment, fingerprint: str, progress: Progress) -> None:
+    """For all users who have features at the dates."""
+    declared, where, zone = moment.features, _dates(moment.timeline.dates), config.shop.time_zone
+    beside = {name: tables.read(spark, name) for name in _read_beside(config, declared)}
+    with progress.stage("features series") as stage:
+        users = tables.read(spark, "features.user", where).select("as_of", "user_id")
+        asked = users.withColumn("as_of_ts", midnight(F.col("as_of"), zone))
+        members, versions = beside.get(SERIES_MEMBERS.name), beside.get(VERSIONS["user_id"])
+        found = series_at(asked, config.series, beside[SERIES_ROWS.name], zone, members=members, users=versions)
+        made = found.select("as_of", "user_id", *(F.col(f.name).cast("float").alias(f.name) for f in declared.series))
+        stage.rows_out = tables.replace(made.select("*", compute.version_of(declared)), "features.series", where, fingerprint)
 
 
 def _source(spark: SparkSession, moment: Moment, entity: str, measured: DataFrame) -> DataFrame:

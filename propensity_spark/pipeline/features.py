@@ -13,7 +13,7 @@ from propensity_spark.errors import ConfigError
 from propensity_spark.features import equivalent, lineage
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.lineage import Definition
-from propensity_spark.features.spec import CANDIDATE, KEYS, ROW, FeatureSet
+from propensity_spark.features.spec import CANDIDATE, KEYS, ROW, SERIES, FeatureSet
 from propensity_spark.schemas import EVENT_TYPES, FEATURE_DEFINITIONS
 
 _KEPT = FEATURE_DEFINITIONS.name
@@ -24,13 +24,14 @@ _OF = {
     "shop": "the whole shop",
     ROW: "candidate pair, joined",
     CANDIDATE: "candidate pair",
+    SERIES: "user, from outside the shop",
 }
 
 
 def declared_by(config: Config, events: Iterable[str] = ()) -> FeatureSet:
     """The features that a shop with these event types can fill; by default the types that its configuration speaks of."""
     types = frozenset(events) or frozenset[str]().union(*(_spoken_of(source) for source in config.sources))
-    return feature_set(config.features, types, config.candidates.popular_days, config.shop.time_zone)
+    return feature_set(config.features, types, config.candidates.popular_days, config.shop.time_zone, config.series)
 
 
 def _spoken_of(source: SourceConfig) -> frozenset[str]:
@@ -63,7 +64,7 @@ def listing(config: Config) -> str:
 
 
 def _heading(entity: str) -> str:
-    table = f"table features.{entity}" if entity in KEYS else "in no table: made where rows are joined"
+    table = f"table features.{entity}" if entity in (*KEYS, SERIES) else "in no table: made where rows are joined"
     table = "table trainset.candidates" if entity == CANDIDATE else table
     return f"per {_OF.get(entity, entity)} ({table})"
 
@@ -84,7 +85,7 @@ def description(config: Config, name: str) -> str:
         f"  is  {parts[0]}",
         *(f"      {part}" for part in parts[1:]),
     ]
-    if entity == CANDIDATE:
+    if entity in (CANDIDATE, SERIES):
         return "\n".join(lines)
     told = f"-- the same values by SQL, as of {as_of} (choose with --as-of)"
     return "\n".join([*lines, "", told, equivalent.query(declared, [name], as_of, config.shop.time_zone)])

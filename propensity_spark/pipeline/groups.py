@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from propensity_spark import tables
 from propensity_spark.config import FEATURE_GROUPS, Config
 from propensity_spark.features import encoders
-from propensity_spark.features.spec import FIRST, Feature
+from propensity_spark.features.spec import FIRST, SERIES, Feature
 from propensity_spark.judge import bootstrap, calibrate, metrics, ranking
 from propensity_spark.judge.bootstrap import Interval
 from propensity_spark.judge.metrics import Metrics
@@ -84,7 +84,7 @@ def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) ->
 def sets(features: Sequence[Feature]) -> dict[str, tuple[Feature, ...]]:
     """The sets of features to be fitted, by the scorer's name: the first, that with each group that adds any, and all."""
     present = {feature.group for feature in features}
-    with_each = {group: {FIRST, group} for group in FEATURE_GROUPS if group in present}
+    with_each = {group: {FIRST, group} for group in (*FEATURE_GROUPS, SERIES) if group in present}
     wanted = {FIRST: {FIRST}, **with_each, ALL: present}
     return {name: tuple(f for f in features if f.group in groups) for name, groups in wanted.items()}
 

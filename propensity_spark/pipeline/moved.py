@@ -39,7 +39,8 @@ def findings(spark: SparkSession, config: Config, moment: Moment) -> Found:
     users, products = (_choose(spark, config, moment, dates, key) for key in ("user_id", "product_id"))
     # checkpoints, not caches: few rows, but a long plan, which each comparison would look through once more
     joined = users.of(rows.of_dates(spark, moment, dates)).localCheckpoint()
-    found = Found((), (_NOT_MADE_AGAIN, *_gaps(users, dates), *_gaps(products, dates)))
+    outside = ("the moved boundary: series, which are made of no events",) if moment.features.series else ()
+    found = Found((), (_NOT_MADE_AGAIN, *outside, *_gaps(users, dates), *_gaps(products, dates)))
     for chosen in (users, products):
         if chosen.values:
             found = _joined(found, _of_key(spark, config, moment, dates, chosen, chosen.of(joined)))

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
-from propensity_spark.pipeline.build_features import Moment, entities
+from propensity_spark.pipeline.build_features import Moment, kept
 from propensity_spark.schemas import VERSIONS
 from propensity_spark.trainset import assemble, sampling
 
@@ -22,8 +22,7 @@ def of_dates(spark: SparkSession, moment: Moment, dates: Sequence[date], negativ
     candidates = tables.read(spark, "trainset.candidates", where)
     if negative_rate < 1.0:
         candidates = _thin(candidates, moment, negative_rate, seed)
-    names = ("pair", *entities(moment.features))
-    features = {entity: tables.read(spark, f"features.{entity}", where) for entity in names}
+    features = {entity: tables.read(spark, f"features.{entity}", where) for entity in kept(moment.features)}
     features["products"] = tables.read(spark, "silver.products")
     for known in moment.attributes:  # while the rows are narrow
         candidates = known.add_to(candidates, tables.read(spark, VERSIONS[known.key]))

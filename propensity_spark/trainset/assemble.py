@@ -25,8 +25,8 @@ def inputs(declared: FeatureSet) -> tuple[Feature, ...]:
 def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared: FeatureSet, also: Sequence[str] = ()) -> DataFrame:
     """Join each pair with the features of its pair, user, product, category, segment and shop at the same as_of.
 
-    Takes   trainset.candidates rows; `features`: pair, user, product, user_category, category, segment_category, shop
-            (their tables) and products (silver.products, for the category); `also`: further columns of the candidates.
+    Takes   trainset.candidates rows; `features`: pair, user, product, user_category, category, segment_category, shop,
+            series (their tables) and products (silver.products, for the category); `also`: further columns of the candidates.
     Returns as_of, user_id, product_id, category, candidate_source, label, weight, the inputs and `also`; unknown is null.
     """
     segment = ("segment",) if declared.segment_category else ()
@@ -45,6 +45,8 @@ def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared:
     if declared.segment_category:
         alike = _only(features["segment_category"], declared.segment_category, "segment", "category")
         joined = joined.join(F.broadcast(alike), ["as_of", "segment", "category"], "left")
+    if declared.series:
+        joined = joined.join(_only(features["series"], declared.series, "user_id"), ["as_of", "user_id"], "left")
     if declared.shop:
         joined = joined.join(F.broadcast(_only(features["shop"], declared.shop)), ["as_of"], "left")
     return derive(joined, declared.row).select(*BASE_COLUMNS, *(feature.name for feature in inputs(declared)), *also)

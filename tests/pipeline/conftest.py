@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from propensity_spark.config import FEATURE_GROUPS, Config
 from propensity_spark.ingest.simulate import simulate
+from propensity_spark.ingest.truth import REGIONS, USER_ID
 from propensity_spark.loading import load
 from propensity_spark.pipeline import run
 
@@ -29,6 +31,22 @@ _ENCODERS = [
     {"column": "user_region", "how": "target"},  # an attribute, as known at as_of
     {"column": "user_age", "how": "one_hot", "levels": 3},
 ]
+_START, _DAYS = date(2024, 1, 1), 120
+
+
+def _series(folder: Path) -> list[dict[str, object]]:
+    """Numbers from outside: by the user's region, known half a day after the day has ended; and by campaign."""
+    days = [_START + timedelta(days=n) for n in range(_DAYS)]
+    warm = [f"{day},{region},{n * 7 % 11 + place}" for n, day in enumerate(days) for place, region in enumerate(REGIONS)]
+    sent = [f"{days[n]},{days[n + 9]},{n}" for n in range(0, _DAYS - 9, 5)]
+    told = [f"{n},{USER_ID % user}" for n in range(0, _DAYS - 9, 5) for user in range(n % 3, 250, 3)]
+    folder.mkdir()
+    for name, lines in {"weather": ["day,region,warm", *warm], "plan": ["from,to,no", *sent], "members": ["no,who", *told]}.items():
+        (folder / f"{name}.csv").write_text("\n".join(lines), encoding="utf-8")
+    weather = {"name": "weather", "day": "day", "region": "region", "region_of": "region", "values": ["warm"], "delay_minutes": 720}
+    plan = {"name": "mailings", "day": "from", "until": "to", "campaign": "no", "known_in_advance": True}
+    members = {"path": str(folder / "members.csv"), "campaign": "no", "user": "who"}
+    return [{"path": str(folder / "weather.csv"), **weather}, {"path": str(folder / "plan.csv"), **plan, "members": members}]
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +64,7 @@ def shop_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for section, changes in _SMALL.items():
         values[section] = {**values.get(section, {}), **changes}
     values["encoders"] = _ENCODERS
+    values["series"] = _series(folder / "series")
     values["storage"] = {"warehouse": str(folder / "warehouse")}
     file = folder / "shop.yaml"
     file.write_text(yaml.safe_dump(values), encoding="utf-8")

@@ -67,7 +67,7 @@ def test_the_report_shows_it_where_it_stands(spark: SparkSession, whole_shop: Co
 def test_sets_are_the_first_each_group_that_adds_something_and_all(spark: SparkSession, whole_shop: Config) -> None:
     features = inputs(build_features.prepare(spark, whole_shop, date(2024, 4, 10)).features)
     made = groups.sets(features)
-    assert list(made) == ["first", *FEATURE_GROUPS, "all"]
+    assert list(made) == ["first", *FEATURE_GROUPS, "series", "all"]
     assert made["all"] == features
     assert {f.group for f in made["first"]} == {"first"}
     assert {f.group for f in made["prices"]} == {"first", "prices"}
