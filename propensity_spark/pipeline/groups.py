@@ -65,14 +65,11 @@ def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) ->
     moment = build_features.prepare(spark, config, as_of)
     build_features.run(spark, config, moment, progress)
     with progress.stage("training rows") as stage:
-        sampled = train.rehearsed(spark, config, moment).persist()
+        sampled = train.rehearsed(spark, config, moment)
         stage.rows_out = sampled.count()
-    try:
-        learnt, fits = _fit_all(config, moment, sampled, progress)
-        with progress.stage("calibrate"):
-            calibrators = _calibrate(config, moment, learnt.transform(sampled), fits)
-    finally:
-        sampled.unpersist()
+    learnt, fits = _fit_all(config, moment, sampled, progress)
+    with progress.stage("calibrate"):
+        calibrators = _calibrate(config, moment, learnt.transform(sampled), fits)
     with progress.stage("test") as stage:
         results = _judge(spark, config, moment, learnt, fits, calibrators)
         stage.note = f"as of {moment.timeline.rehearsal.score}"

@@ -22,6 +22,7 @@ from propensity_spark.pipeline.judging import Judged
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
 from propensity_spark.serve.bundle import Bundle
+from propensity_spark.settle import settle
 from propensity_spark.trainset.assemble import inputs
 from propensity_spark.trainset.split import Procedure
 
@@ -51,19 +52,16 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     """
     timeline = moment.timeline
     with progress.stage("training rows") as stage:
-        sampled = _laid_out(rows.of_dates(spark, moment, timeline.learnt).drop(*_unused(config))).persist()
+        sampled = _laid_out(rows.of_dates(spark, moment, timeline.learnt).drop(*_unused(config)))
         counts = _counts(sampled)
         stage.rows_out = sum(count for count, _, _ in counts.values())
-    try:
-        check_sufficient(config, timeline.final, counts)
-        check_sufficient(config, timeline.rehearsal, counts)
-        with progress.stage("audit") as stage:
-            stage.note = audit.check(config, moment, sampled, sum(count for count, _, _ in counts.values()))
-        popular = judging.most_popular(spark)
-        judged = _rehearse(spark, config, moment, sampled, popular, progress)
-        final = _final(spark, config, moment, sampled, popular, progress)
-    finally:
-        sampled.unpersist()
+    check_sufficient(config, timeline.final, counts)
+    check_sufficient(config, timeline.rehearsal, counts)
+    with progress.stage("audit") as stage:
+        stage.note = audit.check(config, moment, sampled, sum(count for count, _, _ in counts.values()))
+    popular = judging.most_popular(spark)
+    judged = _rehearse(spark, config, moment, sampled, popular, progress)
+    final = _final(spark, config, moment, sampled, popular, progress)
     with progress.stage("log to MLflow"):
         logged = _log(config, moment, final, judged)
         judging.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
@@ -76,8 +74,8 @@ def _unused(config: Config) -> set[str]:
 
 
 def _laid_out(sampled: DataFrame) -> DataFrame:
-    """The same rows in an order that depends on them alone: what is learnt from them is then the same everywhere."""
-    return sampled.repartition(_PARTITIONS, "user_id").sortWithinPartitions("as_of", "user_id", "product_id")
+    """The same rows, computed, in an order that depends on them alone: what is learnt from them is then the same everywhere."""
+    return settle(sampled.repartition(_PARTITIONS, "user_id").sortWithinPartitions("as_of", "user_id", "product_id"))
 
 
 def _counts(sampled: DataFrame) -> dict[date, tuple[int, int, int]]:
