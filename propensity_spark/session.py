@@ -15,8 +15,8 @@ _LOCAL = {
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.ui.showConsoleProgress": "false",
     "spark.ui.enabled": "false",
-    "spark.sql.debug.maxToStringFields": "200",
-    # Nobody looks at past queries where there is no UI, and a wide plan's text takes a megabyte of the heap.
+    # Nobody looks at past queries where there is no UI, and to write a wide plan down takes time and a megabyte of the heap.
+    "spark.sql.ui.explainMode": "simple",
     "spark.sql.ui.retainedExecutions": "10",
     "spark.ui.retainedJobs": "100",
     "spark.ui.retainedStages": "100",
