@@ -21,6 +21,13 @@ RAIN = {"values": ["wet = rain > 1"], "delay_days": 1}
 COLUMNS = ["weather_warm", "weather_days_ago", "mailings_active"]
 
 
+@pytest.fixture
+def shop(spark: SparkSession, whole_shop: Config) -> Config:
+    """The shop that was run, its tables attached: another test may have attached others."""
+    tables.attach(spark, whole_shop.storage)
+    return whole_shop
+
+
 def _files(config: Config) -> dict[str, pd.DataFrame]:
     plan = config.series[1]
     paths = {"weather": config.series[0].path, "plan": plan.path, "members": plan.members.path}
@@ -28,8 +35,8 @@ def _files(config: Config) -> dict[str, pd.DataFrame]:
 
 
 @pytest.mark.fit
-def test_the_table_says_what_the_files_said_by_then(spark: SparkSession, whole_shop: Config) -> None:
-    files = _files(whole_shop)
+def test_the_table_says_what_the_files_said_by_then(spark: SparkSession, shop: Config) -> None:
+    files = _files(shop)
     warm = {(r.day, r.region): float(r.warm) for r in files["weather"].itertuples()}
     members = set(files["members"].itertuples(index=False, name=None))
     regions = {r["user_id"]: r["attributes"].get("region") for r in tables.read(spark, "silver.users").collect()}
@@ -45,22 +52,22 @@ def test_the_table_says_what_the_files_said_by_then(spark: SparkSession, whole_s
 
 
 @pytest.mark.fit
-def test_models_read_them(spark: SparkSession, whole_shop: Config) -> None:
+def test_models_read_them(spark: SparkSession, shop: Config) -> None:
     (as_of,) = (row["as_of"] for row in tables.read(spark, "gold.propensity").select("as_of").distinct().collect())
-    scorers = registry.latest(whole_shop, as_of).bundle.scorers
+    scorers = registry.latest(shop, as_of).bundle.scorers
     assert all(set(COLUMNS) <= set(scorer.inputs) for scorer in scorers.values())
 
 
 @pytest.mark.fit
 def test_features_follow_a_series_that_changes(
-    spark: SparkSession, whole_shop: Config, configured: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, shop: Config, configured: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_of = max(row["as_of"] for row in tables.read(spark, "features.series").select("as_of").distinct().collect())
     moment = build_features.prepare(spark, configured(), as_of)
-    before = build_features._fingerprint(spark, whole_shop, moment)
+    before = build_features._fingerprint(spark, shop, moment)
     version = tables.version
     monkeypatch.setattr(tables, "version", lambda s, name: version(s, name) + (name == "silver.series"))
-    assert build_features._fingerprint(spark, whole_shop, moment) != before
+    assert build_features._fingerprint(spark, shop, moment) != before
 
 
 def _shop(*series: dict[str, object]) -> Config:
