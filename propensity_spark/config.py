@@ -610,11 +610,16 @@ class ScoreConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageConfig:
-    """Where tables and the report lie. With `catalog` (Unity or Hive) tables are named there instead."""
+    """Where tables and the report lie. With `catalog` (Unity or Hive) tables are named there instead.
+
+    `checkpoints`: a folder that all executors reach, for rows that a fit reads many times; without it they keep them themselves,
+    and a fit fails that loses one of them.
+    """
 
     warehouse: str = "warehouse"
     catalog: str = ""
     report: str = ""
+    checkpoints: str = ""
 
     def report_path(self, shop: str) -> Path:
         """The report's file: as configured, or inside the warehouse, or here where the warehouse is remote."""

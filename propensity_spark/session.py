@@ -57,6 +57,8 @@ def start(config: Config) -> SparkSession:
     for key, value in _ALWAYS.items():
         if spark.conf.isModifiable(key):
             spark.conf.set(key, value)
+    if config.storage.checkpoints:
+        spark.sparkContext.setCheckpointDir(config.storage.checkpoints)
     tables.attach(spark, config.storage)
     return spark
 

@@ -10,8 +10,8 @@ from pyspark.sql import DataFrame
 def settle(frame: DataFrame) -> DataFrame:
     """The same rows in the same partitions and order, computed now, with nothing behind them.
 
-    Where the session has a checkpoint folder (`SparkContext.setCheckpointDir`) they lie there, and an executor may be lost;
-    else with the executors, in memory and on their disks. They go when nobody refers to them any more.
+    Where the session has a checkpoint folder (storage.checkpoints) they lie there, and an executor may be lost; else with the
+    executors, in memory and on their disks, until nobody refers to them any more.
     """
     if frame.sparkSession.sparkContext._jsc.sc().getCheckpointDir().isDefined():
         return frame.checkpoint()

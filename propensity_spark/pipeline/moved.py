@@ -17,6 +17,7 @@ from propensity_spark.features import compute
 from propensity_spark.features.spec import KEYS
 from propensity_spark.pipeline import rows
 from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.settle import settle
 from propensity_spark.trainset import boundary
 from propensity_spark.trainset.audit import LEAK, OK, TRAINING, UNKNOWN, Finding, Found
 from propensity_spark.trainset.boundary import CHECKED, Chosen
@@ -37,8 +38,7 @@ def findings(spark: SparkSession, config: Config, moment: Moment) -> Found:
         return Found((), ("the moved boundary: the tables were last written for other events, settings or dates; build-features",))
     dates = sorted({moment.timeline.learnt[0], moment.timeline.learnt[-1]})
     users, products = (_choose(spark, config, moment, dates, key) for key in ("user_id", "product_id"))
-    # checkpoints, not caches: few rows, but a long plan, which each comparison would look through once more
-    joined = users.of(rows.of_dates(spark, moment, dates)).localCheckpoint()
+    joined = settle(users.of(rows.of_dates(spark, moment, dates)))
     outside = ("the moved boundary: series, which are made of no events",) if moment.features.series else ()
     found = Found((), (_NOT_MADE_AGAIN, *outside, *_gaps(users, dates), *_gaps(products, dates)))
     for chosen in (users, products):
@@ -82,8 +82,8 @@ def _gaps(chosen: Chosen, dates: Sequence[date]) -> Iterator[str]:
 
 def _of_key(spark: SparkSession, config: Config, moment: Moment, dates: Sequence[date], chosen: Chosen, joined: DataFrame) -> Found:
     """The entities whose features are made of the chosen users' (or products') rows."""
-    events = chosen.of(tables.read(spark, "silver.events")).where(F.col("event_date") <= F.lit(dates[-1])).localCheckpoint()
-    pairs = boundary.measured(events, dates, config.shop.time_zone, moment.features, chosen.key).localCheckpoint()
+    events = settle(chosen.of(tables.read(spark, "silver.events")).where(F.col("event_date") <= F.lit(dates[-1])))
+    pairs = settle(boundary.measured(events, dates, config.shop.time_zone, moment.features, chosen.key))
     found = Found(())
     for entity in (entity for entity, key in CHECKED.items() if key == chosen.key):
         found = _joined(found, _of_entity(spark, moment, dates, entity, chosen, pairs, joined))
