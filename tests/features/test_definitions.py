@@ -9,7 +9,9 @@ import pytest
 from propensity_spark.config import FEATURE_GROUPS, FeatureConfig
 from propensity_spark.features import lineage
 from propensity_spark.features.definitions import feature_set
+from propensity_spark.features.series import declare
 from propensity_spark.features.spec import OPERATIONS, Feature, FeatureSet, Measure, present
+from propensity_spark.loading import from_mapping
 from propensity_spark.schemas import EVENT_TYPES
 
 ENTITIES = ("pair", "user", "product", "user_category", "category", "row", "candidate")
@@ -120,7 +122,8 @@ SINGLE = ("history_days", "settings_version", "segment")
 
 @pytest.mark.parametrize("part", [field.name for field in fields(FeatureSet) if field.name not in SINGLE])
 def test_the_version_changes_with_any_definition(part: str) -> None:
-    declared = _set()
+    weather = from_mapping({"series": [{"name": "weather", "path": "w.csv", "day": "day", "values": ["warm"]}]}).series
+    declared = replace(_set(), series=declare(weather))
     items = getattr(declared, part)
     item = items[-1]
     versions = {declared.version, replace(declared, **{part: items[:-1]}).version}
