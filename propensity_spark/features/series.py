@@ -36,7 +36,7 @@ def columns(series: SeriesConfig) -> dict[str, str]:
 def declare(declared: Sequence[SeriesConfig]) -> tuple[Feature, ...]:
     """The columns as inputs of models, each with all that its values depend on: where a file lies is no part of it."""
     return tuple(
-        Feature(name=name, expression=_meaning(series), description=said, unit=_unit(series, name), version=1, group=SERIES)
+        Feature(name=name, expression=_meaning(series, name), description=said, unit=_unit(series, name), version=1, group=SERIES)
         for series in declared
         for name, said in columns(series).items()
     )
@@ -47,14 +47,16 @@ def _unit(series: SeriesConfig, name: str) -> str:
     return units.get(name, "value")
 
 
-def _meaning(series: SeriesConfig) -> str:
-    values = ", ".join(f"{name} = {sql.removeprefix('=').strip()}" for name, sql in series.measured.items()) or "no values"
+def _meaning(series: SeriesConfig, column: str) -> str:
+    ahead = {f"{series.name}_{v}_next_{n}": v for v in series.measured for n in series.ahead}
+    read = ahead.get(column, column.removeprefix(f"{series.name}_"))
+    value = f"{read} = {series.measured[read].removeprefix('=').strip()}" if read in series.measured else "the days"
     place = f" by {series.region} of the users' {series.region_of}" if series.region else ""
     place = f" by {series.campaign}, to which {_belonging(series)}" if series.campaign else place
     known = f"since {series.known}" if series.known else "always" if series.known_in_advance else "from the end of its last day"
     late = f" + {series.delay_days} days {series.delay_minutes} minutes" if series.delay_days or series.delay_minutes else ""
     days = f"from {series.day} to {series.until}" if series.until else f"on {series.day}"
-    return f"{values} {days} ({series.time_format}){place}, known {known}{late}; as known at as_of"
+    return f"{value} {days} ({series.time_format}){place}, known {known}{late}; as known at as_of"
 
 
 def _belonging(series: SeriesConfig) -> str:

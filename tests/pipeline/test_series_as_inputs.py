@@ -93,11 +93,17 @@ def test_a_series_is_listed_and_described_and_another_meaning_is_another_definit
     plain = features.declared_by(config).version
     assert features.declared_by(_shop({"name": "weather", "values": ["wet = rain > 2"], "delay_days": 1})).version != plain
     assert features.declared_by(_shop({"name": "weather", "values": ["wet = rain > 1"]})).version != plain
-    moved = from_mapping(
-        {"series": [{**{"path": "moved.csv", "day": "day"}, "name": "weather", "values": ["wet = rain > 1"], "delay_days": 1}]}
-    )
-    assert features.declared_by(moved).version == plain
+    assert features.declared_by(_shop({"name": "weather", **RAIN, "path": "moved.csv"})).version == plain
     assert features.declared_by(_shop()).version == feature_set(config.features, frozenset(), 28).version
+
+
+def test_a_further_value_leaves_the_meaning_of_the_others() -> None:
+    planned = {"name": "weather", "known_in_advance": True, "ahead": [7]}
+    before, after = (
+        {f.name: f.expression for f in declare(_shop({**planned, "values": v}).series)} for v in (["wet"], ["wet", "warm"])
+    )
+    assert {name: after[name] for name in before} == before
+    assert after["weather_warm_next_7"] != after["weather_wet_next_7"]
 
 
 def test_what_a_campaign_means_names_its_members() -> None:
