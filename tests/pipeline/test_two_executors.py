@@ -27,7 +27,7 @@ UNSTEADY = ("run_id", "scored_at", "model_version", "recorded_at")
 SCALE = 1e-9  # by how much a sum may differ that was made in another order
 # Short lives of three JVMs on few cores: compiling generated code costs more than it brings.
 _INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-_LIMIT = 800  # seconds that a run may take on a busy machine
+_LIMIT = 500  # seconds that a run may take on a busy machine
 
 
 @dataclass(frozen=True)
