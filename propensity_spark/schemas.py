@@ -196,8 +196,8 @@ TOTALS = Table(
     open_ended=True,
     # Every file holds users of any name: to keep bounds of columns would cost a third of the time, and skip no file.
     properties={"delta.dataSkippingNumIndexedCols": "0"},
-    about="totals per user, product and pair: the first date holds all keys in parts, each later one what it adds; "
-    "money and quantities in 1/10000, null for nothing; merged when read",
+    about="totals per user, product and pair: the first date holds all keys in parts, each later one what a pair's events of a "
+    "day add (*_day) to all three, before any window; money and quantities in 1/10000, null for nothing; merged when read",
 )
 CANDIDATES = Table(
     name="trainset.candidates",

@@ -30,6 +30,11 @@ class Total:
         return {f"{self.name}_{'ever' if days is None else days}": days for days in self.windows}
 
     @property
+    def change(self) -> str:
+        """The column of what the events of a day add to it, before any window."""
+        return f"{self.name}_day"
+
+    @property
     def advances(self) -> bool:
         """Whether its value follows from the one before and from the rows that changed since."""
         return self.op in ("sum", "decayed") or (self.op in ("first", "last") and self.windows == (None,))
@@ -75,3 +80,12 @@ def columns(declared: Sequence[Total]) -> str:
 def schema(declared: Sequence[Total]) -> str:
     """A row of totals as DDL: user_id or product_id is null where the entity has none; `seen` counts the rows met."""
     return f"as_of DATE, entity STRING, user_id STRING, product_id STRING, seen BIGINT, {columns(declared)}"
+
+
+def changes_schema(declared: Sequence[Total]) -> str:
+    """A row of changes as DDL: what a pair's events of one `day` of the shop add to totals, whatever their entity and windows.
+
+    leaving: they counted in the base, and end to count in each window as it leaves them behind; see `incremental.in_windows`.
+    """
+    added = ", ".join(f"{total.change} {total.kind}" for total in declared)
+    return f"as_of DATE, entity STRING, user_id STRING, product_id STRING, day DATE, leaving BOOLEAN, seen BIGINT, {added}"

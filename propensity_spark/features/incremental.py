@@ -5,7 +5,7 @@ corrected, and those that left its window: no other row is read. A row that arri
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from propensity_spark.errors import ConfigError
 from propensity_spark.features.declared import ENTITIES, Total
 from propensity_spark.features.kernel import DAY, Calendar
+from propensity_spark.features.parts import Step
 from propensity_spark.features.totals import between, contributions, slots
 from propensity_spark.ingest.events import midnight
 
@@ -30,36 +31,76 @@ def check(declared: Sequence[Total]) -> None:
         )
 
 
-def changes(events: DataFrame, declared: Sequence[Total], before: date, after: date, days: Calendar) -> DataFrame:
-    """What the totals as of `after` add to those as of `before`: rows of `declared.schema`, parts per key that changed.
+def changes(events: DataFrame, declared: Sequence[Total], base: date, before: date, after: date, days: Calendar) -> DataFrame:
+    """What `after` adds to the totals as of `before`, which stand on those as of `base`: rows of `declared.changes_schema`.
 
-    Takes   silver.events, as `totals.contributions` does. Sums are differences; first and last are of the rows newly known.
+    Takes   silver.events, as `totals.contributions` does.
     Raises  ConfigError where a total cannot be advanced.
     """
     check(declared)
-    touched = events.where(_touched(declared, before, after, days))
+    step = Step(base, before, after, tuple(day for day in leaving(declared, base, before, after) if day >= days.first))
+    touched = events.where(_touched(step, days))
     touched = touched.coalesce(slots(events.sparkSession))  # a day's rows are few, and so are their parts
-    return between(contributions(touched, declared), declared, before, after, days)
+    return between(contributions(touched, declared), declared, step, days)
 
 
-def _touched(declared: Sequence[Total], before: date, after: date, days: Calendar) -> Column:
-    """The events that can make a difference, in terms that files can be skipped by."""
-    old, new = days.midnight(before), days.midnight(after)
+def leaving(declared: Sequence[Total], base: date, before: date, after: date) -> list[date]:
+    """Days before the base that a window leaves behind by `after`, and none did by `before`.
+
+    Those that a narrower window has left behind have been told by then, and days behind the base are told when they begin.
+    """
+    widths = {width for total in declared for width in total.windows if width is not None}
+
+    def left_by(at: date) -> set[date]:
+        begun = ((width, base - timedelta(days=width)) for width in widths)
+        return {start + timedelta(days=n) for width, start in begun for n in range(min((at - base).days, width))}
+
+    return sorted(left_by(after) - left_by(before))
+
+
+def _touched(step: Step, days: Calendar) -> Column:
+    """The events that can make a difference, in terms that files and pages can be skipped by."""
+    old, new = days.midnight(step.before), days.midnight(step.after)
     kept = _between("known_ts", old, new) | _between("cancelled_known_ts", old, new)
-    for width in sorted({w for total in declared for w in total.windows if w is not None}):
-        kept = kept | _between("event_ts", *(days.window_start(day, width) for day in (before, after)))
+    for first, last in _runs(step.leaving):
+        kept = kept | _between("event_ts", days.midnight(first), days.midnight(last + timedelta(days=1)))
     return kept
+
+
+def _runs(dates: Sequence[date]) -> list[tuple[date, date]]:
+    """Dates in order as runs of days: (first, last)."""
+    opens = [day for day in dates if day - timedelta(days=1) not in dates]
+    closes = [day for day in dates if day + timedelta(days=1) not in dates]
+    return list(zip(opens, closes, strict=True))
 
 
 def _between(column: str, start: int, end: int) -> Column:
     return (F.col(column) >= F.timestamp_micros(F.lit(start))) & (F.col(column) < F.timestamp_micros(F.lit(end)))
 
 
+def in_windows(changes: DataFrame, declared: Sequence[Total], base: date, as_of: date) -> DataFrame:
+    """Changes since the base, up to as_of, as rows of `declared.schema`: what each adds to the windows that end there.
+
+    They are of pairs, and say of users and products what changes as well: `merge` adds them up by the keys that it is asked for.
+    """
+    added = [_in_window(total, days, base, as_of).alias(name) for total in declared for name, days in total.columns.items()]
+    return changes.select("as_of", "entity", "user_id", "product_id", "seen", *added)
+
+
+def _in_window(total: Total, days: int | None, base: date, as_of: date) -> Column:
+    value = F.col(total.change)
+    if days is None:
+        return F.when(~F.col("leaving"), value)
+    start, at_base = (F.lit(day - timedelta(days=days)) for day in (as_of, base))
+    left_behind = F.col("leaving") & (F.col("day") >= at_base) & (F.col("day") < start)
+    return F.when(~F.col("leaving") & (F.col("day") >= start), value).when(left_behind, -value)
+
+
 def merge(rows: DataFrame, declared: Sequence[Total], entity: str, as_of: date, days: Calendar) -> DataFrame:
     """Parts and changes up to as_of as one row per key: the entity's keys, seen, and the totals.
 
-    Takes   rows of `declared.schema` of one entity: all parts as of one date, and the changes since. A key of which nothing is
-            known has no row: all that was known of it has been corrected away.
+    Takes   rows of `declared.schema`: all parts of the entity as of one date, and the changes since, from `in_windows`. A key
+            of which nothing is known has no row: all that was known of it has been corrected away.
     """
     merged = [_merged(total, name, as_of, days).alias(name) for total in declared for name in total.columns]
     grouped = rows.groupBy(*ENTITIES[entity]).agg(F.sum("seen").alias("seen"), *merged)

@@ -75,10 +75,13 @@ class Calendar:
         """Where a window of `days` before the midnight of a day begins."""
         return int(self.midnights[max((day - self.first).days - days, 0)])
 
+    def day(self, moment: Ints) -> Ints:
+        """The day of the shop that a moment lies in, as days since `first`."""
+        return np.searchsorted(self.midnights, moment, side="right") - 1
+
     def start(self, moment: Ints, days: int) -> Ints:
         """Where a window of `days` begins: whole days of the shop before the day of the moment."""
-        day = np.searchsorted(self.midnights, moment, side="right") - 1
-        return self.midnights[np.maximum(day - days, 0)]
+        return self.midnights[np.maximum(self.day(moment) - days, 0)]
 
 
 class Runs:

@@ -4,7 +4,7 @@ A task's rows are one part of the shop's: a key that other tasks hold as well ha
 (see `incremental.merge`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -117,27 +117,40 @@ def at_dates(part: Part, entity: str, dates: Sequence[date], days: Calendar, out
     kernel = Kernel(replace(part.rows, key=codes), every.size, days)
     for day in dates:
         asked = _at(kernel, every, day, days)
-        made, some = _columns(part.declared, asked.seen(), partial(part.value, asked))
+        values = ((name, t, part.value(asked, t, window)) for t in part.declared for name, window in t.columns.items())
+        made, some = _columns(asked.seen(), values)
         yield from _batches(made | _labels(entity, names, day), some, out)
 
 
-def between(
-    part: Part, before: date, after: date, days: Calendar, entities: Sequence[str], out: pa.Schema
-) -> Iterator[pa.RecordBatch]:
-    """What the totals of all keys at `after` add to those at `before`, for rows that can make a difference."""
-    changes, read = _Changes(part.rows, before, after, days), inputs(part.declared)
-    seen = _some(changes.weight(None), np.int64(0))
-    adds = {
-        (total, window): _some(changes.of(total, part.rows.values[read[total.whole]], window), _nothing(total))
-        for total in part.declared
-        for window in total.windows
-    }
-    for entity in entities:
-        codes, names = part.keys(entity)
-        every = np.zeros(len(names[0]), dtype=np.int64)
-        np.add.at(every, codes[seen.rows], seen.values)
-        made, some = _columns(part.declared, every, partial(_per_key, adds, codes, every.size))
-        yield from _batches(made | _labels(entity, names, after), some, out)
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From one date that stands to the next, behind a base; `leaving`: days before the base whose events have to be told."""
+
+    base: date
+    before: date
+    after: date
+    leaving: tuple[date, ...]
+
+
+def between(part: Part, step: Step, days: Calendar, out: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """What a step adds to the totals: rows of `declared.changes_schema`, of events that can make a difference."""
+    changes = _Changes(part, step, days)
+    codes, names = part.keys("pair")
+    codes = codes[changes.rows]
+    group, one_of_each = _together(codes, changes.slots)
+    summed = partial(_summed, group, one_of_each.size)
+    made, some = _columns(
+        summed(changes.seen, np.int64(0), np.add),
+        ((total.change, total, summed(changes.adds[total], _nothing(total), _pick(total))) for total in part.declared),
+    )
+    keys = [name.take(pa.array(codes[one_of_each])) for name in names]
+    yield from _batches(made | _labels("pair", keys, step.after) | changes.labels(one_of_each), some, out)
+
+
+def _summed(group: Ints, count: int, some: "_Some", nothing: np.int64, pick: "np.ufunc") -> Numbers:
+    found = np.full(count, nothing, dtype=some.values.dtype)
+    pick.at(found, group[some.rows], some.values)
+    return np.where(found == NEVER, NONE, found) if nothing == NEVER else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,63 +166,72 @@ def _some(values: Numbers, nothing: np.int64) -> _Some:
     return _Some(rows, values[rows])
 
 
-def _per_key(adds: Mapping[tuple[Total, int | None], _Some], codes: Ints, count: int, total: Total, days: int | None) -> Numbers:
-    some = adds[total, days]
-    found = np.full(count, _nothing(total), dtype=some.values.dtype)
-    pick = {"first": np.minimum, "last": np.maximum}.get(total.op, np.add)
-    pick.at(found, codes[some.rows], some.values)
-    return np.where(found == NEVER, NONE, found) if total.op == "first" else found
-
-
 def _nothing(total: Total) -> np.int64:
     """What a row adds that adds nothing."""
     return {"first": NEVER, "last": NONE}.get(total.op, np.int64(0))
 
 
+def _pick(total: Total) -> "np.ufunc":
+    return {"first": np.minimum, "last": np.maximum}.get(total.op, np.add)
+
+
 class _Changes:
-    """What each row adds to totals between two dates: +1 times itself where it begins to count, -1 where it ends."""
+    """Which events a step tells, and what each adds.
 
-    def __init__(self, rows: Rows, before: date, after: date, days: Calendar) -> None:
-        self._rows, self._dates, self._days = rows, (before, after), days
-        old, self._new = (days.midnight(day) for day in self._dates)
-        self._counts = [(rows.known < at) & (rows.until >= at) for at in (old, self._new)]
-        self._told = (rows.known >= old) & (rows.known < self._new)
-        self._weights: dict[int | None, Ints] = {}
+    An event that begins to count adds itself, one that ends to count takes itself away; both on the day it happened. One of a
+    leaving day that counted in the base is told apart, once: what windows leave behind is seen from its day when they are read.
+    """
 
-    def weight(self, window: int | None) -> Ints:
-        """-1, 0 or 1."""
-        if window not in self._weights:
-            was, now = self._counts
-            if window is not None:
-                begun = (self._rows.ts >= self._days.window_start(day, window) for day in self._dates)
-                was, now = (counts & inside for counts, inside in zip((was, now), begun, strict=True))
-            self._weights[window] = now.astype(np.int64) - was
-        return self._weights[window]
+    def __init__(self, part: Part, step: Step, days: Calendar) -> None:
+        rows = part.rows
+        base, before, after = (_counts(rows, days.midnight(day)) for day in (step.base, step.before, step.after))
+        told = (rows.known >= days.midnight(step.before)) & (rows.known < days.midnight(step.after))
+        day = days.day(rows.ts)
+        leaves = np.zeros(days.midnights.size, bool)
+        leaves[[(left - days.first).days for left in step.leaving]] = True
+        here, gone = np.flatnonzero(told | (before != after)), np.flatnonzero(base & leaves[day])
+        none, one = np.zeros(gone.size, np.int64), np.ones(gone.size, np.int64)
+        weight = after[here].astype(np.int64) - before[here]
+        self.rows: Ints = np.append(here, gone)
+        self.slots: Ints = 2 * day[self.rows] + np.append(np.zeros(here.size, np.int64), one)
+        self.seen = _some(np.append(weight, none), np.int64(0))
+        self._days, self._at = days, days.midnight(step.after)
+        self._weight, self._told, self._ts = np.append(weight, one), np.append(told[here], none != 0), rows.ts[self.rows]
+        self._here = np.append(np.ones(here.size, bool), one == 0)
+        read = inputs(part.declared)
+        self.adds = {t: _some(self._of(t, rows.values[read[t.whole]][self.rows]), _nothing(t)) for t in part.declared}
 
-    def of(self, total: Total, values: Ints, window: int | None) -> Numbers:
-        """What a row adds to a total; to first and last, its own time where it becomes known."""
+    def labels(self, rows: Ints) -> Made:
+        """Of the given rows: the shop's day, and whether they are told because it leaves windows."""
+        slots, first = self.slots[rows], np.datetime64(self._days.first)
+        return {"day": pa.array(first + slots // 2), "leaving": pa.array(slots % 2 == 1)}
+
+    def _of(self, total: Total, values: Ints) -> Numbers:
+        """What each adds to a total; to first and last, its own time where it becomes known."""
         if total.op in ("first", "last"):
-            return np.where(self._told & (values != 0), self._rows.ts, _nothing(total))
-        added = values * self.weight(window)
+            return np.where(self._told & (values != 0), self._ts, _nothing(total))
+        added = values * self._weight
         if total.op == "decayed":
-            return added * np.exp2((self._rows.ts - self._new) / (float(DAY) * total.half_life_days)) / total.scale
+            fading = np.exp2((self._ts - self._at) / (float(DAY) * total.half_life_days)) / total.scale
+            return np.where(self._here, added * fading, 0.0)
         return added
 
 
-def _columns(declared: Sequence[Total], seen: Ints, value: Callable[[Total, int | None], Numbers]) -> tuple[Made, Ints]:
-    """All columns, nothing as null: most of a pair's are empty, and a null costs next to nothing on its way to the table.
+def _counts(rows: Rows, at: int) -> Flags:
+    return (rows.known < at) & (rows.until >= at)
+
+
+def _columns(seen: Ints, values: Iterable[tuple[str, Total, Numbers]]) -> tuple[Made, Ints]:
+    """The columns of totals, nothing as null: most of a pair's are empty, and a null costs next to nothing on its way to the table.
 
     Returns them and the numbers of the rows that say anything.
     """
     made: Made = {"seen": pa.array(seen)}
     says = seen != 0
-    for total in declared:
-        nothing = 0 if total.op in ("sum", "decayed", "distinct") else NONE
-        for name, window in total.columns.items():
-            values = value(total, window)
-            absent = values == nothing
-            says |= ~absent
-            made[name] = _array(total, values, absent)
+    for name, total, found in values:
+        absent = found == (0 if total.op in ("sum", "decayed", "distinct") else NONE)
+        says |= ~absent
+        made[name] = _array(total, found, absent)
     return made, np.flatnonzero(says)
 
 

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType, _parse_datatype_string
 
 from propensity_spark.features import parts
-from propensity_spark.features.declared import ENTITIES, Total, columns, inputs, schema
+from propensity_spark.features.declared import ENTITIES, Total, changes_schema, columns, inputs, schema
 from propensity_spark.features.kernel import NEVER, Calendar
 
 
@@ -74,18 +74,18 @@ def at_dates(
     return (added if merges else added.repartition(tasks, "user_id")).mapInArrow(total, ddl)
 
 
-def between(added: DataFrame, declared: Sequence[Total], before: date, after: date, days: Calendar) -> DataFrame:
-    """What the totals as of `after` add to those as of `before`, by rows of `added` that can make a difference.
+def between(added: DataFrame, declared: Sequence[Total], step: parts.Step, days: Calendar) -> DataFrame:
+    """What a step adds to the totals, by rows of `added` that can make a difference.
 
-    Returns rows of `schema` as of `after`, a part per key and task. Sums are differences; first and last are of the rows
-            newly known. All totals must advance (see `declared`).
+    Returns rows of `changes_schema` as of the step's end, a part per pair, day and task, which serve users and products as
+            well. Sums are differences; first and last are of the rows newly known. All totals must advance (see `declared`).
     """
-    ddl = schema(declared)
+    ddl = changes_schema(declared)
     arrow = _arrow(ddl)
 
     def change(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for table in parts.tables(batches, at_once=False):
-            yield from parts.between(parts.Part(table, declared), before, after, days, tuple(ENTITIES), arrow)
+            yield from parts.between(parts.Part(table, declared), step, days, arrow)
 
     return added.mapInArrow(change, ddl)
 
@@ -117,7 +117,7 @@ def _questions(spine: DataFrame, added: DataFrame, keys: Sequence[str]) -> DataF
 
 def _arrow(ddl: str) -> pa.Schema:
     """The same columns in Arrow."""
-    types = {"bigint": pa.int64(), "double": pa.float64(), "string": pa.string(), "date": pa.date32()}
+    types = {"bigint": pa.int64(), "double": pa.float64(), "string": pa.string(), "date": pa.date32(), "boolean": pa.bool_()}
     struct = _parse_datatype_string(ddl)
     assert isinstance(struct, StructType)
     kinds = [types.get(field.dataType.simpleString(), pa.timestamp("us", tz="UTC")) for field in struct]

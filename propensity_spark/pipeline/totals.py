@@ -30,6 +30,7 @@ from propensity_spark.schemas import TOTALS
 
 SPINE = ("user_id", "product_id", "moment")
 _NO_LIMIT = str(2**40)
+_LAYOUT = 2  # raised where rows written before cannot be merged with new ones
 _DATE = "date"  # the entity of a row that only tells that a date stands
 ROWS_A_TASK = 1_500_000  # what a task holds in memory: some 300 MB
 
@@ -51,8 +52,8 @@ class Shop:
 
     @property
     def version(self) -> str:
-        """Changes with any declaration."""
-        return hashlib.sha256(repr((self.declared, self.time_zone)).encode()).hexdigest()[:12]
+        """Changes with any declaration, and with what the table's rows say."""
+        return hashlib.sha256(repr((_LAYOUT, self.declared, self.time_zone)).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,8 @@ def advance(spark: SparkSession, made: Shop, standing: Standing, after: date, pr
     """Write what `after` changes in the totals as of the last date that stands."""
     with progress.stage("totals change") as stage, _whole_files(spark):
         before = standing.dates[-1]
-        rows = incremental.changes(made.events, made.declared, before, after, made.days(before, after))
+        days = made.days(standing.dates[0], after)
+        rows = incremental.changes(made.events, made.declared, standing.dates[0], before, after, days)
         tables.append_blindly(_stamped(rows, after, made, standing.base), TOTALS.name, made.version)
         stage.note = f"as of {after}"
     return Standing(standing.base, (*standing.dates, after))
@@ -185,8 +187,14 @@ def read(spark: SparkSession, made: Shop, entity: str, as_of: date) -> DataFrame
     standing = _standing(spark, made.version)
     if standing is None or as_of not in standing.dates:
         raise InsufficientData(f"features.totals does not stand as of {as_of}: run `propensity totals --as-of {as_of}`")
-    rows = tables.read(spark, TOTALS.name, f"entity = '{entity}' AND as_of <= DATE'{as_of}'")
-    return incremental.merge(rows, made.declared, entity, as_of, made.days(as_of))
+    base, rows = standing.dates[0], tables.read(spark, TOTALS.name)
+    merged = rows.where((F.col("as_of") == F.lit(base)) & (F.col("entity") == entity))
+    if as_of > base:
+        behind = (F.col("as_of") > F.lit(base)) & (F.col("as_of") <= F.lit(as_of))
+        since = rows.where(behind & (F.col("entity") != _DATE))  # of pairs, which say what changes for users and products as well
+        added = incremental.in_windows(since, made.declared, base, as_of)
+        merged = merged.select(*added.columns).unionByName(added)
+    return incremental.merge(merged, made.declared, entity, as_of, made.days(as_of))
 
 
 def look_up(spark: SparkSession, config: Config, spine: str, out: str, progress: Progress) -> None:

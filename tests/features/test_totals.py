@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
 from typing import Any
 
 import duckdb
@@ -15,11 +16,13 @@ from pyspark.sql import DataFrame, SparkSession
 from propensity_spark.errors import ConfigError
 from propensity_spark.features import incremental, totals
 from propensity_spark.features.declared import ENTITIES, Total
+from propensity_spark.features.parts import Step
 
 ZONE = "America/New_York"  # clocks went forward on 10 March 2024
 FIRST, LAST = date(2024, 2, 1), date(2024, 3, 25)
 DAYS = totals.calendar(FIRST, LAST, ZONE)
-WINDOWS = (1, 7, 28, None)
+WIDTHS = (1, 7, 28)
+WINDOWS = (*WIDTHS, None)
 SUMS = (
     Total(name="views", where="event = 'view'", windows=WINDOWS),
     Total(name="purchases", where="event = 'purchase'", windows=WINDOWS),
@@ -178,18 +181,23 @@ def _check_all(rows: DataFrame, entity: str, day: date) -> None:
         _same(row, expected[key])
 
 
-@pytest.mark.parametrize("steps", [(1, 1, 1), (1, 6), (30,)])
+@pytest.mark.parametrize("steps", [(1, 1, 1), (1, 6), (30,), (3, 9, 1, 20)])
 def test_advanced_totals_equal_those_built_anew(spark: SparkSession, events: DataFrame, steps: tuple[int, ...]) -> None:
-    at = date(2024, 2, 20)
-    added = totals.contributions(events, SUMS)
-    rows = totals.at_dates(added, SUMS, [at], DAYS, 3)
+    base = at = date(2024, 2, 14)
+    built = totals.at_dates(totals.contributions(events, SUMS), SUMS, [base], DAYS, 3).persist()
+    changed: list[DataFrame] = []
     for step in steps:
-        rows = rows.unionByName(incremental.changes(events, SUMS, at, at + timedelta(days=step), DAYS))
+        changed.append(incremental.changes(events, SUMS, base, at, at + timedelta(days=step), DAYS).persist())
         at += timedelta(days=step)
-    rows = rows.persist()
+        _check_advanced(built, changed, base, at)
+    for frame in (built, *changed):
+        frame.unpersist()
+
+
+def _check_advanced(built: DataFrame, changed: list[DataFrame], base: date, at: date) -> None:
+    added = incremental.in_windows(reduce(DataFrame.unionByName, changed), SUMS, base, at)
     for entity in ENTITIES:
-        _check_all(rows.where(f"entity = '{entity}'"), entity, at)
-    rows.unpersist()
+        _check_all(built.where(f"entity = '{entity}'").unionByName(added), entity, at)
 
 
 def test_a_row_known_at_midnight_itself_belongs_to_the_day_that_it_begins(spark: SparkSession) -> None:
@@ -197,10 +205,25 @@ def test_a_row_known_at_midnight_itself_belongs_to_the_day_that_it_begins(spark:
     at = _midnight(before)
     events = _frame(spark, [("u0", "p0", "purchase", at, at, None, 2.5, False)])
     assert totals.at_dates(totals.contributions(events, SUMS), SUMS, [before], DAYS, 2).collect() == []
-    changed = incremental.changes(events, SUMS, before, after, DAYS)
-    row = incremental.merge(changed.where("entity = 'user'"), SUMS, "user", after, DAYS).collect()[0]
+    changed = incremental.in_windows(incremental.changes(events, SUMS, before, before, after, DAYS), SUMS, before, after)
+    row = incremental.merge(changed, SUMS, "user", after, DAYS).collect()[0]
     assert (row.seen, row.purchases_1, row.spend_ever) == (1, 1, 250)
     assert row.bought_first_ever.replace(tzinfo=UTC) == row.bought_last_ever.replace(tzinfo=UTC) == at
+
+
+def test_a_correction_takes_back_from_the_windows_that_hold_it_still_and_from_no_other(spark: SparkSession) -> None:
+    base = date(2024, 3, 1)
+    bought, cancelled = _midnight(base) - timedelta(hours=30), _midnight(base) + timedelta(days=2, hours=1)
+    events = _frame(spark, [("u0", "p0", "purchase", bought, bought, cancelled, 2.5, False)])
+    rows, at = totals.at_dates(totals.contributions(events, SUMS), SUMS, [base], DAYS, 2, entities=("user",)), base
+    changed, spent = [], []
+    for _ in range(8):
+        changed.append(incremental.changes(events, SUMS, base, at, at + timedelta(days=1), DAYS))
+        at += timedelta(days=1)
+        both = rows.unionByName(incremental.in_windows(reduce(DataFrame.unionByName, changed), SUMS, base, at))
+        row = incremental.merge(both, SUMS, "user", at, DAYS).collect()[0]
+        spent.append((row.purchases_1, row.purchases_7, row.purchases_ever))
+    assert spent == [(0, 1, 1)] * 2 + [(0, 0, 0)] * 6
 
 
 def test_what_was_taken_back_still_tells_first_and_last_where_its_end_lies_in_another_part(spark: SparkSession) -> None:
@@ -214,15 +237,20 @@ def test_what_was_taken_back_still_tells_first_and_last_where_its_end_lies_in_an
     assert row.bought_first_ever.replace(tzinfo=UTC) == row.bought_last_ever.replace(tzinfo=UTC) == at
 
 
-def test_a_day_reads_only_what_enters_or_leaves(spark: SparkSession, events: DataFrame) -> None:
-    day = date(2024, 3, 5)
-    kept = events.where(incremental._touched(SUMS, day, day + timedelta(days=1), DAYS)).count()
+def test_a_day_reads_only_what_enters_or_leaves_and_tells_no_day_twice(spark: SparkSession, events: DataFrame) -> None:
+    base = date(2024, 3, 5)
+    told = [incremental.leaving(SUMS, base, base + timedelta(days=n), base + timedelta(days=n + 1)) for n in range(max(WIDTHS) + 1)]
+    assert told[0] == sorted(base - timedelta(days=width) for width in WIDTHS)
+    assert sorted(day for days in told for day in days) == [base - timedelta(days=n) for n in range(max(WIDTHS), 0, -1)]
+    assert told[-1] == []
+    step = Step(base, base, base + timedelta(days=1), tuple(told[0]))
+    kept = events.where(incremental._touched(step, DAYS)).count()
     assert 0 < kept < events.count() / 5
 
 
 def test_what_cannot_be_advanced_is_refused(events: DataFrame) -> None:
     with pytest.raises(ConfigError, match=r"least, most, products, viewed_last, viewed_first cannot be advanced"):
-        incremental.changes(events, (*SUMS, *COMPARED), FIRST, LAST, DAYS)
+        incremental.changes(events, (*SUMS, *COMPARED), FIRST, FIRST, LAST, DAYS)
 
 
 def test_a_shop_without_events_has_no_totals(spark: SparkSession) -> None:
