@@ -120,6 +120,7 @@ def limited(spark: SparkSession, work: Callable[[], object], limit: float) -> To
     done, finished = threading.Event(), True
     stopped = threading.Timer(limit, stop)
     stopped.start()
+    spark.sparkContext.setLogLevel("OFF")  # what is stopped would tell so at length
 
     def guarded() -> None:
         nonlocal finished
@@ -133,6 +134,7 @@ def limited(spark: SparkSession, work: Callable[[], object], limit: float) -> To
     took = timed(guarded)
     done.set()
     stopped.cancel()
+    spark.sparkContext.setLogLevel("ERROR")
     return Took(took.seconds, took.mib, finished)
 
 
@@ -186,7 +188,7 @@ def duck_queries(files: str, folder: Path) -> str:
             value = "1" if total.value == "1" else f"CAST(round({total.value} * {total.scale}) AS BIGINT)"
             inside = f"event_ts >= TIMESTAMPTZ '{AS_OF - timedelta(days=days or 0)} 00:00:00+00'"
             chosen.append(f"coalesce(sum({value}) FILTER ({total.where} AND {inside}), 0)::BIGINT AS {column}")
-    statements = ["SET threads = 2", "SET TimeZone = 'UTC'"]
+    statements = ["SET threads = 2", "SET TimeZone = 'UTC'", "SET enable_progress_bar = false"]
     for entity, keys in ENTITIES.items():
         key, source = ", ".join(keys), f"read_parquet('{files}') WHERE NOT is_bot AND event_ts < TIMESTAMPTZ '{AS_OF} 00:00:00+00'"
         query = f"SELECT {key}, count(*) AS seen, {', '.join(chosen)} FROM {source} GROUP BY {key}"
