@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from propensity_spark.errors import ConfigError
 from propensity_spark.features.declared import ENTITIES, Total
 from propensity_spark.features.kernel import DAY, Calendar
+from propensity_spark.features.merging import merged
 from propensity_spark.features.parts import Step
 from propensity_spark.features.totals import between, contributions, slots
 from propensity_spark.ingest.events import midnight
@@ -102,18 +103,14 @@ def merge(rows: DataFrame, declared: Sequence[Total], entity: str, as_of: date, 
     Takes   rows of `declared.schema`: all parts of the entity as of one date, and the changes since, from `in_windows`. A key
             of which nothing is known has no row: all that was known of it has been corrected away.
     """
-    merged = [_merged(total, name, as_of, days).alias(name) for total in declared for name in total.columns]
-    grouped = rows.groupBy(*ENTITIES[entity]).agg(F.sum("seen").alias("seen"), *merged)
+    values = [_merged(total, name, as_of, days).alias(name) for total in declared for name in total.columns]
+    grouped = rows.groupBy(*ENTITIES[entity]).agg(F.sum("seen").alias("seen"), *values)
     return grouped.where("seen > 0")
 
 
 def _merged(total: Total, column: str, as_of: date, days: Calendar) -> Column:
-    if total.op in ("first", "min"):
-        return F.min(column)
-    if total.op in ("last", "max"):
-        return F.max(column)
-    if total.op == "decayed":
-        made = F.unix_micros(midnight(F.col("as_of"), days.time_zone))
-        passed = (F.lit(days.midnight(as_of)) - made) / F.lit(float(DAY) * total.half_life_days)
-        return F.coalesce(F.sum(F.col(column) * F.pow(F.lit(0.5), passed)), F.lit(0.0))
-    return F.coalesce(F.sum(column), F.lit(0))
+    if total.op != "decayed":
+        return merged(total, column)
+    made = F.unix_micros(midnight(F.col("as_of"), days.time_zone))
+    passed = (F.lit(days.midnight(as_of)) - made) / F.lit(float(DAY) * total.half_life_days)
+    return F.coalesce(F.sum(F.col(column) * F.pow(F.lit(0.5), passed)), F.lit(0.0))

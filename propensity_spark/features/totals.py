@@ -5,15 +5,17 @@ No row is aggregated by a shuffle: tasks total the events they hold with `kernel
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
+from functools import partial
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType, _parse_datatype_string
 
-from propensity_spark.features import parts
+from propensity_spark.features import heavy, parts
 from propensity_spark.features.declared import ENTITIES, Total, changes_schema, columns, inputs, schema
 from propensity_spark.features.kernel import NEVER, Calendar
+from propensity_spark.features.merging import merged
 
 
 def calendar(first: date, last: date, time_zone: str) -> Calendar:
@@ -95,7 +97,20 @@ def at_moments(added: DataFrame, spine: DataFrame, entity: str, declared: Sequen
 
     Takes   `added` from `contributions`; `spine`: row BIGINT (unique), moment TIMESTAMP, and the entity's keys.
     Returns row, seen and a column per total and window; a key of which nothing was known by then has zeros and nulls.
+            A key with more than its share of the events is divided among tasks, and what they find is merged.
     """
+    answer = partial(_answered, entity=entity, declared=declared, days=days)
+    crowded = heavy.find(added, ENTITIES[entity], tasks, divisible=all(total.merges for total in declared))
+    if crowded is None:
+        return answer(added, spine, tasks=tasks)
+    light = answer(crowded.light(added), crowded.light(spine), tasks=tasks)
+    divided = answer(crowded.divided(added), crowded.repeated(spine), tasks=sum(crowded.parts.values()))
+    values = [merged(total, name).alias(name) for total in declared for name in total.columns]
+    return light.unionByName(divided.groupBy("row").agg(F.sum("seen").alias("seen"), *values))
+
+
+def _answered(added: DataFrame, spine: DataFrame, entity: str, declared: Sequence[Total], days: Calendar, tasks: int) -> DataFrame:
+    """Each of the spine's rows by the events of its key, all in one task."""
     keys = ENTITIES[entity]
     ddl = f"row BIGINT, seen BIGINT, {columns(declared)}"
     arrow = _arrow(ddl)

@@ -14,7 +14,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark.errors import ConfigError
-from propensity_spark.features import incremental, totals
+from propensity_spark.features import heavy, incremental, totals
 from propensity_spark.features.declared import ENTITIES, Total
 from propensity_spark.features.parts import Step
 
@@ -135,6 +135,34 @@ def _keys(rows: Sequence[Event], entity: str) -> list[tuple[str | None, str | No
 
 @pytest.mark.parametrize("entity", list(ENTITIES))
 def test_totals_at_any_second_agree_with_duckdb(spark: SparkSession, events: DataFrame, entity: str) -> None:
+    _check_at_seconds(spark, events, entity, (*SUMS, *COMPARED))
+
+
+@pytest.mark.parametrize("entity", list(ENTITIES))
+def test_heavy_keys_are_divided_and_agree_as_well(
+    spark: SparkSession, events: DataFrame, entity: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heavy, "_FRACTION", 1.0)
+    monkeypatch.setattr(heavy, "_LEAST", 0)
+    merging = (*SUMS, *(total for total in COMPARED if total.merges))
+    tasks = {"user": 5, "product": 2, "pair": 12}[entity]
+    found = heavy.find(totals.contributions(events, merging), ENTITIES[entity], tasks, divisible=True)
+    assert found is not None
+    assert {len(key) for key in found.parts} == {len(ENTITIES[entity])}
+    assert max(found.parts.values()) > 1
+    assert len(found.parts) < len(_keys(_events(3), entity))  # others stay undivided
+    _check_at_seconds(spark, events, entity, merging, tasks)
+
+
+def test_a_heavy_key_whose_totals_do_not_merge_stays_whole(
+    spark: SparkSession, events: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heavy, "_FRACTION", 1.0)
+    monkeypatch.setattr(heavy, "_LEAST", 0)
+    _check_at_seconds(spark, events, "user", COMPARED, tasks=5)
+
+
+def _check_at_seconds(spark: SparkSession, events: DataFrame, entity: str, declared: tuple[Total, ...], tasks: int = 3) -> None:
     rng = random.Random(8)
     moments = [
         _midnight(date(2024, 3, day)) + timedelta(seconds=s) for day in (2, 10, 11, 20) for s in (0, 1, rng.randrange(86_400))
@@ -150,8 +178,7 @@ def test_totals_at_any_second_agree_with_duckdb(spark: SparkSession, events: Dat
     frame = spark.createDataFrame(
         [(n, u, p, at) for n, u, p, at in spine], "row BIGINT, user_id STRING, product_id STRING, moment TIMESTAMP"
     )
-    declared = (*SUMS, *COMPARED)
-    found = totals.at_moments(totals.contributions(events, declared), frame, entity, declared, DAYS, 3).collect()
+    found = totals.at_moments(totals.contributions(events, declared), frame, entity, declared, DAYS, tasks).collect()
     expected = _by_duckdb(_events(3), spine, declared)
     assert sorted(r["row"] for r in found) == sorted(expected)
     for row in found:
