@@ -332,6 +332,7 @@ class FeatureConfig:
 
     `groups`: which groups of features there are besides the first. `segment_by`: the users' attribute that is a user's
     segment, as it was known at as_of; without one, segments are made of how lately and how often users come.
+    `last_events`: as many of a user's events go with the totals of a spine's moments, as a sequence; 0: none.
     """
 
     windows: tuple[int, ...] = (1, 7, 28, 90)
@@ -340,6 +341,7 @@ class FeatureConfig:
     version: int = 1
     groups: tuple[str, ...] = ()
     segment_by: str = ""
+    last_events: int = 0
 
     def __post_init__(self) -> None:
         if not self.windows or list(self.windows) != sorted(set(self.windows)):
@@ -348,6 +350,7 @@ class FeatureConfig:
         _within("features.half_life_days", self.half_life_days, 0.1, 3650)
         _within("features.history_days", self.history_days, max(self.windows), 3650)
         _within("features.version", self.version, 1, 1_000_000)
+        _within("features.last_events", self.last_events, 0, 1000)
         for group in self.groups:
             _one_of("features.groups", group, FEATURE_GROUPS)
         if len(set(self.groups)) != len(self.groups):

@@ -53,7 +53,7 @@ def tables(batches: Iterable[pa.RecordBatch], at_once: bool) -> Iterator[pa.Tabl
 
 def _in_time(held: list[pa.RecordBatch]) -> pa.Table:
     table = pa.Table.from_batches(held).combine_chunks()
-    ts = _numbers(table, "ts")
+    ts = numbers(table, "ts")
     return table if np.all(ts[1:] >= ts[:-1]) else table.take(pa.array(np.argsort(ts, kind="stable")))
 
 
@@ -62,8 +62,8 @@ class Part:
 
     def __init__(self, table: pa.Table, declared: Sequence[Total]) -> None:
         self.table, self.declared, self._inputs = table, declared, inputs(declared)
-        ts, known, until = (_numbers(table, name) for name in TIMES)
-        values = {name: _numbers(table, name) for name in self._inputs.values()}
+        ts, known, until = (numbers(table, name) for name in TIMES)
+        values = {name: numbers(table, name) for name in self._inputs.values()}
         self.rows = Rows(np.zeros_like(ts), ts, known, until, values)
         self._codes: dict[str, tuple[Ints, pa.Array]] = {}
 
@@ -253,7 +253,8 @@ def _at(kernel: Kernel, keys: Ints, day: date, days: Calendar) -> Asked:
     return Asked(kernel, Spine(keys, np.full(keys.size, days.midnight(day))))
 
 
-def _numbers(table: pa.Table, name: str) -> Ints:
+def numbers(table: pa.Table, name: str) -> Ints:
+    """A column as whole numbers; null as 0."""
     return np.asarray(table[name].fill_null(0))
 
 

@@ -30,17 +30,22 @@ def contributions(events: DataFrame, declared: Sequence[Total]) -> DataFrame:
     Returns user_id, product_id; ts, known, until BIGINT (microseconds; see `kernel`); and the whole numbers that
             `declared.inputs` names. A purchase that is taken back reads as 'cancelled' from then on.
     """
+    values = (F.expr(sql).alias(name) for sql, name in inputs(declared).items())
+    return told(events).select(*ENTITIES["pair"], *parts.TIMES, *values)
+
+
+def told(events: DataFrame) -> DataFrame:
+    """Events as they were told: human ones, with ts, known and until, and those that were taken back once more, as cancelled."""
     is_taken = (F.col("event") == "purchase") & F.col("cancelled_known_ts").isNotNull()
     once, twice = F.array(F.lit(False)), F.array(F.lit(False), F.lit(True))
-    told = events.where(~F.col("is_bot")).withColumn("_back", F.explode(F.when(is_taken, twice).otherwise(once)))
+    human = events.where(~F.col("is_bot")).withColumn("_back", F.explode(F.when(is_taken, twice).otherwise(once)))
     times = {
         "ts": F.unix_micros("event_ts"),
         "known": F.unix_micros(F.when(F.col("_back"), F.col("cancelled_known_ts")).otherwise(F.col("known_ts"))),
         "until": F.when(is_taken & ~F.col("_back"), F.unix_micros("cancelled_known_ts")).otherwise(F.lit(int(NEVER))),
         "event": F.when(F.col("_back"), "cancelled").otherwise(F.col("event")),
     }
-    values = (F.expr(sql).alias(name) for sql, name in inputs(declared).items())
-    return told.withColumns(times).select(*ENTITIES["pair"], *parts.TIMES, *values)
+    return human.withColumns(times)
 
 
 def slots(spark: SparkSession) -> int:

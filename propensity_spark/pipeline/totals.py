@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from propensity_spark import tables
 from propensity_spark.config import Config, ListedConfig
 from propensity_spark.errors import ConfigError, InsufficientData
-from propensity_spark.features import incremental, totals
+from propensity_spark.features import incremental, sequences, totals
 from propensity_spark.features.declared import ENTITIES, Total
 from propensity_spark.features.definitions import shop_totals
 from propensity_spark.features.kernel import Calendar
@@ -210,7 +210,7 @@ def look_up(spark: SparkSession, config: Config, spine: str, out: str, progress:
         if bad:
             raise ConfigError(f"{spine}: {bad} row(s) without a user, a product or a moment such as 2024-03-01 12:30:00")
         with progress.stage("totals of a spine") as stage:
-            for_spine(shop(spark, config), asked).write.mode("overwrite").parquet(out)
+            for_spine(shop(spark, config), asked, config.features.last_events).write.mode("overwrite").parquet(out)
             stage.note = out
     finally:
         asked.unpersist()
@@ -226,7 +226,7 @@ def read_spine(spark: SparkSession, spine: str, time_zone: str) -> DataFrame:
         raise ConfigError(f"--spine {spine}: there is no such file")
     form = "csv" if spine.endswith((".csv", ".csv.gz")) else "parquet"
     raw = listed.read(spark, ListedConfig(path=(spine,), format=form), SPINE, spine)
-    taken = sorted({"row", *ENTITIES} & set(raw.columns))
+    taken = sorted({"row", *ENTITIES, sequences.NAME} & set(raw.columns))
     if taken:
         raise ConfigError(f"{spine}: {', '.join(taken)} is what the totals will be called; give the column another name")
     at = F.col("moment")
@@ -236,11 +236,12 @@ def read_spine(spark: SparkSession, spine: str, time_zone: str) -> DataFrame:
     return raw.withColumns({**read, "row": F.monotonically_increasing_id()})
 
 
-def for_spine(made: Shop, spine: DataFrame) -> DataFrame:
-    """Totals of the user, the product and the pair at each row's own moment.
+def for_spine(made: Shop, spine: DataFrame, last: int = 0) -> DataFrame:
+    """Totals of the user, the product and the pair at each row's own moment, and the user's last events.
 
     Takes   user_id, product_id, moment TIMESTAMP, row BIGINT (unique), and whatever else.
-    Returns the same rows, without row, plus the structs `user`, `product` and `pair`.
+    Returns the same rows, without row, plus the structs `user`, `product` and `pair` and, with `last`, the sequence
+            `last_events` (see `sequences.last_events`).
     """
     bounds = spine.agg(F.min(F.to_date("moment")), F.max(F.to_date("moment"))).collect()[0]
     days = made.days(*(day for edge in bounds if edge for day in (edge - timedelta(days=1), edge + timedelta(days=1))))
@@ -249,4 +250,7 @@ def for_spine(made: Shop, spine: DataFrame) -> DataFrame:
         found = totals.at_moments(added, spine.select("row", "moment", *keys), entity, made.declared, days, made.tasks)
         values = [name for name in found.columns if name != "row"]
         answered = answered.join(found.select("row", F.struct(*values).alias(entity)), on="row", how="left")
+    if last:
+        met = sequences.last_events(made.events, spine.select("row", "moment", "user_id"), last, made.tasks)
+        answered = answered.join(met, on="row", how="left")
     return answered.drop("row")

@@ -26,7 +26,8 @@ from propensity_spark.serve import registry
 
 pytestmark = [pytest.mark.fit, pytest.mark.long]
 
-BUILT = ("features.pair", *(f"features.{entity}" for entity in build_features.ENTITIES), "trainset.candidates")  # in this order
+_ROLLED_UP = (f"features.{entity}" for entity in build_features.ENTITIES)
+BUILT = ("features.pair", *_ROLLED_UP, "features.series", "trainset.candidates")  # in this order
 GOLD = ("gold.propensity", "gold.metrics")
 UNSTEADY = ("run_id", "scored_at", "model_version")
 SETTINGS = (

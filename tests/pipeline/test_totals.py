@@ -168,6 +168,17 @@ def test_a_spine_gets_the_totals_of_its_own_moments(shop: SparkSession, tmp_path
     assert found["a"]["product"].views_7 == standing.views_7 > 0
 
 
+def test_a_spine_gets_its_users_last_events_where_they_are_asked_for(shop: SparkSession, tmp_path: Path) -> None:
+    spine, out = tmp_path / "spine.csv", tmp_path / "out"
+    spine.write_text("user_id,product_id,moment\nu1,p1,2024-03-28 00:00:00\nnew,p1,2024-03-28\n")
+    config = Config(shop=CONFIG.shop, features=FeatureConfig(windows=(1, 7), last_events=5))
+    totals.look_up(shop, config, str(spine), str(out), QUIET)
+    found = {row["user_id"]: row for row in shop.read.parquet(str(out)).collect()}
+    assert len(found["u1"]["last_events"]) == 5
+    assert found["u1"]["last_events"][-1].event_ts <= found["u1"]["moment"]
+    assert found["new"]["last_events"] == []
+
+
 def test_a_moment_in_parquet_is_an_instant_and_ids_are_read_as_silver_has_them(shop: SparkSession, tmp_path: Path) -> None:
     spine = str(tmp_path / "spine.parquet")
     at = F.lit("2024-03-27 23:00:00").cast("timestamp").alias("moment")  # the shop's midnight
