@@ -6,6 +6,7 @@ Embedded (default), a table lies at <warehouse>/<schema>/<table>; with storage.c
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
@@ -18,6 +19,7 @@ from propensity_spark.schemas import TABLES, Table
 SCHEMAS = ("bronze", "silver", "features", "trainset", "gold")
 _WAREHOUSE = "spark.propensity.warehouse"
 _CATALOG = "spark.propensity.catalog"
+_NOTE = "spark.databricks.delta.commitInfo.userMetadata"
 _SIGNS = " ,;{}()\n\t="  # in a column's name Delta takes these by mapping names only; logs as received have them
 
 
@@ -106,7 +108,7 @@ def overwrite(frame: DataFrame, name: str, note: str = "") -> int:
     `note` stays in the table's log beside the commit (an input fingerprint, say): see `last_note`.
     """
     _write(frame, name, {"overwriteSchema": "true", "userMetadata": note})
-    return _rows_written(frame.sparkSession, name)
+    return _noted(frame.sparkSession, name, note)
 
 
 def append(frame: DataFrame, name: str, note: str = "") -> int:
@@ -130,7 +132,7 @@ def replace(frame: DataFrame, name: str, where: str, note: str = "") -> int:
     """
     there = {"replaceWhere": where, "mergeSchema": "true"} if exists(frame.sparkSession, name) else {}
     _write(frame, name, {**there, "userMetadata": note})
-    return _rows_written(frame.sparkSession, name)
+    return _noted(frame.sparkSession, name, note)
 
 
 def version(spark: SparkSession, name: str) -> int:
@@ -184,6 +186,20 @@ def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "ov
 def _rows_written(spark: SparkSession, name: str) -> int:
     metrics = _handle(spark, name).history(1).select("operationMetrics").collect()[0][0]
     return int(metrics.get("numOutputRows", 0))
+
+
+def _noted(spark: SparkSession, table: str, note: str) -> int:
+    """The rows that the last write wrote. Nothing over nothing makes no commit, and so keeps no note: it gets one here."""
+    metrics, kept = _handle(spark, table).history(1).select("operationMetrics", "userMetadata").collect()[0]
+    if (kept or "") == note:
+        return int(metrics.get("numOutputRows", 0))
+    before = spark.conf.get(_NOTE, None)
+    spark.conf.set(_NOTE, note)
+    try:
+        spark.sql(f"ALTER TABLE {name(spark, table)} SET TBLPROPERTIES ('propensity.write' = '{uuid4().hex}')")
+    finally:
+        spark.conf.set(_NOTE, before) if before else spark.conf.unset(_NOTE)
+    return 0
 
 
 def _register(spark: SparkSession, name: str) -> None:

@@ -70,6 +70,19 @@ def test_overwriting_replaces_every_row_and_appending_adds(spark: SparkSession, 
     }
 
 
+def test_nothing_written_over_nothing_keeps_its_note_as_well(spark: SparkSession, table: Make, warehouse: Path) -> None:
+    nothing, none_of_a_day = table(INTAKE), table(USER)
+    for note in ("first", "second", "second", "third"):
+        assert tables.overwrite(nothing, "silver.intake", note) == 0
+        assert tables.replace(none_of_a_day, "features.user", FIRST, note) == 0
+        assert tables.last_note(spark, "silver.intake") == tables.last_note(spark, "features.user") == note
+    assert tables.overwrite(table(INTAKE, ("a", "b", "c", 1)), "silver.intake", "fourth") == 1
+    assert tables.overwrite(nothing, "silver.intake", "fourth") == 0
+    assert tables.read(spark, "silver.intake").count() == 0
+    assert tables.append(table(INTAKE, ("a", "b", "c", 1)), "silver.intake") == 1
+    assert tables.last_note(spark, "silver.intake") == ""
+
+
 def test_appending_to_a_table_that_is_not_there_makes_it(spark: SparkSession, table: Make, warehouse: Path) -> None:
     one = table(INTAKE, ("a", "received", "", 1))
     assert tables.append(one, "silver.intake") == 1

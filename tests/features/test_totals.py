@@ -245,7 +245,7 @@ def test_a_correction_takes_back_from_the_windows_that_hold_it_still_and_from_no
     rows, at = totals.at_dates(totals.contributions(events, SUMS), SUMS, [base], DAYS, 2, entities=("user",)), base
     changed, spent = [], []
     for _ in range(8):
-        changed.append(incremental.changes(events, SUMS, base, at, at + timedelta(days=1), DAYS))
+        changed.append(incremental.changes(events, SUMS, base, at, at + timedelta(days=1), DAYS).persist())
         at += timedelta(days=1)
         both = rows.unionByName(incremental.in_windows(reduce(DataFrame.unionByName, changed), SUMS, base, at))
         row = incremental.merge(both, SUMS, "user", at, DAYS).collect()[0]
