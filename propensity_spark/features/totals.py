@@ -102,7 +102,8 @@ def at_moments(added: DataFrame, spine: DataFrame, entity: str, declared: Sequen
 
     Takes   `added` from `contributions`; `spine`: row BIGINT (unique), moment TIMESTAMP, and the entity's keys.
     Returns row, seen and a column per total and window; a key of which nothing was known by then has zeros and nulls.
-            A key with more than its share of the events is divided among tasks, and what they find is merged.
+            A key with more than its share of the events is divided among tasks, and what they find is merged; which keys
+            those are is seen from a sample of the events, right away.
     """
     answer = partial(_answered, entity=entity, declared=declared, days=days)
     crowded = heavy.find(added, ENTITIES[entity], tasks, divisible=all(total.merges for total in declared))
