@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-COMPARED = ("min", "max", "distinct")  # they need to know which rows count, apart from what those hold
+COMPARED = ("min", "max", "distinct", "sketch")  # they need to know which rows count, apart from what those hold
+SKETCHED = 1024  # hashes that a sketch keeps: the smallest
 ENTITIES: dict[str, tuple[str, ...]] = {"user": ("user_id",), "product": ("product_id",), "pair": ("user_id", "product_id")}
 
 
@@ -12,7 +13,8 @@ class Total:
     """What is totalled: `op` of `value` (SQL over an event) where `where` holds, per window.
 
     Windows are days, half-open up to the moment; None is the whole past. `scale`: a value is kept in whole 1/scale, so that
-    sums are exact in any order. `distinct` counts values; `decayed` halves a row's weight every `half_life_days` and has no
+    sums are exact in any order. `distinct` counts values; `sketch` counts them as well, exactly up to SKETCHED and to some
+    3 % above, and merges; `decayed` halves a row's weight every `half_life_days` and has no
     window; `first` and `last` are when such a row happened, whatever became of it later.
     """
 
@@ -46,10 +48,10 @@ class Total:
 
     @property
     def kind(self) -> str:
-        """The SQL type of its columns."""
+        """The SQL type of its columns in a part; a sketch becomes a BIGINT where parts are merged."""
         if self.op in ("first", "last"):
             return "TIMESTAMP"
-        return "DOUBLE" if self.op == "decayed" else "BIGINT"
+        return {"decayed": "DOUBLE", "sketch": "ARRAY<BIGINT>"}.get(self.op, "BIGINT")
 
     @property
     def hit(self) -> str:
@@ -62,7 +64,11 @@ class Total:
         is_counted = (self.value, self.scale, self.op in COMPARED) == ("1", 1, False)
         if is_counted or self.op in ("first", "last"):
             return self.hit
-        value = f"xxhash64({self.value})" if self.op == "distinct" else f"CAST(round(({self.value}) * {self.scale}) AS BIGINT)"
+        value = (
+            f"xxhash64({self.value})"
+            if self.op in ("distinct", "sketch")
+            else f"CAST(round(({self.value}) * {self.scale}) AS BIGINT)"
+        )
         return f"IF({self.hit} = 1, {value}, 0L)"
 
 

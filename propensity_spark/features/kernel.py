@@ -234,12 +234,22 @@ class Asked:
 
     def distinct(self, name: str, counted: str, days: int | None) -> Ints:
         """How many values of a column there are among the window's rows whose `counted` is not 0."""
+        return np.bincount(self._met(name, counted, days)[0], minlength=self._spine.key.size).astype(np.int64)
+
+    def smallest(self, name: str, counted: str, days: int | None, most: int) -> Pairs:
+        """The smallest values of a column among the window's rows whose `counted` is not 0: how many, and all of them in order."""
+        at, value = self._met(name, counted, days)
+        rank = np.arange(at.size, dtype=np.int64) - np.searchsorted(at, at)
+        return np.bincount(at[rank < most], minlength=self._spine.key.size).astype(np.int64), value[rank < most]
+
+    def _met(self, name: str, counted: str, days: int | None) -> Pairs:
+        """(spine row, value) once each, in order."""
         met = []
         for rows, (at, row) in self._parts(days):
             hit = rows.values[counted][row] != 0
             met.append(np.stack([at[hit], rows.values[name][row[hit]]]))
-        pairs = np.unique(np.concatenate(met, axis=1), axis=1)
-        return np.bincount(pairs[0], minlength=self._spine.key.size).astype(np.int64)
+        at, value = np.unique(np.concatenate(met, axis=1), axis=1)
+        return at, value
 
     def decayed(self, name: str, half_life_days: float) -> Floats:
         """The column's sum over the whole past, each row weighing half as much per half-life since its `ts`."""

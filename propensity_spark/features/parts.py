@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from propensity_spark.features.declared import COMPARED, ENTITIES, Total, inputs
+from propensity_spark.features.declared import COMPARED, ENTITIES, SKETCHED, Total, inputs
 from propensity_spark.features.kernel import (
     DAY,
     NEVER,
@@ -82,8 +82,8 @@ class Part:
             self._codes[key] = np.asarray(column.indices).astype(np.int64), column.dictionary
         return self._codes[key]
 
-    def value(self, asked: Asked, total: Total, days: int | None) -> Numbers:
-        """A total at the moments asked for: sums are 0 where there is nothing, all others NONE."""
+    def value(self, asked: Asked, total: Total, days: int | None) -> "Numbers | pa.Array":
+        """A total at the moments asked for: sums are 0 where there is nothing, sketches null, all others NONE."""
         name, hit = self._inputs[total.whole], self._inputs.get(total.hit, "")
         if total.op == "sum":
             return asked.total(name, days)
@@ -91,6 +91,10 @@ class Part:
             return asked.decayed(name, total.half_life_days) / total.scale
         if total.op == "distinct":
             return asked.distinct(name, hit, days)
+        if total.op == "sketch":
+            sizes, hashes = asked.smallest(name, hit, days, SKETCHED)
+            offsets = pa.array(np.append(0, np.cumsum(sizes)).astype(np.int32))
+            return pa.ListArray.from_arrays(offsets, pa.array(hashes), mask=pa.array(sizes == 0))
         if total.op in ("min", "max"):
             return asked.extreme(name, hit, days, np.minimum if total.op == "min" else np.maximum)
         return asked.first(name, days) if total.op == "first" else asked.last(name, days)
@@ -221,7 +225,7 @@ def _counts(rows: Rows, at: int) -> Flags:
     return (rows.known < at) & (rows.until >= at)
 
 
-def _columns(seen: Ints, values: Iterable[tuple[str, Total, Numbers]]) -> tuple[Made, Ints]:
+def _columns(seen: Ints, values: "Iterable[tuple[str, Total, Numbers | pa.Array]]") -> tuple[Made, Ints]:
     """The columns of totals, nothing as null: most of a pair's are empty, and a null costs next to nothing on its way to the table.
 
     Returns them and the numbers of the rows that say anything.
@@ -229,7 +233,10 @@ def _columns(seen: Ints, values: Iterable[tuple[str, Total, Numbers]]) -> tuple[
     made: Made = {"seen": pa.array(seen)}
     says = seen != 0
     for name, total, found in values:
-        absent = found == (0 if total.op in ("sum", "decayed", "distinct") else NONE)
+        if total.op == "sketch":
+            absent = np.asarray(pc.is_null(found))
+        else:
+            absent = found == (0 if total.op in ("sum", "decayed", "distinct") else NONE)
         says |= ~absent
         made[name] = _array(total, found, absent)
     return made, np.flatnonzero(says)
@@ -245,7 +252,8 @@ def at_moments(part: Part, entity: str, days: Calendar, out: pa.Schema) -> Itera
     for total in part.declared:
         for name, window in total.columns.items():
             values = part.value(asked, total, window)
-            made[name] = _array(total, values, values == NONE if total.kind == "TIMESTAMP" or total.op in COMPARED else None)
+            is_compared = total.op != "sketch" and (total.kind == "TIMESTAMP" or total.op in COMPARED)
+            made[name] = _array(total, values, values == NONE if is_compared else None)
     yield from _batches(made, np.arange(len(made["row"])), out)
 
 
@@ -262,7 +270,9 @@ def _labels(entity: str, names: Sequence[pa.Array], day: date) -> Made:
     return {**dict(zip(ENTITIES[entity], names, strict=True)), "as_of": pa.scalar(day), "entity": pa.scalar(entity)}
 
 
-def _array(total: Total, values: Numbers, absent: Flags | None) -> pa.Array:
+def _array(total: Total, values: "Numbers | pa.Array", absent: Flags | None) -> pa.Array:
+    if total.op == "sketch":
+        return values
     array = pa.array(values, mask=absent)
     return array.cast(pa.timestamp("us", tz="UTC")) if total.op in ("first", "last") else array
 

@@ -15,7 +15,7 @@ from pyspark.sql.types import StructType, _parse_datatype_string
 from propensity_spark.features import heavy, parts
 from propensity_spark.features.declared import ENTITIES, Total, changes_schema, columns, inputs, schema
 from propensity_spark.features.kernel import NEVER, Calendar
-from propensity_spark.features.merging import merged
+from propensity_spark.features.merging import counted, merged
 
 
 def calendar(first: date, last: date, time_zone: str) -> Calendar:
@@ -108,11 +108,17 @@ def at_moments(added: DataFrame, spine: DataFrame, entity: str, declared: Sequen
     answer = partial(_answered, entity=entity, declared=declared, days=days)
     crowded = heavy.find(added, ENTITIES[entity], tasks, divisible=all(total.merges for total in declared))
     if crowded is None:
-        return answer(added, spine, tasks=tasks)
-    light = answer(crowded.light(added), crowded.light(spine), tasks=tasks)
+        return _counted(answer(added, spine, tasks=tasks), declared)
+    light = _counted(answer(crowded.light(added), crowded.light(spine), tasks=tasks), declared)
     divided = answer(crowded.divided(added), crowded.repeated(spine), tasks=sum(crowded.parts.values()))
     values = [merged(total, name).alias(name) for total in declared for name in total.columns]
     return light.unionByName(divided.groupBy("row").agg(F.sum("seen").alias("seen"), *values))
+
+
+def _counted(whole: DataFrame, declared: Sequence[Total]) -> DataFrame:
+    """Sketches of all there is as the counts that they stand for."""
+    sketches = [name for total in declared if total.op == "sketch" for name in total.columns]
+    return whole.withColumns({name: counted(F.col(name)) for name in sketches}) if sketches else whole
 
 
 def _answered(added: DataFrame, spine: DataFrame, entity: str, declared: Sequence[Total], days: Calendar, tasks: int) -> DataFrame:
@@ -139,6 +145,7 @@ def _questions(spine: DataFrame, added: DataFrame, keys: Sequence[str]) -> DataF
 def _arrow(ddl: str) -> pa.Schema:
     """The same columns in Arrow."""
     types = {"bigint": pa.int64(), "double": pa.float64(), "string": pa.string(), "date": pa.date32(), "boolean": pa.bool_()}
+    types |= {"array<bigint>": pa.list_(pa.int64())}
     struct = _parse_datatype_string(ddl)
     assert isinstance(struct, StructType)
     kinds = [types.get(field.dataType.simpleString(), pa.timestamp("us", tz="UTC")) for field in struct]

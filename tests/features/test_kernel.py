@@ -82,6 +82,9 @@ def test_every_operation_agrees_with_reading_the_rows_one_by_one(rows: list[Row]
         assert found.last("value", days).tolist() == [max(times, default=int(NONE)) for times in heard]
         assert found.first("value", days).tolist() == [min(times, default=int(NONE)) for times in heard]
         assert found.distinct("other", "value", days).tolist() == [len({r[5] for r in held}) for held in counted]
+        sizes, smallest = found.smallest("other", "value", days, 2)
+        assert sizes.tolist() == [min(len({r[5] for r in held}), 2) for held in counted]
+        assert smallest.tolist() == [value for held in counted for value in sorted({r[5] for r in held})[:2]]
         for pick, plainly in ((np.minimum, min), (np.maximum, max)):
             expected = [plainly((r[5] for r in held), default=int(NONE)) for held in counted]
             assert found.extreme("other", "value", days, pick).tolist() == expected

@@ -36,6 +36,7 @@ COMPARED = (
     Total(name="least", where="event = 'purchase'", value="amount", scale=100, op="min", windows=(7, None)),
     Total(name="most", where="event = 'purchase'", value="amount", scale=100, op="max", windows=(7, None)),
     Total(name="products", where="event = 'view'", value="product_id", op="distinct", windows=(7, None)),
+    Total(name="sketched", where="event = 'view'", value="product_id", op="sketch", windows=(7, None)),
     Total(name="viewed_last", where="event = 'view'", op="last", windows=(7,)),
     Total(name="viewed_first", where="event = 'view'", op="first", windows=(7,)),
 )
@@ -99,9 +100,11 @@ def _by_duckdb(
                 chosen.append(f"{'min' if total.op == 'first' else 'max'}(event_ts) FILTER ({held}) AS {column}")
                 continue
             held = f"visible AND {start} AND {total.where} AND {total.value} IS NOT NULL"
-            whole = f"CAST(round({total.value} * {total.scale}) AS BIGINT)" if total.op != "distinct" else total.value
+            whole = (
+                f"CAST(round({total.value} * {total.scale}) AS BIGINT)" if total.op not in ("distinct", "sketch") else total.value
+            )
             does = {"sum": "coalesce(sum({}) FILTER ({}), 0)", "min": "min({}) FILTER ({})", "max": "max({}) FILTER ({})"}
-            does |= {"distinct": "count(DISTINCT {}) FILTER ({})"}
+            does |= dict.fromkeys(("distinct", "sketch"), "count(DISTINCT {}) FILTER ({})")
             half = 86_400e6 * (total.half_life_days or 1)
             fade = f"pow(0.5, (epoch_us(moment) - epoch_us(event_ts)) / {half})"
             does |= {"decayed": f"coalesce(sum({{}} * {fade}) FILTER ({{}}), 0)"}
@@ -275,8 +278,32 @@ def test_a_day_reads_only_what_enters_or_leaves_and_tells_no_day_twice(spark: Sp
     assert 0 < kept < events.count() / 5
 
 
+def test_sketches_of_parts_make_that_of_all_rows_and_tell_how_many_values_there_are(spark: SparkSession) -> None:
+    """One user looks at 900 products, another at 40,000, each of them twice and in other parts."""
+    looked = spark.range(0, 2 * 40_900).selectExpr(
+        "IF(id % 40900 < 900, 'few', 'many') AS user_id",
+        "CAST(id % 40900 AS STRING) AS product_id",
+        "'view' AS event",
+        "TIMESTAMP'2024-03-01 12:00:00' AS event_ts",
+        "TIMESTAMP'2024-03-01 12:00:00' AS known_ts",
+        "CAST(NULL AS TIMESTAMP) AS cancelled_known_ts",
+        "CAST(NULL AS DOUBLE) AS amount",
+        "false AS is_bot",
+    )
+    declared = (Total(name="products", value="product_id", op="sketch", windows=(7, None)),)
+    day, found = date(2024, 3, 5), []
+    for tasks in (1, 5):
+        added = totals.contributions(looked.repartition(tasks), declared)
+        rows = totals.at_dates(added, declared, [day], DAYS, tasks, entities=("user",))
+        merged = incremental.merge(rows, declared, "user", day, DAYS).collect()
+        found.append({row.user_id: (row.products_7, row.products_ever) for row in merged})
+    assert found[0] == found[1]
+    assert found[0]["few"] == (900, 900)
+    assert found[0]["many"][0] == found[0]["many"][1] == pytest.approx(40_000, rel=0.1)  # three standard errors
+
+
 def test_what_cannot_be_advanced_is_refused(events: DataFrame) -> None:
-    with pytest.raises(ConfigError, match=r"least, most, products, viewed_last, viewed_first cannot be advanced"):
+    with pytest.raises(ConfigError, match=r"least, most, products, sketched, viewed_last, viewed_first cannot be advanced"):
         incremental.changes(events, (*SUMS, *COMPARED), FIRST, FIRST, LAST, DAYS)
 
 
