@@ -281,6 +281,7 @@ def test_a_day_reads_only_what_enters_or_leaves_and_tells_no_day_twice(spark: Sp
 def test_sketches_of_parts_make_that_of_all_rows_and_tell_how_many_values_there_are(spark: SparkSession) -> None:
     """One user looks at 900 products, another at 40,000, each of them twice and in other parts."""
     looked = spark.range(0, 2 * 40_900).selectExpr(
+        "id",
         "IF(id % 40900 < 900, 'few', 'many') AS user_id",
         "CAST(id % 40900 AS STRING) AS product_id",
         "'view' AS event",
@@ -293,7 +294,7 @@ def test_sketches_of_parts_make_that_of_all_rows_and_tell_how_many_values_there_
     declared = (Total(name="products", value="product_id", op="sketch", windows=(7, None)),)
     day, found = date(2024, 3, 5), []
     for tasks in (1, 5):
-        added = totals.contributions(looked.repartition(tasks), declared)
+        added = totals.contributions(looked.repartition(tasks, "id"), declared)
         rows = totals.at_dates(added, declared, [day], DAYS, tasks, entities=("user",))
         merged = incremental.merge(rows, declared, "user", day, DAYS).collect()
         found.append({row.user_id: (row.products_7, row.products_ever) for row in merged})
