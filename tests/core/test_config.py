@@ -47,6 +47,7 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("features.half_life_days", 0.1, 0.09, 3650, 3651),
         ("features.history_days", 90, 89, 3650, 3651),
         ("features.version", 1, 0, 1_000_000, 1_000_001),
+        ("features.last_events", 0, -1, 1000, 1001),
         ("population.days", 1, 0, 3650, 3651),
         ("candidates.touched", 0, -1, 100_000, 100_001),
         ("candidates.popular_days", 1, 0, 3650, 3651),
