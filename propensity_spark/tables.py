@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.config import StorageConfig
@@ -137,14 +137,14 @@ def replace(frame: DataFrame, name: str, where: str, note: str = "") -> int:
 
 def version(spark: SparkSession, name: str) -> int:
     """The table's Delta version, to be kept with what was made from it."""
-    return int(_handle(spark, name).history(1).select("version").collect()[0][0])
+    return int(_last_write(spark, name)["version"])
 
 
 def last_note(spark: SparkSession, name: str) -> str:
     """The note that the last write of the table left in its log; empty where there is none."""
     if not exists(spark, name):
         return ""
-    return str(_handle(spark, name).history(1).select("userMetadata").collect()[0][0] or "")
+    return str(_last_write(spark, name)["userMetadata"] or "")
 
 
 def conform(frame: DataFrame, table: Table) -> DataFrame:
@@ -183,16 +183,21 @@ def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "ov
         _register(spark, name)
 
 
+def _last_write(spark: SparkSession, name: str) -> Row:
+    """What the table's log says of it: version, userMetadata and operationMetrics."""
+    said: Row = _handle(spark, name).history(1).select("version", "userMetadata", "operationMetrics").collect()[0]
+    return said
+
+
 def _rows_written(spark: SparkSession, name: str) -> int:
-    metrics = _handle(spark, name).history(1).select("operationMetrics").collect()[0][0]
-    return int(metrics.get("numOutputRows", 0))
+    return int(_last_write(spark, name)["operationMetrics"].get("numOutputRows", 0))
 
 
 def _noted(spark: SparkSession, table: str, note: str) -> int:
     """The rows that the last write wrote. Nothing over nothing makes no commit, and so keeps no note: it gets one here."""
-    metrics, kept = _handle(spark, table).history(1).select("operationMetrics", "userMetadata").collect()[0]
-    if (kept or "") == note:
-        return int(metrics.get("numOutputRows", 0))
+    last = _last_write(spark, table)
+    if (last["userMetadata"] or "") == note:
+        return int(last["operationMetrics"].get("numOutputRows", 0))
     before = spark.conf.get(_NOTE, None)
     spark.conf.set(_NOTE, note)
     try:
