@@ -4,12 +4,15 @@ A task has all rows of its keys, so one heavy key would hold up the stage that i
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StructType
+
+from propensity_spark.features.declared import ENTITIES
 
 _FRACTION = 1 / 1000  # of the events are looked at
 _LEAST = 1000  # with fewer looked at there is nothing to hold up
@@ -50,19 +53,25 @@ class Heavy:
         return rows.sparkSession.createDataFrame([(*named, count) for named, count in self.parts.items()], schema)
 
 
-def find(rows: DataFrame, keys: Sequence[str], tasks: int, divisible: bool) -> Heavy | None:
-    """The keys that a sample of the rows shows to be heavy among so many tasks; None where there are none.
+@contextmanager
+def sampled(rows: DataFrame) -> Iterator[DataFrame]:
+    """The users and products of some of the rows, kept as long as heavy keys are looked for."""
+    some = rows.select(*ENTITIES["pair"]).sample(_FRACTION, seed=_SEED).persist()
+    try:
+        yield some
+    finally:
+        some.unpersist()
+
+
+def find(some: DataFrame, keys: Sequence[str], tasks: int, divisible: bool) -> Heavy | None:
+    """The keys that a sample of the rows (see `sampled`) shows to be heavy among so many tasks; None where there are none.
 
     `divisible`: whether what parts find can be merged. Where it cannot, heavy keys are only kept out of other keys' way.
     """
-    some = rows.select(*keys).sample(_FRACTION, seed=_SEED).persist()
-    try:
-        total = some.count()
-        most = _SHARE * total / tasks
-        if total < _LEAST:
-            return None
-        found = some.groupBy(*keys).count().where(F.col("count") > most).collect()
-    finally:
-        some.unpersist()
+    total = some.count()
+    if total < _LEAST:
+        return None
+    most = _SHARE * total / tasks
+    found = some.groupBy(*keys).count().where(F.col("count") > most).collect()
     parts = {tuple(row[key] for key in keys): math.ceil(row["count"] / most) if divisible else 1 for row in found}
     return Heavy(tuple(keys), parts) if parts else None

@@ -11,21 +11,15 @@ by two prefix sums, whatever the number of moments; the few others are held agai
 Sums are whole numbers (money in fixed point), so that they merge exactly in any order.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-Pairs = tuple[Ints, Ints]
-Numbers = npt.NDArray[Any]
+from propensity_spark.features.runs import Flags, Floats, Ints, Pairs, Runs, ranges
 
 NEVER = np.int64(2**62)  # in microseconds: later than any time
 NONE = np.int64(-(2**62))  # no such time
@@ -82,57 +76,6 @@ class Calendar:
     def start(self, moment: Ints, days: int) -> Ints:
         """Where a window of `days` begins: whole days of the shop before the day of the moment."""
         return self.midnights[np.maximum(self.day(moment) - days, 0)]
-
-
-class Runs:
-    """Rows sorted by key and one of their times: every key is one run."""
-
-    def __init__(self, key: Ints, time: Ints, keys: int) -> None:
-        self.order: Ints = _sorted(key, time)
-        self.key, self.time = key[self.order], time[self.order]
-        sizes = np.bincount(self.key, minlength=keys)
-        self.ends: Ints = np.cumsum(sizes)
-        self.starts: Ints = self.ends - sizes
-
-    def before(self, key: Ints, moment: Ints) -> Ints:
-        """The position behind the last row of the key's run whose time is before the moment: a binary search each."""
-        low, high = self.starts[key], self.ends[key]
-        open_ = np.flatnonzero(low < high)
-        while open_.size:
-            middle = (low[open_] + high[open_]) >> 1
-            earlier = self.time[middle] < moment[open_]
-            low[open_] = np.where(earlier, middle + 1, low[open_])
-            high[open_] = np.where(earlier, high[open_], middle)
-            open_ = open_[low[open_] < high[open_]]
-        return low
-
-    def scan(self, values: Numbers, merge: Callable[[Numbers, Numbers, Ints, Ints], Numbers]) -> Numbers:
-        """Each row merged with all rows before it in its run, by doubling: the passes shrink with the runs.
-
-        `merge` gets what the rows and the rows before them hold so far, and both positions.
-        """
-        done, step = values.copy(), 1
-        place = np.arange(self.key.size, dtype=np.int64) - self.starts[self.key]
-        deep = np.flatnonzero(place >= step)
-        while deep.size:
-            done[deep] = merge(done[deep], done[deep - step], deep, deep - step)
-            step *= 2
-            deep = deep[place[deep] >= step]
-        return done
-
-
-def _sorted(key: Ints, time: Ints) -> Ints:
-    if np.all(time[1:] >= time[:-1]):
-        return by_code(key)
-    by_time = np.argsort(time, kind="stable")
-    return by_time[by_code(key[by_time])]
-
-
-def by_code(codes: Ints) -> Ints:
-    """The stable order of codes from 0 to 2^32: by 16 bits at a time, which numpy sorts in a pass and does not compare."""
-    order = np.argsort((codes & 0xFFFF).astype(np.uint16), kind="stable")
-    high = codes >> 16
-    return order[np.argsort(high[order].astype(np.uint16), kind="stable")] if high.any() else order
 
 
 class Kernel:
@@ -313,7 +256,7 @@ class Asked:
         row = runs.order[place[some]]
         known = plain.known[row] < moment[some]
         unsure = some[~known]
-        number, behind = _ranges(place[unsure], end[unsure])
+        number, behind = ranges(place[unsure], end[unsure])
         at, later = unsure[number], runs.order[behind]
         heard = plain.known[later] < moment[at]
         return (some[known], row[known]), (at[heard], later[heard])
@@ -321,7 +264,7 @@ class Asked:
     def _in_window(self, days: int | None) -> Pairs:
         """(spine row, plain row) where the window holds the row: one by one, for what no prefix sum gives."""
         end = self._kernel.happened.before(self._spine.key, self._spine.moment)
-        at, place = _ranges(self._begin(days), end)
+        at, place = ranges(self._begin(days), end)
         row = self._kernel.happened.order[place]
         known = self._kernel.plain.known[row] < self._spine.moment[at]
         return at[known], row[known]
@@ -335,13 +278,5 @@ def _crossed(rows: Rows, spine: Spine, keys: int) -> Pairs:
     if not rows.key.size:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     runs = Runs(rows.key, rows.ts, keys)
-    at, place = _ranges(runs.starts[spine.key], runs.ends[spine.key])
+    at, place = ranges(runs.starts[spine.key], runs.ends[spine.key])
     return at, runs.order[place]
-
-
-def _ranges(begin: Ints, end: Ints) -> Pairs:
-    """(number of the range, position in it) for every position of half-open ranges."""
-    sizes = np.maximum(end - begin, 0)
-    at = np.repeat(np.arange(begin.size, dtype=np.int64), sizes)
-    inside = np.arange(at.size, dtype=np.int64) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return at, begin[at] + inside

@@ -14,21 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from propensity_spark.features.declared import COMPARED, ENTITIES, SKETCHED, Total, inputs
-from propensity_spark.features.kernel import (
-    DAY,
-    NEVER,
-    NONE,
-    Asked,
-    Calendar,
-    Flags,
-    Ints,
-    Kernel,
-    Numbers,
-    Pairs,
-    Rows,
-    Spine,
-    by_code,
-)
+from propensity_spark.features.kernel import DAY, NEVER, NONE, Asked, Calendar, Kernel, Rows, Spine
+from propensity_spark.features.runs import Flags, Ints, Numbers, Pairs, by_code
 
 TIMES = ("ts", "known", "until")
 _BATCH = 65_536  # rows handed back to Spark together

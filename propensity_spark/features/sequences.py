@@ -9,23 +9,21 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.features import parts
-from propensity_spark.features.kernel import Ints, Runs
-from propensity_spark.features.totals import told
+from propensity_spark.features.runs import Ints, Runs
+from propensity_spark.features.totals import questions, told
 
 NAME = "last_events"
-_USER, _EVENT = "user_id", ("event", "product_id", "quantity", "amount")
-_FIELDS = "event_ts: TIMESTAMP, event: STRING, product_id: STRING, quantity: DOUBLE, amount: DOUBLE"
-_SEQUENCE = pa.list_(
-    pa.struct(
-        [
-            ("event_ts", pa.timestamp("us", tz="UTC")),
-            ("event", pa.string()),
-            ("product_id", pa.string()),
-            ("quantity", pa.float64()),
-            ("amount", pa.float64()),
-        ]
-    )
-)
+_USER = "user_id"
+_FIELDS = {
+    "event_ts": ("TIMESTAMP", pa.timestamp("us", tz="UTC")),
+    "event": ("STRING", pa.string()),
+    "product_id": ("STRING", pa.string()),
+    "quantity": ("DOUBLE", pa.float64()),
+    "amount": ("DOUBLE", pa.float64()),
+}
+_EVENT = tuple(_FIELDS)[1:]  # the time comes from `ts`
+_DDL = ", ".join(f"{name}: {kind}" for name, (kind, _) in _FIELDS.items())
+_SEQUENCE = pa.list_(pa.struct([(name, kind) for name, (_, kind) in _FIELDS.items()]))
 _ARROW = pa.schema([("row", pa.int64()), (NAME, _SEQUENCE)])
 _BATCH = 4096  # rows handed back to Spark together: a row holds many events
 
@@ -39,16 +37,14 @@ def last_events(events: DataFrame, spine: DataFrame, most: int, tasks: int) -> D
             purchase known by then to be taken back reads as 'cancelled'. Empty where nothing was known.
     """
     added = told(events).select(_USER, *parts.TIMES, *_EVENT, F.lit(None).cast("bigint").alias("row"))
-    given = {"row": F.col("row"), "ts": F.unix_micros("moment"), _USER: F.col(_USER)}
-    asked = spine.select(*(given.get(f.name, F.lit(None).cast(f.dataType)).alias(f.name) for f in added.schema))
 
     def answer(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         held = [batch for batch in batches if batch.num_rows]
         if held:
             yield from _answered(pa.Table.from_batches(held), most).to_batches(max_chunksize=_BATCH)
 
-    both = asked.unionByName(added).repartition(tasks, _USER)
-    return both.mapInArrow(answer, f"row BIGINT, {NAME} ARRAY<STRUCT<{_FIELDS}>>")
+    both = added.unionByName(questions(spine, added, [_USER])).repartition(tasks, _USER)
+    return both.mapInArrow(answer, f"row BIGINT, {NAME} ARRAY<STRUCT<{_DDL}>>")
 
 
 def _answered(table: pa.Table, most: int) -> pa.Table:
@@ -56,17 +52,17 @@ def _answered(table: pa.Table, most: int) -> pa.Table:
     table = table.take(pc.sort_indices(table, sort_keys=order)).combine_chunks()
     users = np.asarray(table[_USER].combine_chunks().dictionary_encode().indices.fill_null(-1)).astype(np.int64) + 1
     asks = np.asarray(pc.is_valid(table["row"]))
-    events, questions = table.filter(pa.array(~asks)), table.filter(pa.array(asks))
+    events, asked = table.filter(pa.array(~asks)), table.filter(pa.array(asks))
     ts, known, until = (parts.numbers(events, name) for name in parts.TIMES)
     runs = Runs(users[~asks], ts, int(users.max()) + 1)
-    moments = parts.numbers(questions, "ts")
+    moments = parts.numbers(asked, "ts")
     sizes, rows = _newest(runs, known[runs.order], until[runs.order], users[asks], moments, most)
     met = events.take(pa.array(runs.order[rows]))
-    times = met["ts"].combine_chunks().cast(pa.timestamp("us", tz="UTC"))
+    times = met["ts"].combine_chunks().cast(_FIELDS["event_ts"][1])
     fields = [times, *(met[name].combine_chunks() for name in _EVENT)]
     structs = pa.StructArray.from_arrays(fields, fields=list(_SEQUENCE.value_type))
     offsets = pa.array(np.append(0, np.cumsum(sizes)).astype(np.int32))
-    return pa.table([questions["row"], pa.ListArray.from_arrays(offsets, structs)], schema=_ARROW)
+    return pa.table([asked["row"], pa.ListArray.from_arrays(offsets, structs)], schema=_ARROW)
 
 
 def _newest(runs: Runs, known: Ints, until: Ints, key: Ints, moment: Ints, most: int) -> tuple[Ints, Ints]:

@@ -4,6 +4,7 @@ No row is aggregated by a shuffle: tasks total the events they hold with `kernel
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import date, timedelta
 from functools import partial
 
@@ -97,16 +98,25 @@ def between(added: DataFrame, declared: Sequence[Total], step: parts.Step, days:
     return added.mapInArrow(change, ddl)
 
 
-def at_moments(added: DataFrame, spine: DataFrame, entity: str, declared: Sequence[Total], days: Calendar, tasks: int) -> DataFrame:
+def at_moments(
+    added: DataFrame,
+    spine: DataFrame,
+    entity: str,
+    declared: Sequence[Total],
+    days: Calendar,
+    tasks: int,
+    sample: DataFrame | None = None,
+) -> DataFrame:
     """The totals of one entity at moments of any precision: one row per spine row.
 
     Takes   `added` from `contributions`; `spine`: row BIGINT (unique), moment TIMESTAMP, and the entity's keys.
     Returns row, seen and a column per total and window; a key of which nothing was known by then has zeros and nulls.
             A key with more than its share of the events is divided among tasks, and what they find is merged; which keys
-            those are is seen from a sample of the events, right away.
+            those are is seen right away from a sample of the events, from `heavy.sampled` where there is no `sample` of it.
     """
     answer = partial(_answered, entity=entity, declared=declared, days=days)
-    crowded = heavy.find(added, ENTITIES[entity], tasks, divisible=all(total.merges for total in declared))
+    with nullcontext(sample) if sample is not None else heavy.sampled(added) as some:
+        crowded = heavy.find(some, ENTITIES[entity], tasks, divisible=all(total.merges for total in declared))
     if crowded is None:
         return _counted(answer(added, spine, tasks=tasks), declared)
     light = _counted(answer(crowded.light(added), crowded.light(spine), tasks=tasks), declared)
@@ -131,11 +141,11 @@ def _answered(added: DataFrame, spine: DataFrame, entity: str, declared: Sequenc
         for table in parts.tables(batches, at_once=True):
             yield from parts.at_moments(parts.Part(table, declared), entity, days, arrow)
 
-    both = added.withColumn("row", F.lit(None).cast("bigint")).unionByName(_questions(spine, added, keys))
+    both = added.withColumn("row", F.lit(None).cast("bigint")).unionByName(questions(spine, added, keys))
     return both.repartition(tasks, *keys).mapInArrow(total, ddl)
 
 
-def _questions(spine: DataFrame, added: DataFrame, keys: Sequence[str]) -> DataFrame:
+def questions(spine: DataFrame, added: DataFrame, keys: Sequence[str]) -> DataFrame:
     """The spine in the columns of the events: its moment is its time, and it adds nothing."""
     given = {"row": F.col("row"), "ts": F.unix_micros("moment"), **{key: F.col(key) for key in keys}}
     empty = {f.name: F.lit(None).cast(f.dataType) for f in added.schema if f.name not in given}

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from propensity_spark import tables
 from propensity_spark.config import Config, ListedConfig
 from propensity_spark.errors import ConfigError, InsufficientData
-from propensity_spark.features import incremental, sequences, totals
+from propensity_spark.features import heavy, incremental, sequences, totals
 from propensity_spark.features.declared import ENTITIES, Total
 from propensity_spark.features.definitions import shop_totals
 from propensity_spark.features.kernel import Calendar
@@ -246,10 +246,12 @@ def for_spine(made: Shop, spine: DataFrame, last: int = 0) -> DataFrame:
     bounds = spine.agg(F.min(F.to_date("moment")), F.max(F.to_date("moment"))).collect()[0]
     days = made.days(*(day for edge in bounds if edge for day in (edge - timedelta(days=1), edge + timedelta(days=1))))
     added, answered = totals.contributions(made.events, made.declared), spine
-    for entity, keys in ENTITIES.items():
-        found = totals.at_moments(added, spine.select("row", "moment", *keys), entity, made.declared, days, made.tasks)
-        values = [name for name in found.columns if name != "row"]
-        answered = answered.join(found.select("row", F.struct(*values).alias(entity)), on="row", how="left")
+    with heavy.sampled(added) as some:
+        for entity, keys in ENTITIES.items():
+            asked = spine.select("row", "moment", *keys)
+            found = totals.at_moments(added, asked, entity, made.declared, days, made.tasks, some)
+            values = [name for name in found.columns if name != "row"]
+            answered = answered.join(found.select("row", F.struct(*values).alias(entity)), on="row", how="left")
     if last:
         met = sequences.last_events(made.events, spine.select("row", "moment", "user_id"), last, made.tasks)
         answered = answered.join(met, on="row", how="left")

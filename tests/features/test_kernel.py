@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from propensity_spark.features.kernel import NEVER, NONE, Asked, Calendar, Kernel, Rows, Runs, Spine
+from propensity_spark.features.kernel import NEVER, NONE, Asked, Calendar, Kernel, Rows, Spine
+from propensity_spark.features.runs import Runs
 
 ZONE = "Europe/London"  # clocks went forward on 31 March 2024
 CALENDAR = Calendar(ZONE, date(2024, 3, 20), date(2024, 4, 20))
