@@ -4,7 +4,7 @@ A total at a later moment differs from one at an earlier moment by the rows that
 corrected, and those that left its window: no other row is read. A row that arrives late counts from the day it was known.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 
 from pyspark.sql import Column, DataFrame
@@ -51,12 +51,12 @@ def leaving(declared: Sequence[Total], base: date, before: date, after: date) ->
     Those that a narrower window has left behind have been told by then, and days behind the base are told when they begin.
     """
     widths = {width for total in declared for width in total.windows if width is not None}
+    return sorted(_left_by(after, base, widths) - _left_by(before, base, widths))
 
-    def left_by(at: date) -> set[date]:
-        begun = ((width, base - timedelta(days=width)) for width in widths)
-        return {start + timedelta(days=n) for width, start in begun for n in range(min((at - base).days, width))}
 
-    return sorted(left_by(after) - left_by(before))
+def _left_by(at: date, base: date, widths: Iterable[int]) -> set[date]:
+    """Days before the base that some window which ended there held, and does not hold any more."""
+    return {base - timedelta(days=width - n) for width in widths for n in range(min((at - base).days, width))}
 
 
 def _touched(step: Step, days: Calendar) -> Column:
