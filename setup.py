@@ -22,6 +22,7 @@ setup(
         "lightgbm==4.7.0",
         "scikit-learn>=1.6",
         "scipy>=1.14",
+        "threadpoolctl>=3.5",
         "PyYAML>=6.0",
         "cryptography>=45",  # the trust store that the set-up makes for Java
     ],

@@ -15,6 +15,7 @@ from propensity_spark.schemas import EVENT_TYPES
 SOURCE_FORMATS = ("csv", "json", "parquet", "delta")
 CALIBRATIONS = ("auto", "platt", "isotonic", "none")
 FAMILIES = ("lightgbm", "logistic")
+ENGINES = ("auto", "native", "synapseml")  # of LightGBM
 # The groups of features that may be chosen; what each holds stands in features/groups/.
 FEATURE_GROUPS = ("gaps", "sessions", "profile", "momentum", "shares", "prices", "segment", "together_recent")
 LEVEL_ENCODERS = ("index", "one_hot", "frequency", "target")  # they learn a table of the column's values
@@ -371,26 +372,34 @@ class PopulationConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateConfig:
-    """Which pairs are worth scoring, per user and source; 0 switches a source off."""
+    """Which pairs are worth scoring, per user and source; 0 switches a source off.
 
-    touched: int = 300
+    `affinity` is the shortlist of products that a user has not touched, by all signals weighed together. `history` and
+    `products` bound what is learnt from: a user's latest rows, and the products that draw the most interest.
+    """
+
+    touched: int = 1000
     touched_days: int = 365
-    popular: int = 200
+    popular: int = 20
     popular_days: int = 28
-    together: int = 100
+    together: int = 20
     together_days: int = 180
-    together_history: int = 50
     together_neighbours: int = 20
+    als: int = 20
+    affinity: int = 240
+    history: int = 1000
+    products: int = 5000
 
     def __post_init__(self) -> None:
-        for key in ("touched", "popular", "together"):
+        for key in ("touched", "popular", "together", "als", "affinity"):
             _within(f"candidates.{key}", getattr(self, key), 0, 100_000)
         for key in ("touched_days", "popular_days", "together_days"):
             _within(f"candidates.{key}", getattr(self, key), 1, 3650)
-        _within("candidates.together_history", self.together_history, 1, 10_000)
         _within("candidates.together_neighbours", self.together_neighbours, 1, 10_000)
-        if not (self.touched or self.popular or self.together):
-            raise ConfigError("candidates: every source is switched off; set touched, popular or together above 0")
+        _within("candidates.history", self.history, 1, 10_000)
+        _within("candidates.products", self.products, 2, 20_000)
+        if not (self.touched or self.popular or self.together or self.als or self.affinity):
+            raise ConfigError("candidates: every source is switched off; set touched, popular, together, als or affinity above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -407,12 +416,14 @@ class LabelConfig:
 class TrainConfig:
     """How many training as-of dates, how far apart, how many negatives, and below what nothing is trained.
 
-    `step_days` 0 means the horizon. `negative_rate` is kept per row, so probabilities stay exact.
+    `step_days` 0 means the horizon. `negative_rate` is kept per row, so probabilities stay exact. `calibration_share` of the
+    users calibrate at the newest date and do not train there; 0: a third, or half where purchases are few.
     """
 
     dates: int = 3
     step_days: int = 0
     negative_rate: float = 0.2
+    calibration_share: float = 0.0
     min_positives: int = 200
     min_buyers: int = 50
     min_history_days: int = 28
@@ -422,6 +433,7 @@ class TrainConfig:
         _within("train.dates", self.dates, 1, 104)
         _within("train.step_days", self.step_days, 0, 365)
         _within("train.negative_rate", self.negative_rate, 0.0001, 1)
+        _within("train.calibration_share", self.calibration_share, 0, 0.9)
         _within("train.min_positives", self.min_positives, 1, 10**9)
         _within("train.min_buyers", self.min_buyers, 1, 10**9)
         _within("train.min_history_days", self.min_history_days, 1, 3650)
@@ -528,12 +540,13 @@ class EncoderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LightGBMConfig:
-    """Gradient boosting (SynapseML); `timeout_seconds` ends a stuck fit.
+    """Gradient boosting; `timeout_seconds` ends a stuck fit.
 
-    `leaves` 0: by the number of bought pairs, few for few. `tasks` 0: one task up to `rows_on_one_task`, beyond that every
-    slot of the cluster.
+    `leaves` 0: by the number of bought pairs, few for few. `engine` auto: native LightGBM in one task up to
+    `rows_on_one_task`, beyond that, or with a number of `tasks`, SynapseML on that many slots of the cluster (0: on all).
     """
 
+    engine: str = "auto"
     rounds: int = 300
     leaves: int = 0
     learning_rate: float = 0.03
@@ -547,6 +560,8 @@ class LightGBMConfig:
     timeout_seconds: int = 1800
 
     def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise ConfigError(f"models.lightgbm.engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
         _within("models.lightgbm.rounds", self.rounds, 1, 100_000)
         if self.leaves:
             _within("models.lightgbm.leaves", self.leaves, 2, 4096)
@@ -576,13 +591,31 @@ class LogisticConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RankerConfig:
+    """LambdaRank, which orders each user's list together with the champion; `rounds` 0: the champion alone.
+
+    `truncation`: how many places of a list count. All else is as of models.lightgbm.
+    """
+
+    rounds: int = 150
+    learning_rate: float = 0.05
+    truncation: int = 20
+
+    def __post_init__(self) -> None:
+        _within("models.ranker.rounds", self.rounds, 0, 100_000)
+        _within("models.ranker.learning_rate", self.learning_rate, 1e-5, 1)
+        _within("models.ranker.truncation", self.truncation, 1, 10_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelsConfig:
-    """The families to train, and the one whose scores are published."""
+    """The families to train, the one whose scores are published, and the ranker beside it."""
 
     families: tuple[str, ...] = FAMILIES
     champion: str = "lightgbm"
     lightgbm: LightGBMConfig = field(default_factory=LightGBMConfig)
     logistic: LogisticConfig = field(default_factory=LogisticConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)
 
     def __post_init__(self) -> None:
         for family in self.families:

@@ -50,7 +50,7 @@ def query(declared: FeatureSet, names: Sequence[str], as_of: date, time_zone: st
     """
     entity, _ = lineage.find(declared, names[0])
     if entity == CANDIDATE:
-        raise ConfigError(f"{names[0]} is made where candidates are: see trainset/together.py; no SQL gives it")
+        raise ConfigError(f"{names[0]} is made where candidates are: see trainset/collaborative.py; no SQL gives it")
     if entity == SERIES:
         raise ConfigError(f"{names[0]} is looked up in silver.series: see features/series.py; no SQL is written for it")
     made_of = lineage.needed(declared, names)

@@ -23,7 +23,7 @@ from propensity_spark.pipeline.features import keep_definitions
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import SERIES as SERIES_ROWS
 from propensity_spark.schemas import SERIES_MEMBERS, VERSIONS
-from propensity_spark.trainset import labels, sampling
+from propensity_spark.trainset import collaborative, labels, sampling
 from propensity_spark.trainset.assemble import BASE_COLUMNS, inputs
 from propensity_spark.trainset.candidates import candidates
 from propensity_spark.trainset.population import population
@@ -183,12 +183,23 @@ def _write_candidates(
     with progress.stage("candidates") as stage:
         everyone = population(seen, config.population)
         pairs = tables.read(spark, "features.pair", where)
-        half_life = config.features.half_life_days if moment.features.candidate else None
-        found = candidates(everyone, pairs, tables.read(spark, "features.product", where), config.candidates, half_life)
+        products, past = tables.read(spark, "features.product", where), collaborative.history(seen, config.candidates.history)
+        found = candidates(everyone, pairs, products, past, config.candidates, learning(config, moment.features))
         labelled = attach_labels(spark, config, timeline, found)
         rate = F.when(F.col("as_of").isin(list(timeline.in_full)), 1.0).otherwise(config.train.negative_rate)
         sampled = sampling.sample_negatives(labelled, rate, config.train.seed)
         stage.rows_out = tables.replace(sampled, "trainset.candidates", where, fingerprint)
+
+
+def learning(config: Config, declared: FeatureSet) -> collaborative.Learning:
+    """How candidates learn from what all users did."""
+    half_life = config.features.half_life_days
+    return collaborative.Learning(
+        horizon_days=config.labels.horizon_days,
+        half_life_days=2 * half_life,  # tastes last longer than habits
+        seed=config.train.seed,
+        recent_half_life=half_life if declared.candidate else None,
+    )
 
 
 def attach_labels(spark: SparkSession, config: Config, timeline: Timeline, found: DataFrame) -> DataFrame:

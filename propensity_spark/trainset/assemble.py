@@ -8,18 +8,33 @@ from pyspark.sql import functions as F
 from propensity_spark.features.compute import derive
 from propensity_spark.features.spec import Feature, FeatureSet
 
-TOGETHER = Feature(
-    name="together_score",
-    expression="together_score",
-    description="how closely it goes together with what the user bought",
-    unit="score",
+# What comes with a candidate pair (see trainset.collaborative).
+FITS = (
+    Feature(
+        name="together_score",
+        expression="together_score",
+        description="how closely it goes together with what the user bought",
+        unit="score",
+    ),
+    Feature(
+        name="als_score",
+        expression="als_score",
+        description="how well it fits what the user does, by what users alike do (ALS)",
+        unit="score",
+    ),
+    Feature(
+        name="affinity",
+        expression="affinity",
+        description="how likely a user who has not touched it takes it up, by popularity, novelty and fit (a logit)",
+        unit="score",
+    ),
 )
 BASE_COLUMNS = ("as_of", "user_id", "product_id", "category", "candidate_source", "label", "weight")
 
 
 def inputs(declared: FeatureSet) -> tuple[Feature, ...]:
     """The model's inputs, in order."""
-    return (*declared.inputs, TOGETHER)
+    return (*declared.inputs, *FITS)
 
 
 def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared: FeatureSet, also: Sequence[str] = ()) -> DataFrame:

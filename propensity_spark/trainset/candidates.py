@@ -1,4 +1,4 @@
-"""Which pairs are worth scoring: what the user touched, what is popular now, what goes together with what was bought.
+"""Which pairs are worth scoring: what the user touched, what is popular now, and what all users together say of the rest.
 
 Every source is counted per user and as_of, ties are broken by product_id, and all of it reads the past of as_of only.
 """
@@ -9,45 +9,51 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from propensity_spark.config import CandidateConfig
-from propensity_spark.trainset.together import together
+from propensity_spark.trainset import collaborative
+from propensity_spark.trainset.collaborative import AFFINITY, ALS, TOGETHER, Learning
 
 KEYS = ("as_of", "user_id", "product_id")
-TOUCHED, POPULAR, TOGETHER = 1, 2, 4
-_SOURCE_NAMES = {TOUCHED: "touched", POPULAR: "popular", TOGETHER: "together"}
+TOUCHED, POPULAR = 1, 2
+SOURCES = {TOUCHED: "touched", POPULAR: "popular", TOGETHER: "together", ALS: "als", AFFINITY: "affinity"}
 
 
 def candidates(
-    population: DataFrame, pairs: DataFrame, products: DataFrame, config: CandidateConfig, half_life_days: float | None = None
+    population: DataFrame, pairs: DataFrame, products: DataFrame, past: DataFrame, config: CandidateConfig, learning: Learning
 ) -> DataFrame:
     """All candidate pairs of the population.
 
-    Takes   population as_of, user_id; pairs (features.pair) with pair_seen_last, pair_purchases_last;
-            products (features.product) with product_buyers_recent.
-    Returns as_of, user_id, product_id, candidate_source (sources joined by '+'), together_score (0: does not go
-            together with anything bought); with a half-life together_recent FLOAT, the same by what was bought lately.
+    Takes   population as_of, user_id; pairs (features.pair) with pair_seen_last; products (features.product) with
+            product_buyers_recent; `past` from collaborative.history.
+    Returns as_of, user_id, product_id, candidate_source (sources joined by '+') and the scores of `learning` FLOAT:
+            together_score is 0 where it goes together with nothing bought; the others are null where a product is not
+            among the listed.
     """
-    made, scores = [], ["together_score", *(["together_recent"] if half_life_days else [])]
+    made = []
     if config.touched:
         made.append(touched(population, pairs, config))
     if config.popular:
         made.append(population.join(F.broadcast(popular(products, config)), on="as_of", how="inner"))
-    if config.together:
-        close = together(population, pairs, config, half_life_days)
-        made.append(close.withColumn("source", F.lit(TOGETHER)))
-    united = reduce(DataFrame.unionByName, [_with_scores(frame, scores) for frame in made])
-    best = [F.max(score).cast("float").alias(score) for score in scores]
-    merged = united.groupBy(*KEYS).agg(F.bit_or("source").alias("_sources"), *best)
+    if config.together or config.als or config.affinity:
+        made.append(collaborative.collaborative(population, past, config, learning))
+    united = reduce(DataFrame.unionByName, [_with_scores(frame, learning) for frame in made])
+    best = [F.max(score).alias(score) for score in learning.scores]
+    merged = united.groupBy(*KEYS).agg(F.bit_or("source").alias("_sources"), *best).where("_sources > 0")
+    scores = [F.coalesce(name, F.lit(_NONE[name])).cast("float").alias(name) for name in learning.scores]
     return merged.select(*KEYS, _names("_sources").alias("candidate_source"), *scores)
 
 
-def _with_scores(frame: DataFrame, scores: list[str]) -> DataFrame:
-    made = [(F.col(score) if score in frame.columns else F.lit(0.0)).alias(score) for score in scores]
+_NONE = {"together_score": 0.0, "als_score": None, "affinity": None, collaborative.RECENT: 0.0}
+
+
+def _with_scores(frame: DataFrame, learning: Learning) -> DataFrame:
+    empty = F.lit(None).cast("float")
+    made = [(F.col(score) if score in frame.columns else empty).alias(score) for score in learning.scores]
     return frame.select(*KEYS, "source", *made)
 
 
 def _names(bits: str) -> Column:
     """The sources in a set of bits, joined by '+'."""
-    return F.concat_ws("+", *(F.when(F.col(bits).bitwiseAND(bit) > 0, name) for bit, name in _SOURCE_NAMES.items()))
+    return F.concat_ws("+", *(F.when(F.col(bits).bitwiseAND(bit) > 0, name) for bit, name in SOURCES.items()))
 
 
 def touched(population: DataFrame, pairs: DataFrame, config: CandidateConfig) -> DataFrame:

@@ -48,10 +48,16 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("features.history_days", 90, 89, 3650, 3651),
         ("features.version", 1, 0, 1_000_000, 1_000_001),
         ("features.last_events", 0, -1, 1000, 1001),
+        ("models.ranker.rounds", 0, -1, 100_000, 100_001),
+        ("models.ranker.truncation", 1, 0, 10_000, 10_001),
+        ("train.calibration_share", 0, -0.1, 0.9, 0.91),
         ("population.days", 1, 0, 3650, 3651),
         ("candidates.touched", 0, -1, 100_000, 100_001),
         ("candidates.popular_days", 1, 0, 3650, 3651),
         ("candidates.together_neighbours", 1, 0, 10_000, 10_001),
+        ("candidates.affinity", 0, -1, 100_000, 100_001),
+        ("candidates.history", 1, 0, 10_000, 10_001),
+        ("candidates.products", 2, 1, 20_000, 20_001),
         ("labels.horizon_days", 1, 0, 730, 731),
         ("train.dates", 1, 0, 104, 105),
         ("train.step_days", 0, -1, 365, 366),
@@ -129,9 +135,10 @@ def test_the_history_must_hold_the_longest_window() -> None:
 
 
 def test_one_source_of_candidates_must_be_on(config: Make) -> None:
-    config(candidates={"touched": 1, "popular": 0, "together": 0})
+    none = dict.fromkeys(("touched", "popular", "together", "als", "affinity"), 0)
+    config(candidates={**none, "touched": 1})
     with pytest.raises(ConfigError, match="every source is switched off"):
-        config(candidates={"touched": 0, "popular": 0, "together": 0})
+        config(candidates=none)
 
 
 @pytest.mark.parametrize("form", ["iso", "epoch_s", "epoch_ms", "dd/MM/yyyy HH:mm", "M/d/yy", "uuuu-MM-dd", "yyyyMMdd"])

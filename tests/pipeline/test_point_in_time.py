@@ -11,6 +11,7 @@ from propensity_spark.config import CandidateConfig, FeatureConfig, PopulationCo
 from propensity_spark.features import compute
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.trainset.candidates import candidates
+from propensity_spark.trainset.collaborative import Learning, history
 from propensity_spark.trainset.labels import bought
 from propensity_spark.trainset.population import population
 
@@ -56,7 +57,8 @@ def _known(events: DataFrame) -> dict[str, DataFrame]:
     products = compute.roll_up(measured, ("as_of", "product_id"), SET.product)
     users = compute.roll_up(measured, ("as_of", "user_id"), SET.user)
     everyone = population(seen, PopulationConfig(event="any", days=28))
-    found = candidates(everyone, pairs, products, CandidateConfig())
+    learning = Learning(horizon_days=28, half_life_days=120.0, seed=1)
+    found = candidates(everyone, pairs, products, history(seen, 300), CandidateConfig(), learning)
     return {"pairs": pairs, "products": products, "users": users, "population": everyone, "candidates": found}
 
 

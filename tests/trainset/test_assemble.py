@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pyspark.sql import DataFrame
 
 from propensity_spark.features.spec import Feature, FeatureSet
-from propensity_spark.trainset.assemble import BASE_COLUMNS, TOGETHER, assemble, inputs
+from propensity_spark.trainset.assemble import BASE_COLUMNS, FITS, assemble, inputs
 
 Make = Callable[..., DataFrame]
 DAY, OTHER = "2024-04-01", "2024-05-01"
@@ -30,7 +30,8 @@ DECLARED = FeatureSet(
     ),
 )
 CANDIDATES = (
-    "as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score FLOAT, label INT, weight DOUBLE"
+    "as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score FLOAT, als_score FLOAT, "
+    "affinity FLOAT, label INT, weight DOUBLE"
 )
 
 
@@ -56,19 +57,20 @@ def _features(table: Make) -> dict[str, DataFrame]:
     }
 
 
+SCORES = ("together_score", "als_score", "affinity")
 ROWS = (
-    (DAY, "ann", "lamp", "touched", 0.5, 1, 1.0),
-    (DAY, "ann", "bulb", "popular", 0.0, 0, 5.0),  # never touched, but of a category that is known
-    (DAY, "ann", "odd", "popular", 0.0, None, 5.0),  # of no category
-    (DAY, "new", "lost", "popular", 0.0, 0, 5.0),  # nothing is known of either
-    (OTHER, "ann", "lamp", "touched", 0.0, 0, 1.0),  # features of another date are not its own
+    (DAY, "ann", "lamp", "touched", 0.5, 0.25, 0.75, 1, 1.0),
+    (DAY, "ann", "bulb", "popular", 0.0, None, None, 0, 5.0),  # never touched, but of a category that is known
+    (DAY, "ann", "odd", "popular", 0.0, 0.5, -3.0, None, 5.0),  # of no category
+    (DAY, "new", "lost", "popular", 0.0, None, None, 0, 5.0),  # nothing is known of either
+    (OTHER, "ann", "lamp", "touched", 0.0, None, None, 0, 1.0),  # features of another date are not its own
 )
 
 
 def test_a_row_finds_its_features_at_its_own_date_and_unknown_is_null(table: Make) -> None:
     made = assemble(table(CANDIDATES, *ROWS), _features(table), DECLARED)
     names = ("pair_n", "user_n", "product_n", "ucat_n", "category_n", "share", "twice", "of_shop")
-    assert made.columns == [*BASE_COLUMNS, *names, "together_score"]
+    assert made.columns == [*BASE_COLUMNS, *names, *SCORES]
     rows = made.collect()
     assert len(rows) == len(ROWS)
     found = {(str(r.as_of), r.user_id, r.product_id): tuple(r[name] for name in names) for r in rows}
@@ -79,7 +81,8 @@ def test_a_row_finds_its_features_at_its_own_date_and_unknown_is_null(table: Mak
         (DAY, "new", "lost"): (None,) * 8,
         (OTHER, "ann", "lamp"): (None, 0.0, None, None, None, None, None, None),
     }
-    kept = {(str(r.as_of), r.user_id, r.product_id, r.candidate_source, r.together_score, r.label, r.weight) for r in rows}
+    also = ("user_id", "product_id", "candidate_source", *SCORES, "label", "weight")
+    kept = {(str(r.as_of), *(r[name] for name in also)) for r in rows}
     assert kept == set(ROWS)
 
 
@@ -96,11 +99,11 @@ def test_a_shop_without_category_features_is_assembled_without_them(table: Make)
     )
     features = {name: frame for name, frame in _features(table).items() if name not in ("user_category", "category", "shop")}
     made = assemble(table(CANDIDATES, *ROWS), features, bare)
-    assert made.columns == [*BASE_COLUMNS, "pair_n", "user_n", "share", "twice", "together_score"]
+    assert made.columns == [*BASE_COLUMNS, "pair_n", "user_n", "share", "twice", *SCORES]
     assert made.count() == len(ROWS)
 
 
 def test_the_inputs_are_the_declared_columns_and_what_goes_together() -> None:
-    assert [feature.name for feature in inputs(DECLARED)] == [*DECLARED.columns, "together_score"]
-    assert inputs(DECLARED)[-1] is TOGETHER
-    assert TOGETHER.description
+    assert [feature.name for feature in inputs(DECLARED)] == [*DECLARED.columns, *SCORES]
+    assert inputs(DECLARED)[-len(FITS) :] == FITS
+    assert all(feature.description for feature in FITS)

@@ -10,11 +10,14 @@ from propensity_spark.config import CandidateConfig, FeatureConfig
 from propensity_spark.features import compute
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.trainset.candidates import candidates, popular, touched
+from propensity_spark.trainset.collaborative import Learning, history
 
 Make = Callable[..., DataFrame]
 DAY, OTHER = "2024-04-01", "2024-05-01"
 PEOPLE = "as_of DATE, user_id STRING"
-PAIRS = "as_of DATE, user_id STRING, product_id STRING, pair_seen_last FLOAT, pair_purchases_last FLOAT"
+PAIRS = "as_of DATE, user_id STRING, product_id STRING, pair_seen_last FLOAT"
+PAST = "as_of DATE, user_id STRING, product_id STRING, age INT, bought BOOLEAN, interest FLOAT"
+LEARNING = Learning(horizon_days=28, half_life_days=120.0, seed=1)
 PRODUCTS = "as_of DATE, product_id STRING, product_buyers_recent FLOAT"
 
 
@@ -28,13 +31,13 @@ def _by_pair(frame: DataFrame) -> dict[tuple[str, str, str], Row]:
 def test_the_latest_touched_are_kept_ties_go_to_the_smaller_product(table: Make) -> None:
     pairs = table(
         PAIRS,
-        (DAY, "ann", "c", 1.0, None),
-        (DAY, "ann", "b", 2.0, None),
-        (DAY, "ann", "a", 2.0, None),  # ties with b for the last place
-        (DAY, "bob", "edge", 30.0, None),  # exactly touched_days
-        (DAY, "bob", "old", 30.01, None),
-        (DAY, "cat", "a", 1.0, None),  # nobody scores cat
-        (OTHER, "ann", "z", 1.0, None),  # nor ann at this date
+        (DAY, "ann", "c", 1.0),
+        (DAY, "ann", "b", 2.0),
+        (DAY, "ann", "a", 2.0),  # ties with b for the last place
+        (DAY, "bob", "edge", 30.0),  # exactly touched_days
+        (DAY, "bob", "old", 30.01),
+        (DAY, "cat", "a", 1.0),  # nobody scores cat
+        (OTHER, "ann", "z", 1.0),  # nor ann at this date
     )
     config = CandidateConfig(touched=2, touched_days=30)
     found = touched(table(PEOPLE, (DAY, "ann"), (DAY, "bob"), (OTHER, "bob")), pairs, config)
@@ -55,23 +58,30 @@ def test_the_most_bought_are_popular_per_date_and_nothing_that_nobody_bought(tab
     assert found == {(DAY, "c"), (DAY, "a"), (OTHER, "d")}
 
 
-def test_a_pair_names_all_its_sources_and_how_well_it_goes_together(table: Make) -> None:
+def test_a_pair_names_all_its_sources_and_carries_its_scores(table: Make) -> None:
     people = table(PEOPLE, (DAY, "ann"), (DAY, "new"))
-    bought = [(DAY, user, product, 1.0, 1.0) for user in ("u1", "u2") for product in ("lamp", "bulb")]
-    pairs = table(PAIRS, *bought, (DAY, "ann", "lamp", 1.0, 1.0), (DAY, "ann", "seen", 1.0, None))
+    bought = [(DAY, user, product, 1, True, 1.0) for user in ("u1", "u2") for product in ("lamp", "bulb")]
+    past = table(PAST, *bought, (DAY, "ann", "lamp", 1, True, 1.0), (DAY, "ann", "seen", 1, False, 0.2))
+    pairs = table(PAIRS, (DAY, "ann", "lamp", 1.0), (DAY, "ann", "seen", 1.0), (DAY, "u1", "lamp", 1.0))
     products = table(PRODUCTS, (DAY, "lamp", 3.0), (DAY, "bulb", 2.0))
-    found = _by_pair(candidates(people, pairs, products, CandidateConfig()))
+    found = _by_pair(candidates(people, pairs, products, past, CandidateConfig(), LEARNING))
     assert {key[1:]: row.candidate_source for key, row in found.items()} == {
-        ("ann", "lamp"): "touched+popular",  # it does not go together with itself
+        ("ann", "lamp"): "touched+popular",  # it does not go together with itself, and is not new to her
         ("ann", "seen"): "touched",
-        ("ann", "bulb"): "popular+together",
-        ("new", "lamp"): "popular",
+        ("ann", "bulb"): "popular+together+als+affinity",
+        ("new", "lamp"): "popular",  # nothing is known of her
         ("new", "bulb"): "popular",
     }
     assert found[DAY, "ann", "bulb"].together_score > 0
     assert {row.together_score for key, row in found.items() if key[1:] != ("ann", "bulb")} == {0.0}
-    alone = _by_pair(candidates(people, pairs, products, CandidateConfig(popular=0, touched=0)))
-    assert {key[1:]: row.candidate_source for key, row in alone.items()} == {("ann", "bulb"): "together"}
+    assert found[DAY, "ann", "lamp"].als_score > found[DAY, "ann", "bulb"].als_score > 0
+    assert found[DAY, "ann", "seen"].affinity < found[DAY, "ann", "bulb"].affinity
+    assert found[DAY, "new", "lamp"].als_score is None
+    alone = CandidateConfig(popular=0, touched=0, als=0, affinity=0)
+    by_one = _by_pair(candidates(people, pairs, products, past, alone, LEARNING))
+    assert {key[1:]: row.candidate_source for key, row in by_one.items()} == {("ann", "bulb"): "together"}
+    plain = CandidateConfig(together=0, als=0, affinity=0)
+    assert len(_by_pair(candidates(people, pairs, products, past, plain, LEARNING))) == 5
 
 
 EVENT = (
@@ -87,7 +97,7 @@ def _purchase(user: str, product: str, ts: str, day: str, cancelled: str | None 
     return (key, user, product, "purchase", ts, day, 1.0, 1.0, 1.0, key, 1, ts, cancelled, cancelled, False)
 
 
-PAST = [
+BEFORE = [
     *(_purchase(user, product, f"{DAY} 03:59:59.999999", "2024-03-31") for user in ("u1", "u2") for product in ("a", "b")),
     _purchase("ann", "a", "2024-03-04 04:00:00", "2024-03-04"),  # the first instant of the window
     _purchase("ann", "gone", "2024-03-20 12:00:00", "2024-03-20", cancelled=f"{DAY} 03:59:59.999999"),
@@ -108,16 +118,16 @@ def _candidates(events: DataFrame) -> DataFrame:
     pairs = compute.pair_features(measured, SET.pair)
     products = compute.roll_up(measured, ("as_of", "product_id"), SET.product)
     people = seen.select("as_of", "user_id").distinct()
-    return candidates(people, pairs, products, CandidateConfig())
+    return candidates(people, pairs, products, history(seen, 300), CandidateConfig(), LEARNING)
 
 
 def test_rows_at_or_after_as_of_change_no_candidate(table: Make) -> None:
-    before = _candidates(table(EVENT, *PAST)).persist()
-    after = _candidates(table(EVENT, *PAST, *FUTURE))
+    before = _candidates(table(EVENT, *BEFORE)).persist()
+    after = _candidates(table(EVENT, *BEFORE, *FUTURE))
     assert_df_equality(before, after, ignore_row_order=True, ignore_nullable=True)
     sources = {key[1:]: row.candidate_source for key, row in _by_pair(before).items()}
     before.unpersist()
-    assert sources["ann", "b"] == "popular+together"
+    assert sources["ann", "b"] == "popular+together+als+affinity"
     assert sources["ann", "stands"] == "touched+popular"
     assert sources["ann", "gone"] == "touched"  # taken back before as_of: nobody bought it
     assert ("u1", "gone") not in sources

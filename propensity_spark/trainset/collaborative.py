@@ -1,0 +1,183 @@
+"""Candidates and scores from what all users did: what goes together, what fits by ALS, and what is likely to be taken up next.
+
+Sparse and dense matrices in a grouped Arrow function: pairs of pairs as a Spark self-join took 52 s where this takes a few. Work
+is bounded on every side: a user's latest rows, a sample of users to learn from, the products listed, a bucket of users per task.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+from threadpoolctl import threadpool_limits
+
+from propensity_spark.config import CandidateConfig
+from propensity_spark.trainset import affinity
+from propensity_spark.trainset.sampling import uniform
+from propensity_spark.trainset.shelf import Block, Layout, Shelf
+
+TOGETHER, ALS, AFFINITY = 4, 8, 16  # bits of a pair's sources
+SCORES = ("together_score", "als_score", "affinity")
+RECENT = "together_recent"
+_INTEREST = {"purchase": 1.0, "cart": 0.5, "favourite": 0.5, "view": 0.2}  # one event of the day
+_SAMPLED_USERS = 20_000  # enough to learn from; more only costs
+_USERS_A_TASK = 20_000
+_SALT = 1
+_KEYS = "as_of DATE, user_id STRING, product_id STRING, source INT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learning:
+    """How a date is learnt from: the horizon in days, how fast interest fades, and the seed.
+
+    `recent_half_life` asks for the group `together_recent` as well.
+    """
+
+    horizon_days: int
+    half_life_days: float
+    seed: int
+    recent_half_life: float | None = None
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """The score columns, in order."""
+        return (*SCORES, RECENT) if self.recent_half_life else SCORES
+
+
+def history(seen: DataFrame, most: int) -> DataFrame:
+    """What each user did with a product on a day, her latest `most` rows.
+
+    Takes   events as seen at their as_of (features.compute.as_seen), with age in days.
+    Returns as_of, user_id, product_id, age INT (1: the day before), bought BOOLEAN, interest FLOAT > 0.
+    """
+    weight = F.coalesce(*(F.when(F.col("event") == event, F.lit(value)) for event, value in _INTEREST.items()), F.lit(0.0))
+    daily = seen.groupBy("as_of", "user_id", "product_id", "age").agg(
+        F.max(F.col("event") == "purchase").alias("bought"), F.sum(weight).cast("float").alias("interest")
+    )
+    latest = Window.partitionBy("as_of", "user_id").orderBy(F.col("age").asc(), F.col("product_id").asc())
+    ranked = daily.where("interest > 0").withColumn("_place", F.row_number().over(latest))
+    return ranked.where(F.col("_place") <= most).drop("_place")
+
+
+def collaborative(population: DataFrame, past: DataFrame, config: CandidateConfig, learning: Learning) -> DataFrame:
+    """Each user's closest products by every source, and the scores of the products that she had to do with.
+
+    Takes   population as_of, user_id; `past` from `history`.
+    Returns as_of, user_id, product_id, source INT (bits; 0: hers already, and no source names it), together_score >= 0,
+            als_score and affinity (a logit) FLOAT, with a half-life together_recent FLOAT >= 0. Of equal scores the smaller
+            product_id goes first.
+    """
+    spread = _spread(past, population)
+    schema = ", ".join([_KEYS, *(f"{score} FLOAT" for score in learning.scores)])
+    return spread.groupBy("as_of", "_bucket").applyInPandas(_task(config, learning), schema)
+
+
+def _spread(past: DataFrame, population: DataFrame) -> DataFrame:
+    """Rows to the buckets that need them: a user to be scored goes to one, a sampled user to all (of the date)."""
+    everyone = population.select("as_of", "user_id", F.lit(True).alias("_scored"))
+    sizes = past.groupBy("as_of").agg(F.approx_count_distinct("user_id").alias("_users"))
+    own = F.pmod(F.xxhash64("user_id"), F.col("_buckets")).cast("int")
+    is_sampled = uniform(_SALT, "user_id") < F.lit(float(_SAMPLED_USERS)) / F.greatest("_users", F.lit(1))
+    every = F.when(is_sampled, F.sequence(F.lit(0), F.col("_buckets") - 1)).otherwise(F.array().cast("array<int>"))
+    mine = F.when(F.col("_scored"), F.array(own)).otherwise(F.array().cast("array<int>"))
+    return (
+        past.join(everyone, on=["as_of", "user_id"], how="left")
+        .join(F.broadcast(sizes), on="as_of", how="inner")
+        .withColumn("_buckets", F.ceil(F.col("_users") / _USERS_A_TASK).cast("int"))
+        .select("*", F.explode(F.array_union(every, mine)).alias("_bucket"), is_sampled.alias("_sampled"))
+        .select(*past.columns, "_bucket", "_sampled", (F.col("_scored") & (own == F.col("_bucket"))).alias("_scored"))
+    )
+
+
+def _task(config: CandidateConfig, learning: Learning) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    def score(bucket: pd.DataFrame) -> pd.DataFrame:
+        bucket["_scored"] = bucket["_scored"].fillna(False).astype(bool)
+        if not bucket["_scored"].any() or not bucket["_sampled"].any():
+            return _nothing(learning)
+        with threadpool_limits(1):  # a core is a task's; and sums come out the same everywhere
+            return found(bucket, config, learning)[_columns(learning)]
+
+    return score
+
+
+def _columns(learning: Learning) -> list[str]:
+    return ["as_of", "user_id", "product_id", "source", *learning.scores]
+
+
+def _nothing(learning: Learning) -> pd.DataFrame:
+    return pd.DataFrame(columns=_columns(learning))
+
+
+def found(bucket: pd.DataFrame, config: CandidateConfig, learning: Learning) -> pd.DataFrame:
+    """What `collaborative` returns, for a bucket of one date: rows of `history` with _scored and _sampled BOOL."""
+    layout = Layout(
+        products=listed(bucket[bucket["_sampled"]], config.products, learning.half_life_days),
+        horizon_days=learning.horizon_days,
+        half_life_days=learning.half_life_days,
+        config=config,
+    )
+    rows, users = _coded(bucket, layout)
+    sample = rows[rows["_sampled"]]
+    shelf, blend = Shelf(sample, layout), affinity.learn(sample, layout, learning.seed)
+    made = []
+    for block in affinity.blocks(rows[rows["_scored"]]):
+        chosen = _chosen(shelf, blend, block, learning)
+        names = block.groupby("user")["known_as"].first().to_numpy()
+        chosen["user_id"] = pd.Series(users[names[chosen.pop("_user")]], dtype=object)
+        made.append(chosen)
+    return pd.concat(made or [_nothing(learning)]).assign(as_of=bucket["as_of"].iloc[0])
+
+
+def listed(sample: pd.DataFrame, most: int, half_life_days: float) -> npt.NDArray[np.object_]:
+    """The products that draw the most interest lately, at most so many, in order of product_id."""
+    faded = sample["interest"] * np.exp2(-sample["age"] / half_life_days)
+    drawn = faded.groupby(sample["product_id"]).sum().sort_index()
+    return np.sort(drawn.sort_values(ascending=False, kind="stable").index[:most].to_numpy(dtype=object))
+
+
+def _coded(bucket: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, npt.NDArray[np.object_]]:
+    """The rows of listed products in an order of their own, users as codes, products as places."""
+    place = pd.Index(layout.products).get_indexer(bucket["product_id"])
+    codes, users = pd.factorize(bucket["user_id"], sort=True)
+    rows = bucket[["age", "bought", "interest", "_scored", "_sampled"]].assign(user=codes, product=place)
+    kept = rows[rows["product"] >= 0].sort_values(["user", "product", "age"], kind="stable")
+    return kept, np.asarray(users, dtype=object)
+
+
+def _chosen(shelf: Shelf, blend: affinity.Blend, block: pd.DataFrame, learning: Learning) -> pd.DataFrame:
+    """The pairs of a block of users: _user (its number in the block), product_id, source and the scores."""
+    config, own = shelf.layout.config, affinity.touched(block, len(shelf.layout.products))
+    als, together = shelf.als(block), shelf.together(block)
+    likely = blend.affinity(shelf.signals(block, als, together))
+    fresh = ~own & shelf.known[None, :]
+    source = (
+        TOGETHER * largest(np.where(together > 0, together, -np.inf), config.together)
+        + ALS * largest(np.where(fresh, als, -np.inf), config.als)
+        + AFFINITY * largest(np.where(fresh, likely, -np.inf), config.affinity)
+    )
+    users, products = np.nonzero((source > 0) | own)
+    scores = [together, als, likely]
+    if learning.recent_half_life:
+        scores.append(shelf.together_recent(block, learning.recent_half_life))
+    values = {name: score[users, products].astype(np.float32) for name, score in zip(learning.scores, scores, strict=True)}
+    names = pd.Series(
+        shelf.layout.products[products], dtype=object
+    )  # joined strings of Arrow's come in chunks, which Spark refuses
+    return pd.DataFrame({"_user": users, "product_id": names, "source": source[users, products].astype(np.int32)} | values)
+
+
+def largest(scores: Block, most: int) -> npt.NDArray[np.bool_]:
+    """Where the `most` largest finite scores of each row are; of equal ones the first columns."""
+    finite = np.isfinite(scores)
+    if most == 0 or not finite.any():
+        return np.zeros(scores.shape, dtype=bool)
+    if most >= scores.shape[1]:
+        return finite
+    edge = np.partition(scores, -most, axis=1)[:, -most][:, None]
+    above = scores > edge
+    ties = (scores == edge) & finite
+    chosen: npt.NDArray[np.bool_] = (above & finite) | (ties & (np.cumsum(ties, axis=1) <= most - above.sum(axis=1, keepdims=True)))
+    return chosen

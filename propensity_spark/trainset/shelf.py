@@ -1,0 +1,151 @@
+"""What a date knows of every product and, for some users, of every pair: the signals by which new products are shortlisted.
+
+All of it is arithmetic on the rows of one date, inside a task; see `collaborative` for where the rows come from.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import sparse
+
+from propensity_spark.config import CandidateConfig
+from propensity_spark.trainset.als import Als, Factors, product_factors, user_factors
+from propensity_spark.trainset.together import similarity
+
+Block = npt.NDArray[np.float32]  # users x products
+Numbers = npt.NDArray[np.float64]
+_FACTORS = Als()
+_FAINT_ALS, _FAINT_TOGETHER = 1e-4, 1e-3  # below this, a score says no more than none
+_WINDOWS = (0.25, 0.5, 1.0, 2.0, 6.0)  # horizons over which buyers are counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What the columns of the signals mean: the listed products in order, the horizon, and how fast interest fades."""
+
+    products: npt.NDArray[Any]
+    horizon_days: int
+    half_life_days: float
+    config: CandidateConfig
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """The windows, in days, over which a product's buyers are counted."""
+        return tuple(sorted({max(1, round(share * self.horizon_days)) for share in _WINDOWS}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """Those of products (products x k), of users (users x m) and of pairs (each users x products), apart: most are not of pairs."""
+
+    products: Numbers
+    users: Numbers
+    pairs: tuple[Block, ...]
+
+    def at(self, users: npt.NDArray[np.int64], products: npt.NDArray[np.int64]) -> Numbers:
+        """All signals of some pairs, a row each."""
+        of_pairs = [signal[users, products] for signal in self.pairs]
+        return np.column_stack([self.products[products], self.users[users], *of_pairs])
+
+    def weighed(self, weights: Numbers) -> Block:
+        """The weighted sum of the signals of every pair, in the order of `at`."""
+        k, m = self.products.shape[1], self.users.shape[1]
+        plain = (self.products @ weights[:k])[None, :] + (self.users @ weights[k : k + m])[:, None]
+        total: Block = plain.astype(np.float32)
+        for weight, signal in zip(weights[k + m :], self.pairs, strict=True):
+            total += np.float32(weight) * signal
+        return total
+
+
+class Shelf:
+    """The listed products as of one date, as a sample of the users shows them.
+
+    `rows`: one per user, product and day: user (code), product (its place in the layout), age (days before the date, >= 1),
+    bought (BOOL) and interest (FLOAT > 0).
+    """
+
+    def __init__(self, rows: pd.DataFrame, layout: Layout) -> None:
+        self.layout, self._rows = layout, rows
+
+    @property
+    def users(self) -> int:
+        """How many codes of users there are."""
+        return _users(self._rows)
+
+    @cached_property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Whether anybody had anything to do with the product yet."""
+        return np.bincount(self._rows["product"], minlength=self._size) > 0
+
+    def buyers(self, days: int) -> Numbers:
+        """The users who bought the product in the last `days` days."""
+        lately = self._rows[self._rows["bought"] & (self._rows["age"] <= days)]
+        return np.bincount(lately.drop_duplicates(["user", "product"])["product"], minlength=self._size).astype(np.float64)
+
+    @cached_property
+    def factors(self) -> Factors:
+        """The products' ALS factors."""
+        return product_factors(self._strength(self._rows), _FACTORS)
+
+    @cached_property
+    def similarity(self) -> Any:
+        """Products x products, sparse: how much the sets of their buyers overlap."""
+        return similarity(self._basket(self._rows), self.layout.config.together_neighbours)
+
+    def als(self, rows: pd.DataFrame) -> Block:
+        """How well each product fits the users of the rows (codes from 0), by ALS."""
+        return np.asarray(user_factors(self._strength(rows), self.factors, _FACTORS) @ self.factors.T)
+
+    def together(self, rows: pd.DataFrame) -> Block:
+        """How closely each product goes together with what the users of the rows bought."""
+        return np.asarray((self._basket(rows) @ self.similarity).toarray(), dtype=np.float32)
+
+    def together_recent(self, rows: pd.DataFrame, half_life_days: float) -> Block:
+        """The same where what was bought lately counts more.
+
+        A purchase `age` days old weighs 2^(-age / half-life): in the sum over a user's own products, and by the mean age of
+        the two purchases in what each user of the sample bought together, so that the similarity stays a cosine.
+        """
+        basket, faded = self._basket(self._rows), self._basket(self._rows, 2 * half_life_days)
+        alike = similarity(basket, self.layout.config.together_neighbours, faded)
+        return np.asarray((self._basket(rows, half_life_days) @ alike).toarray(), dtype=np.float32)
+
+    def signals(self, rows: pd.DataFrame, als: Block, together: Block) -> "Signals":
+        """What may tell which products the users of the rows will take up next, given their scores."""
+        touched = np.bincount(rows.drop_duplicates(["user", "product"])["user"], minlength=len(als))
+        fits = (np.log(np.maximum(als, np.float32(_FAINT_ALS))), np.log(np.maximum(together, np.float32(_FAINT_TOGETHER))))
+        return Signals(products=self._of_products, users=np.log1p(touched)[:, None], pairs=fits)
+
+    @cached_property
+    def _of_products(self) -> Numbers:
+        """log(1 + buyers) per window and log(1 + days since anybody first had to do with the product)."""
+        oldest = np.zeros(self._size)
+        np.maximum.at(oldest, self._rows["product"].to_numpy(), self._rows["age"].to_numpy(dtype=np.float64))
+        return np.log1p(np.column_stack([*(self.buyers(days) for days in self.layout.windows), oldest]))
+
+    @property
+    def _size(self) -> int:
+        return len(self.layout.products)
+
+    def _strength(self, rows: pd.DataFrame) -> Any:
+        """Users x products: log(1 + fading interest)."""
+        faded = rows["interest"] * np.exp2(-rows["age"] / self.layout.half_life_days)
+        at = (rows["user"], rows["product"])
+        strength = sparse.csr_matrix((faded.to_numpy(dtype=np.float32), at), shape=(_users(rows), self._size))
+        strength.data = np.log1p(strength.data)
+        return strength
+
+    def _basket(self, rows: pd.DataFrame, half_life_days: float | None = None) -> Any:
+        """Users x products: 1 where bought within together_days, or what is left of it since the last purchase."""
+        lately = rows[rows["bought"] & (rows["age"] <= self.layout.config.together_days)]
+        last = lately.groupby(["user", "product"], as_index=False)["age"].min()
+        left = np.ones(len(last)) if half_life_days is None else np.exp2(-last["age"].to_numpy(dtype=np.float64) / half_life_days)
+        return sparse.csr_matrix((left, (last["user"], last["product"])), shape=(_users(rows), self._size))
+
+
+def _users(rows: pd.DataFrame) -> int:
+    return int(rows["user"].max()) + 1 if len(rows) else 0

@@ -1,0 +1,137 @@
+"""What all users did, turned into candidates and scores: who is scored by whose rows, caps, ties and bounds."""
+
+from collections.abc import Callable
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame
+
+from propensity_spark.config import CandidateConfig
+from propensity_spark.trainset import collaborative as module
+from propensity_spark.trainset.collaborative import AFFINITY, ALS, TOGETHER, Learning, collaborative, history, largest, listed
+
+Make = Callable[..., DataFrame]
+DAY, OTHER = "2024-04-01", "2024-05-01"
+PEOPLE = "as_of DATE, user_id STRING"
+SEEN = "as_of DATE, user_id STRING, product_id STRING, event STRING, age INT"
+PAST = "as_of DATE, user_id STRING, product_id STRING, age INT, bought BOOLEAN, interest FLOAT"
+LEARNING = Learning(horizon_days=28, half_life_days=120.0, seed=1)
+
+
+def test_history_is_a_row_per_user_product_and_day_and_the_latest_are_kept(table: Make) -> None:
+    seen = table(
+        SEEN,
+        (DAY, "ann", "a", "view", 1),
+        (DAY, "ann", "a", "view", 1),
+        (DAY, "ann", "a", "purchase", 1),
+        (DAY, "ann", "a", "view", 2),
+        (DAY, "ann", "b", "cart", 2),
+        (DAY, "ann", "c", "favourite", 2),  # one too many: of equal days the smaller products stay
+        (DAY, "ann", "d", "return", 1),  # says nothing of what she wants
+        (DAY, "bob", "a", "cancelled", 1),
+        (OTHER, "ann", "a", "view", 30),
+    )
+    rows = {(*map(str, row[:3]), row.age): (row.bought, row.interest) for row in history(seen, 3).collect()}
+    assert rows == {
+        (DAY, "ann", "a", 1): (True, pytest.approx(1.4)),
+        (DAY, "ann", "a", 2): (False, pytest.approx(0.2)),
+        (DAY, "ann", "b", 2): (False, pytest.approx(0.5)),
+        (OTHER, "ann", "a", 30): (False, pytest.approx(0.2)),
+    }
+
+
+def _shop(day: str = DAY) -> list[tuple[object, ...]]:
+    """Two kinds of users; each buys what is of its kind."""
+    draw = np.random.default_rng(3)
+    return [
+        (day, f"u{user:02}", f"p{2 * int(draw.integers(0, 8)) + user % 2:02}", int(draw.integers(1, 80)), True, 1.0)
+        for user in range(30)
+        for _ in range(6)
+    ]
+
+
+def test_each_date_is_scored_by_itself_and_only_the_population_is(table: Make) -> None:
+    past = table(PAST, *{row[:4]: row for row in _shop()}.values(), (OTHER, "u01", "p01", 1, True, 1.0))
+    found = collaborative(table(PEOPLE, (DAY, "u00"), (DAY, "u01"), (OTHER, "u01")), past, CandidateConfig(affinity=5), LEARNING)
+    rows = found.toPandas()
+    assert set(zip(rows["as_of"], rows["user_id"], strict=True)) == {
+        (date(2024, 4, 1), "u00"),
+        (date(2024, 4, 1), "u01"),
+        (date(2024, 5, 1), "u01"),
+    }
+    alone = rows[rows["as_of"] == date(2024, 5, 1)]
+    assert alone["product_id"].tolist() == ["p01"]  # nobody else did anything by then
+    assert alone["source"].tolist() == [0]
+    first = rows[rows["as_of"] == date(2024, 4, 1)]
+    assert (first.groupby("user_id")["source"].agg(lambda s: ((s & AFFINITY) > 0).sum()) == 5).all()
+    kinds = first[(first["source"] & ALS) > 0]
+    mine = kinds["product_id"].str[1:].astype(int) % 2 == kinds["user_id"].str[1:].astype(int)
+    best = kinds[mine]["als_score"].min()
+    assert best > kinds[~mine]["als_score"].max()
+    own = {tuple(row[1:3]) for row in _shop()}
+    is_own = [pair in own for pair in zip(first["user_id"], first["product_id"], strict=True)]
+    assert not first[is_own]["source"].map(lambda bits: bits & (ALS | AFFINITY)).any()  # those are for what is new to the user
+    assert (first[(first["source"] & TOGETHER) > 0]["together_score"] > 0).all()
+
+
+def test_many_buckets_give_what_one_gives(table: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's scores depend on the sample and on her own rows, not on who shares her task."""
+    rows = {row[:4]: row for row in _shop()}.values()
+    past, people = table(PAST, *rows), table(PEOPLE, *((DAY, f"u{user:02}") for user in range(20)))
+    order = ["user_id", "product_id"]
+    whole = collaborative(people, past, CandidateConfig(), LEARNING).toPandas().sort_values(order, ignore_index=True)
+    monkeypatch.setattr(module, "_USERS_A_TASK", 7)
+    monkeypatch.setattr(module.affinity, "_BLOCK", 3)
+    parts = collaborative(people, past, CandidateConfig(), LEARNING).toPandas().sort_values(order, ignore_index=True)
+    pd.testing.assert_frame_equal(whole, parts, rtol=1e-4, atol=1e-5)
+
+
+def test_a_sample_teaches_and_everyone_is_scored(table: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {row[:4]: row for row in _shop()}.values()
+    monkeypatch.setattr(module, "_SAMPLED_USERS", 15)
+    found = collaborative(
+        table(PEOPLE, *((DAY, f"u{user:02}") for user in range(30))), table(PAST, *rows), CandidateConfig(), LEARNING
+    )
+    assert found.select("user_id").distinct().count() == 30
+
+
+def test_the_most_wanted_products_are_listed_ties_go_to_the_smaller(table: Make) -> None:
+    sample = pd.DataFrame(
+        {
+            "product_id": ["d", "c", "b", "a", "a", "e"],
+            "interest": [1.0, 1.0, 1.0, 0.6, 0.6, 4.0],
+            "age": [10, 10, 10, 10, 10, 400],  # e was wanted long ago
+        }
+    )
+    assert listed(sample, 3, half_life_days=60.0).tolist() == ["a", "b", "c"]
+    assert listed(sample, 10, half_life_days=60.0).tolist() == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 3, 6, 9])
+def test_the_largest_agree_with_a_stable_sort(most: int) -> None:
+    scores = np.random.default_rng(7).integers(0, 4, (50, 6)).astype(np.float32)
+    scores[scores == 3] = -np.inf
+    scores[0] = -np.inf
+    expected = np.zeros(scores.shape, dtype=bool)
+    for row, chosen in zip(scores, expected, strict=True):
+        best = [place for place in np.argsort(-row, kind="stable")[:most] if np.isfinite(row[place])]
+        chosen[best] = True
+    np.testing.assert_array_equal(largest(scores, most), expected)
+
+
+def test_the_recent_score_comes_where_it_is_asked_for(table: Make) -> None:
+    past = table(
+        PAST,
+        *((DAY, user, product, 1, True, 1.0) for user in ("u1", "u2") for product in ("a", "b")),
+        (DAY, "ann", "a", 61, True, 1.0),
+    )
+    people = table(PEOPLE, (DAY, "ann"))
+    asked = Learning(horizon_days=28, half_life_days=120.0, seed=1, recent_half_life=30.0)
+    found = {row.product_id: row for row in collaborative(people, past, CandidateConfig(), asked).collect()}
+    weight = 0.5 ** (1 / 30)
+    assert found["b"].together_recent == pytest.approx(
+        0.5 ** (61 / 30) * 2 * weight / np.sqrt((2 * weight + 0.5 ** (61 / 30)) * 2 * weight)
+    )
+    assert "together_recent" not in collaborative(people, past, CandidateConfig(), LEARNING).columns
