@@ -1,4 +1,7 @@
-"""Gradient boosting: LightGBM of SynapseML, guarded against the ways in which it hangs or degrades silently."""
+"""Gradient boosting: LightGBM, native in one task while one machine carries the rows, else SynapseML's on all slots.
+
+SynapseML is guarded against the ways in which it hangs or degrades silently.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +15,7 @@ from propensity_spark.config import LightGBMConfig, ModelsConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
 from propensity_spark.models.contract import LABEL, Fitted, make_scorer, vector_column
+from propensity_spark.models.native import Parameters, fit_in_one_task
 from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
 
@@ -22,18 +26,67 @@ _POSITIVES_A_LEAF, _FEWEST_LEAVES, _MOST_LEAVES = 1500, 7, 63
 def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
     """Fit LightGBM; its importance is the gain.
 
-    On one task the model depends on the rows' order: lay them out by their keys (partitioned and sorted) and persist them
+    In one task the model depends on the rows' order: lay them out by their keys (partitioned and sorted) and persist them
     first, and equal rows give an equal model wherever it is trained.
     Raises TrainingFailed on a hang, on too few slots, and where fewer trees than asked for come back.
     """
-    settings, spark = config.lightgbm, rows.sparkSession
+    settings = config.lightgbm
+    total, positives = size(rows)
+    leaves = settings.leaves or leaves_for(positives)
+    if _is_native(settings, total):
+        names = [feature.name for feature in features]
+        parameters = {"objective": "binary", "num_leaves": leaves, **shared(settings, seed)}
+        model = fit_in_one_task(rows, LABEL, names, parameters, settings.rounds, settings.timeout_seconds)
+        facts = {"trees": float(model.count("\nTree=")), "leaves": float(leaves), "tasks": 1.0}
+        return from_native(model, features, facts)
+    return _fit_on_slots(rows, features, settings, total, leaves, seed)
+
+
+def from_native(model: str, features: Sequence[Feature], facts: dict[str, float]) -> Fitted:
+    """A native model of the features as Spark ML's pipeline, as a scorer, and with its importance."""
+    from synapse.ml.lightgbm import LightGBMClassificationModel  # needs a running JVM
+
     vector = vector_column(FAMILY, "features")
+    stage = LightGBMClassificationModel.loadNativeModelFromString(model)
+    stage.setFeaturesCol(vector)
+    stage.set(stage.probabilityCol, vector_column(FAMILY, "probability"))
+    stage.set(stage.rawPredictionCol, "")  # each further column would score every row once more
+    stage.set(stage.predictionCol, "")
+    pipeline = PipelineModel(stages=[*with_missing(features, vector), stage])
+    return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, model), _importance(stage, features), facts)
+
+
+def shared(settings: LightGBMConfig, seed: int) -> Parameters:
+    """The native parameters that all objectives share."""
+    return {
+        "learning_rate": settings.learning_rate,
+        "min_data_in_leaf": settings.min_data_in_leaf,
+        "feature_fraction": settings.feature_fraction,
+        "bagging_fraction": settings.bagging_fraction,
+        "bagging_freq": 1,
+        "lambda_l2": settings.l2,
+        "max_bin": settings.max_bin,
+        "seed": seed,
+    }
+
+
+def _is_native(settings: LightGBMConfig, rows: int) -> bool:
+    if settings.engine == "auto":
+        return not settings.tasks and rows <= settings.rows_on_one_task
+    return settings.engine == "native"
+
+
+def _fit_on_slots(
+    rows: DataFrame, features: Sequence[Feature], settings: LightGBMConfig, total: int, leaves: int, seed: int
+) -> Fitted:
+    """By SynapseML: a ring of tasks, one per slot."""
+    spark, vector = rows.sparkSession, vector_column(FAMILY, "features")
     prepared = PipelineModel(stages=with_missing(features, vector))
     vectors = prepared.transform(rows).select(LABEL, vector).persist()
     try:
         with _fixed_partitions(spark):
-            total, positives = _size(vectors)  # fills the cache, on all cores
-            tasks, leaves = _tasks(spark, total, settings), settings.leaves or _leaves(positives)
+            vectors.count()  # fills the cache, on all cores
+            tasks = _tasks(spark, total, settings)
             laid_out, learner = _lay_out(vectors, tasks), _learner(settings, vector, tasks, leaves, seed)
             what = f"fitting LightGBM on {tasks} task(s)"
             model = within(spark, settings.timeout_seconds, what, lambda: learner.fit(laid_out))
@@ -51,13 +104,13 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
     return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, native), _importance(model, features), facts)
 
 
-def _size(rows: DataFrame) -> tuple[int, int]:
+def size(rows: DataFrame) -> tuple[int, int]:
     """How many rows there are, and how many of them are positive."""
     found = rows.agg(F.count(F.lit(1)), F.sum(LABEL)).collect()[0]
     return int(found[0]), int(found[1] or 0)
 
 
-def _leaves(positives: int) -> int:
+def leaves_for(positives: int) -> int:
     """As many leaves as the positives can fill: with more, trees learn who bought by chance."""
     return max(_FEWEST_LEAVES, min(_MOST_LEAVES, positives // _POSITIVES_A_LEAF))
 

@@ -1,16 +1,20 @@
 """One contract for every family: the obvious case is solved, and batches score as the Spark pipeline does."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from sklearn.metrics import roc_auc_score
 
 from propensity_spark.config import LightGBMConfig, ModelsConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import fast, trees
+from propensity_spark.models import fast, native, trees
 from propensity_spark.models.families import FAMILIES
 
 pytestmark = pytest.mark.fit
@@ -47,9 +51,50 @@ def test_every_family_solves_the_obvious_case_both_ways(family: str, toy: DataFr
     assert fitted.importance["x2"] < 0.2
 
 
-def test_equal_rows_give_an_equal_lightgbm(toy: DataFrame) -> None:
-    one, two = (FAMILIES["lightgbm"](toy, FEATURES, SMALL, 1).scorer for _ in range(2))
+ENGINES = {engine: replace(SMALL, lightgbm=replace(SMALL.lightgbm, engine=engine)) for engine in ("native", "synapseml")}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_equal_rows_give_an_equal_lightgbm(engine: str, toy: DataFrame) -> None:
+    one, two = (FAMILIES["lightgbm"](toy, FEATURES, ENGINES[engine], 1).scorer for _ in range(2))
     assert one == two
+
+
+def test_both_engines_find_as_many_trees_and_as_good_ones(toy: DataFrame) -> None:
+    native, ring = (FAMILIES["lightgbm"](toy, FEATURES, config, 1) for config in ENGINES.values())
+    assert native.facts["trees"] == ring.facts["trees"] == SMALL.lightgbm.rounds
+    scored = native.transform(toy).select("id", "label", F.col(native.scorer.column).alias("native"))
+    both = scored.join(ring.transform(toy).select("id", F.col(ring.scorer.column).alias("ring")), on="id").toPandas()
+    assert roc_auc_score(both["label"], both["native"]) == pytest.approx(roc_auc_score(both["label"], both["ring"]), abs=0.005)
+
+
+def test_the_engine_is_chosen_by_size_and_by_config() -> None:
+    def chosen(rows: int, **settings: Any) -> bool:
+        return trees._is_native(LightGBMConfig(rows_on_one_task=1000, **settings), rows)
+
+    assert [chosen(1000), chosen(1001), chosen(5, tasks=2), chosen(5, engine="synapseml")] == [True, False, False, False]
+    assert chosen(10**9, engine="native")
+
+
+def test_rows_are_learnt_from_in_their_order_whatever_order_they_come_in(toy: DataFrame) -> None:
+    names = [feature.name for feature in FEATURES]
+    batches = toy.withColumn("_order", F.monotonically_increasing_id()).select(
+        "_order", F.col("label").cast("float").alias("_target"), F.lit(0).alias("_group"), *names
+    )
+    whole = pa.Table.from_pandas(batches.toPandas(), preserve_index=False)
+    halves = [whole.slice(0, 300), whole.slice(300)]
+    settings = {"objective": "binary", "num_leaves": 7, "bagging_fraction": 0.5, "bagging_freq": 1, "seed": 1, "verbosity": -1}
+    task = native._task(tuple(names), {**settings, "num_threads": 1}, 5, False)
+    made = [next(task(batch for half in order for batch in half.to_batches())) for order in (halves, halves[::-1])]
+    assert made[0] == made[1]
+    shuffled = whole.take(np.random.default_rng(0).permutation(whole.num_rows)).drop_columns("_order")
+    other = shuffled.add_column(0, "_order", pa.array(range(whole.num_rows)))
+    assert next(task(iter(other.to_batches()))) != made[0], "and their order matters: bagging draws by place"
+
+
+def test_rows_with_nothing_to_split_on_are_refused(toy: DataFrame) -> None:
+    with pytest.raises(TrainingFailed, match="nothing to split on"):
+        native.fit_in_one_task(toy.where("id < 30"), "label", ["x0"], {"objective": "binary", "min_data_in_leaf": 20}, 5, 60)
 
 
 def test_more_tasks_than_slots_are_refused_and_never_waited_for(toy: DataFrame) -> None:
@@ -68,4 +113,4 @@ def test_a_scorer_survives_text(table: Callable[..., DataFrame]) -> None:
 
 @pytest.mark.parametrize(("positives", "leaves"), [(0, 7), (11_999, 7), (12_000, 8), (30_000, 20), (94_500, 63), (10**9, 63)])
 def test_few_purchases_fill_few_leaves(positives: int, leaves: int) -> None:
-    assert trees._leaves(positives) == leaves
+    assert trees.leaves_for(positives) == leaves

@@ -1,0 +1,106 @@
+"""LightGBM in one task, on all cores of its executor: no ring of tasks that could wait for one another, and no copy in the JVM.
+
+Up to the rows that one machine carries this is the faster way, and the same rows give the same model wherever it runs.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark.errors import TrainingFailed
+from propensity_spark.models.watchdog import within
+
+Parameters = Mapping[str, Any]
+_ORDER, _TARGET, _GROUP = "_order", "_target", "_group"
+_FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True}  # of the two layouts one must be fixed for equal results
+
+
+def fit_in_one_task(
+    rows: DataFrame,
+    target: str,
+    inputs: Sequence[str],
+    parameters: Parameters,
+    rounds: int,
+    seconds: int,
+    group: Sequence[str] = (),
+) -> str:
+    """Train on the rows in their order and return the model's text.
+
+    Takes   numeric columns: `target` and `inputs` (null: missing); rows of equal `group` columns lie one after another, and are
+            ranked among themselves.
+    Raises  TrainingFailed past the limit, and where nothing is found to split on.
+    """
+    spark = rows.sparkSession
+    place = F.xxhash64(*group) if group else F.lit(0)
+    narrow = rows.select(
+        F.monotonically_increasing_id().alias(_ORDER),
+        F.col(target).cast("float").alias(_TARGET),
+        place.alias(_GROUP),
+        *(F.col(name).cast("float").alias(name) for name in inputs),
+    )
+    settings = {**parameters, **_FIXED, "num_threads": threads(spark)}
+    task = _task(tuple(inputs), settings, rounds, grouped=bool(group))
+    fitted = within(
+        spark,
+        seconds,
+        "fitting LightGBM in one task",
+        lambda: narrow.coalesce(1).mapInArrow(task, "model STRING, splits INT").collect(),
+    )
+    if not fitted or not fitted[0]["splits"]:
+        raise TrainingFailed("LightGBM found nothing to split on. Bring more rows, or a smaller models.lightgbm.min_data_in_leaf.")
+    return str(fitted[0]["model"])
+
+
+def threads(spark: SparkSession) -> int:
+    """The cores of one executor: the fit has them to itself, for nothing else of its stage runs."""
+    context = spark.sparkContext
+    if str(context.master).startswith("local["):
+        return int(context.defaultParallelism)
+    return int(context.getConf().get("spark.executor.cores", "1"))
+
+
+def _task(
+    inputs: tuple[str, ...], parameters: Parameters, rounds: int, grouped: bool
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import lightgbm
+
+        held = [_arrays(batch, inputs) for batch in batches if batch.num_rows]
+        if not held:
+            return
+        order, target, place, matrix = (np.concatenate(part) for part in zip(*held, strict=True))
+        held.clear()
+        if np.any(order[1:] < order[:-1]):  # a cluster may hand the parts over in any order
+            sorted_ = np.argsort(order, kind="stable")
+            target, place, matrix = target[sorted_], place[sorted_], matrix[sorted_]
+        data = lightgbm.Dataset(
+            matrix,
+            label=target,
+            group=_runs(place) if grouped else None,
+            feature_name=list(inputs),
+            categorical_feature=[],
+            params=dict(parameters),
+        )
+        fitted = lightgbm.train(dict(parameters), data, num_boost_round=rounds)
+        splits = int(fitted.feature_importance("split").sum())
+        made = [pa.array([fitted.model_to_string()]), pa.array([splits], pa.int32())]
+        yield pa.RecordBatch.from_arrays(made, names=["model", "splits"])
+
+    return fit
+
+
+def _arrays(batch: pa.RecordBatch, inputs: tuple[str, ...]) -> tuple[npt.NDArray[Any], ...]:
+    order, target, place = (batch.column(name).to_numpy(zero_copy_only=False) for name in (_ORDER, _TARGET, _GROUP))
+    columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in inputs]
+    return order, target, place, np.column_stack(columns).astype(np.float32, copy=False)
+
+
+def _runs(place: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The sizes of runs of equal values."""
+    ends = np.append(np.flatnonzero(place[1:] != place[:-1]) + 1, len(place))
+    return np.diff(ends, prepend=0)
