@@ -201,13 +201,14 @@ TOTALS = Table(
 )
 CANDIDATES = Table(
     name="trainset.candidates",
-    ddl="as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score FLOAT, label INT, weight DOUBLE",
+    ddl="as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score FLOAT, als_score FLOAT, "
+    "affinity FLOAT, label INT, weight DOUBLE",
     keys=("as_of", "user_id", "product_id"),
     writer="build-features",
     partition_by=("as_of",),
     open_ended=True,
-    about="the pairs worth scoring; candidate_source joins its sources by '+': touched, popular, together; label is null "
-    "until the horizon has passed; weight: how many candidate pairs a row stands for (1 / rate for a sampled negative)",
+    about="the pairs worth scoring; candidate_source joins its sources by '+': touched, popular, together, als, affinity; label "
+    "is null until the horizon has passed; weight: how many candidate pairs a row stands for (1 / rate for a sampled negative)",
 )
 
 AUDIT = Table(
@@ -223,14 +224,15 @@ AUDIT = Table(
 
 PROPENSITY = Table(
     name="gold.propensity",
-    ddl="as_of DATE, user_id STRING, product_id STRING, horizon_days INT, propensity DOUBLE, rank INT, "
+    ddl="as_of DATE, user_id STRING, product_id STRING, horizon_days INT, propensity DOUBLE, ranking_score DOUBLE, rank INT, "
     "expected_value DOUBLE, candidate_source STRING, model_name STRING, model_version STRING, "
     "feature_version STRING, run_id STRING, scored_at TIMESTAMP",
     keys=("as_of", "user_id", "product_id"),
     writer="score",
     partition_by=("as_of",),
     about="the product: the calibrated probability that the user buys the product within "
-    "[as_of, as_of + horizon_days); rank 1 is the user's best; expected_value = propensity x price",
+    "[as_of, as_of + horizon_days); rank 1 is the user's best by ranking_score, which compares "
+    "products of one user only; expected_value = propensity x price",
 )
 METRICS = Table(
     name="gold.metrics",

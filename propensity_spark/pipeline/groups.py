@@ -65,11 +65,11 @@ def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) ->
     moment = build_features.prepare(spark, config, as_of)
     build_features.run(spark, config, moment, progress)
     with progress.stage("training rows") as stage:
-        sampled = train.rehearsed(spark, config, moment)
-        stage.rows_out = sampled.count()
-    learnt, fits = _fit_all(config, moment, sampled, progress)
+        parts = train.rehearsed(spark, config, moment)
+        stage.rows_out = parts.train.count() + parts.calibrate.count()
+    learnt, fits = _fit_all(config, moment, parts, progress)
     with progress.stage("calibrate"):
-        calibrators = _calibrate(config, moment, learnt.transform(sampled), fits)
+        calibrators = _calibrate(config, learnt.transform(parts.calibrate), fits)
     with progress.stage("test") as stage:
         results = _judge(spark, config, moment, learnt, fits, calibrators)
         stage.note = f"as of {moment.timeline.rehearsal.score}"
@@ -91,22 +91,21 @@ def title(name: str) -> str:
     return name if name in (FIRST, ALL) else f"{FIRST} + {name}"
 
 
-def _fit_all(config: Config, moment: Moment, sampled: DataFrame, progress: Progress) -> tuple[encoders.Fitted, dict[str, Fit]]:
-    procedure = moment.timeline.rehearsal
-    period = sampled.where(F.col("as_of").isin(list(procedure.train)))
-    learnt = encoders.fit(period, config.encoders, procedure.train, config.train.seed) if config.encoders else encoders.Fitted()
-    period, fits = learnt.out_of_fold(period), {}
+def _fit_all(config: Config, moment: Moment, parts: train.Parts, progress: Progress) -> tuple[encoders.Fitted, dict[str, Fit]]:
+    learnt, seed = encoders.Fitted(), config.train.seed
+    if config.encoders:
+        learnt = encoders.fit(parts.train, config.encoders, parts.procedure.train, seed)
+    period, fits = learnt.out_of_fold(parts.train), {}
     for name, chosen in sets(inputs(moment.features)).items():
         with progress.stage(f"fit {title(name)}".replace("together_recent", "together")) as stage:
             begun = monotonic()
-            fitted = FAMILIES[config.models.champion](period, (*chosen, *learnt.features), config.models, config.train.seed)
+            fitted = FAMILIES[config.models.champion](period, (*chosen, *learnt.features), config.models, seed)
             fits[name] = Fit(len(fitted.scorer.inputs), replace(fitted.scorer, name=name), monotonic() - begun)
             stage.note = f"{fits[name].features} features"
     return learnt, fits
 
 
-def _calibrate(config: Config, moment: Moment, rows_: DataFrame, fits: Mapping[str, Fit]) -> dict[str, calibrate.Calibrator]:
-    period = rows_.where(F.col("as_of") == moment.timeline.rehearsal.calibrate)
+def _calibrate(config: Config, period: DataFrame, fits: Mapping[str, Fit]) -> dict[str, calibrate.Calibrator]:
     scored = fast.score(period, [fit.scorer for fit in fits.values()], _KEEP)
     method, rate = config.calibration.method, config.train.negative_rate
     tasks = {name: calibrate.Task(score=f.scorer.column, method=method, negative_rate=rate) for name, f in fits.items()}

@@ -31,10 +31,11 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
         )
     pairs = trained.bundle.encoders.transform(rows.of_dates(spark, moment, [as_of]))
     if not moment.timeline.backtest:
-        champion = trained.bundle.scorers[trained.bundle.champion]
-        return _write(fast.score(pairs, [champion], KEEP), moment, trained, progress)
+        bundle = trained.bundle
+        needed = [bundle.scorers[bundle.champion], *([bundle.ranker] if bundle.ranker else [])]
+        return _write(fast.score(pairs, needed, KEEP), moment, trained, progress)
     popular = judging.most_popular(spark)
-    scored = judging.scored(pairs, list(trained.bundle.scorers.values()), popular, "candidate_source").persist()
+    scored = judging.scored(pairs, trained.bundle.all_scorers, popular, "candidate_source").persist()
     try:
         _write(scored, moment, trained, progress)
         _backtest(scored, config, moment, trained, progress)

@@ -1,8 +1,8 @@
 """Job: rehearse the procedure a horizon earlier and judge it, then train and calibrate what scores as_of; log both."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
@@ -16,6 +16,7 @@ from propensity_spark.judge.calibrate import Calibrator
 from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
+from propensity_spark.models.ranker import fit_ranker
 from propensity_spark.pipeline import audit, judging, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.judging import Judged
@@ -24,24 +25,24 @@ from propensity_spark.serve import registry
 from propensity_spark.serve.bundle import Bundle
 from propensity_spark.settle import settle
 from propensity_spark.trainset.assemble import inputs
-from propensity_spark.trainset.split import Procedure
+from propensity_spark.trainset.split import Procedure, calibration_share, held_out
 
-_CALIBRATION_SALT = 3
 _PARTITIONS = 8  # of the training rows: fixed, so that their order does not depend on the cluster
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """One procedure's encoders and models, and the calibrators of models and baselines by name."""
+    """One procedure's encoders, models and ranker, and the calibrators of models and baselines by name."""
 
     encoders: encoders.Fitted
     models: dict[str, Fitted]
+    ranker: Scorer | None
     calibrators: dict[str, Calibrator]
 
     @property
     def scorers(self) -> list[Scorer]:
-        """The models as values."""
-        return [fitted.scorer for fitted in self.models.values()]
+        """The models as values, the ranker last."""
+        return [*(fitted.scorer for fitted in self.models.values()), *([self.ranker] if self.ranker else [])]
 
 
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> registry.Run:
@@ -52,7 +53,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     """
     timeline = moment.timeline
     with progress.stage("training rows") as stage:
-        sampled = _laid_out(rows.of_dates(spark, moment, timeline.learnt).drop(*_unused(config)))
+        sampled = learnt_rows(spark, config, moment, timeline.learnt)
         counts = _counts(sampled)
         stage.rows_out = sum(count for count, _, _ in counts.values())
     check_sufficient(config, timeline.final, counts)
@@ -60,12 +61,19 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     with progress.stage("audit") as stage:
         stage.note = audit.check(config, moment, sampled, sum(count for count, _, _ in counts.values()))
     popular = judging.most_popular(spark)
-    judged = _rehearse(spark, config, moment, sampled, popular, progress)
-    final = _final(spark, config, moment, sampled, popular, progress)
+    rehearsal, final = (_parts(config, procedure, sampled, counts) for procedure in (timeline.rehearsal, timeline.final))
+    judged = _rehearse(spark, config, moment, rehearsal, popular, progress)
+    trained = _prepared(config, moment, final, popular, "final", progress)
     with progress.stage("log to MLflow"):
-        logged = _log(config, moment, final, judged)
+        logged = _log(config, moment, trained, judged)
         judging.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
     return logged
+
+
+def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequence[date]) -> DataFrame:
+    """The rows of the dates that train and calibrate, negatives sampled, in an order that depends on them alone."""
+    found = rows.of_dates(spark, moment, dates, config.train.negative_rate, config.train.seed)
+    return _laid_out(found.drop(*_unused(config)))
 
 
 def _unused(config: Config) -> set[str]:
@@ -104,53 +112,66 @@ def check_sufficient(config: Config, procedure: Procedure, counts: Mapping[date,
         raise InsufficientData("every training pair was bought: there is nothing to tell apart. Widen the candidates.")
 
 
-def _rehearse(
-    spark: SparkSession, config: Config, moment: Moment, sampled: DataFrame, popular: float, progress: Progress
-) -> Judged:
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A procedure's rows: those that its models learn from, those of other users, that calibrate it, and both in one.
+
+    The ranker learns from them all: its scores are not calibrated.
+    """
+
+    procedure: Procedure
+    train: DataFrame
+    calibrate: DataFrame
+    everything: DataFrame
+
+
+def _parts(config: Config, procedure: Procedure, sampled: DataFrame, counts: Mapping[date, tuple[int, int, int]]) -> Parts:
+    share = calibration_share(config, counts[procedure.calibrate][1])
+    mine, held = sampled.where(F.col("as_of").isin(list(procedure.train))), held_out(procedure, share, config.train.seed)
+    return Parts(procedure, mine.where(~held), mine.where(held), mine)
+
+
+def _rehearse(spark: SparkSession, config: Config, moment: Moment, parts: Parts, popular: float, progress: Progress) -> Judged:
     """The procedure as of one horizon earlier, judged on labels that nothing in it has seen."""
-    procedure = moment.timeline.rehearsal
-    trained = _fit(config, moment, procedure, sampled, "rehearsal", progress)
-    with progress.stage("calibrate") as stage:
-        period = sampled.where(F.col("as_of") == procedure.calibrate)
-        trained = _calibrate(config, trained, period, popular)
-        stage.note = _methods(trained)
+    trained = _prepared(config, moment, parts, popular, "rehearsal", progress)
     with progress.stage("test") as stage:
-        everything = rows.of_dates(spark, moment, [procedure.score])
+        everything = rows.of_dates(spark, moment, [parts.procedure.score])
         scored = judging.scored(trained.encoders.transform(everything), trained.scorers, popular)
-        judged = judging.judge(spark, config, moment, scored, trained.calibrators, procedure.score)
+        judged = judging.judge(spark, config, moment, scored, trained.calibrators, parts.procedure.score)
         stage.rows_out = next(iter(judged["metrics"].values()))["rows"]
-        stage.note = f"as of {procedure.score}"
+        stage.note = f"as of {parts.procedure.score}"
     return judged
 
 
-def _final(spark: SparkSession, config: Config, moment: Moment, sampled: DataFrame, popular: float, progress: Progress) -> Trained:
-    procedure = moment.timeline.final
-    trained = _fit(config, moment, procedure, sampled, "final", progress)
+def _prepared(config: Config, moment: Moment, parts: Parts, popular: float, what: str, progress: Progress) -> Trained:
+    """The procedure's models, fitted and calibrated."""
+    trained = _fit(config, moment, parts, what, progress)
     with progress.stage("calibrate") as stage:
-        seed = config.train.seed + _CALIBRATION_SALT
-        period = rows.of_dates(spark, moment, [procedure.calibrate], config.train.negative_rate, seed)
-        trained = _calibrate(config, trained, period, popular)
+        trained = _calibrate(config, trained, parts.calibrate, popular)
         stage.note = _methods(trained)
     return trained
 
 
-def _fit(config: Config, moment: Moment, procedure: Procedure, sampled: DataFrame, what: str, progress: Progress) -> Trained:
-    models = {}
-    train = sampled.where(F.col("as_of").isin(list(procedure.train)))
-    learnt = _encoders(config, procedure, train, progress)
-    train, made = learnt.out_of_fold(train), (*inputs(moment.features), *learnt.features)
+def _fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Progress) -> Trained:
+    models, dates = {}, parts.procedure.train
+    learnt = _encoders(config, parts, progress)
+    train, made = learnt.out_of_fold(parts.train), (*inputs(moment.features), *learnt.features)
     for family in config.models.families:
         with progress.stage(f"fit {family}") as stage:
             models[family] = FAMILIES[family](train, made, config.models, config.train.seed)
-            stage.note = f"{what}: {', '.join(map(str, procedure.train))}"
-    return Trained(learnt, models, {})
+            stage.note = f"{what}: {', '.join(map(str, dates))}"
+    ranker = None
+    if config.models.ranker.rounds:
+        with progress.stage("fit ranker"):
+            ranker = fit_ranker(learnt.out_of_fold(parts.everything), made, config.models, config.train.seed)
+    return Trained(learnt, models, ranker, {})
 
 
-def _encoders(config: Config, procedure: Procedure, train: DataFrame, progress: Progress) -> encoders.Fitted:
+def _encoders(config: Config, parts: Parts, progress: Progress) -> encoders.Fitted:
     if not config.encoders:
         return encoders.Fitted()
     with progress.stage("fit encoders") as stage:
-        learnt = encoders.fit(train, config.encoders, procedure.train, config.train.seed)
+        learnt = encoders.fit(parts.train, config.encoders, parts.procedure.train, config.train.seed)
         stage.note = f"{len(learnt.features)} columns from {', '.join(encoder.column for encoder in config.encoders)}"
     return learnt
 
@@ -165,7 +186,7 @@ def _calibrate(config: Config, trained: Trained, period: DataFrame, popular: flo
         else:
             tasks[name] = calibrate.Task(score=column, kind=calibrate.COUNT)
     scored = judging.scored(trained.encoders.transform(period), trained.scorers, popular)
-    return Trained(trained.encoders, trained.models, calibrate.fit_all(scored, tasks))
+    return replace(trained, calibrators=calibrate.fit_all(scored, tasks))
 
 
 def _methods(trained: Trained) -> str:
@@ -181,6 +202,7 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged) -> regi
         feature_version=moment.features.version,
         scorers={name: fitted.scorer for name, fitted in final.models.items()},
         calibrators=final.calibrators,
+        ranker=final.ranker,
         versions={},
         encoders=final.encoders,
     )
@@ -190,12 +212,13 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged) -> regi
     return registry.log(config, bundle, final.models, judging.logged(judged, "test") | facts, texts)
 
 
-def rehearsed(spark: SparkSession, config: Config, moment: Moment) -> DataFrame:
+def rehearsed(spark: SparkSession, config: Config, moment: Moment) -> Parts:
     """The rows on which the rehearsal trains and calibrates, in the order that `run` gives them.
 
     Raises InsufficientData as `run` does.
     """
     procedure = moment.timeline.rehearsal
-    sampled = _laid_out(rows.of_dates(spark, moment, [*procedure.train, procedure.calibrate]).drop(*_unused(config)))
-    check_sufficient(config, procedure, _counts(sampled))
-    return sampled
+    sampled = learnt_rows(spark, config, moment, procedure.train)
+    counts = _counts(sampled)
+    check_sufficient(config, procedure, counts)
+    return _parts(config, procedure, sampled, counts)

@@ -15,7 +15,8 @@ class Bundle:
     """Everything that turns a date's candidate rows into probabilities.
 
     `calibrators` map a scorer's raw column, over candidates sampled at `negative_rate`, to the probability in all of them.
-    `encoders` make the scorers' inputs that are not features, from the columns of the same rows.
+    `encoders` make the scorers' inputs that are not features, from the columns of the same rows. `ranker`
+    orders each user's list together with the champion; None: the champion alone.
     """
 
     shop: str
@@ -27,6 +28,12 @@ class Bundle:
     calibrators: dict[str, Calibrator]
     versions: dict[str, str]
     encoders: Fitted = field(default_factory=Fitted)
+    ranker: Scorer | None = None
+
+    @property
+    def all_scorers(self) -> list[Scorer]:
+        """The models and, last, the ranker."""
+        return [*self.scorers.values(), *([self.ranker] if self.ranker else [])]
 
     def to_json(self) -> str:
         """The bundle as text."""
@@ -41,6 +48,7 @@ class Bundle:
                 "calibrators": {name: c.to_json() for name, c in self.calibrators.items()},
                 "versions": self.versions,
                 "encoders": self.encoders.to_plain(),
+                **({"ranker": self.ranker.to_json()} if self.ranker else {}),
             }
         )
 
@@ -54,6 +62,8 @@ class Bundle:
             parts["calibrators"] = {n: Calibrator.from_json(c) for n, c in parts["calibrators"].items()}
             if "encoders" in parts:  # older runs have none
                 parts["encoders"] = Fitted.from_plain(parts["encoders"])
+            if "ranker" in parts:
+                parts["ranker"] = Scorer.from_json(parts["ranker"])
             return cls(**parts)
         except (ValueError, KeyError, TypeError) as problem:
             raise PropensityError(f"the run's bundle.json cannot be read ({problem}); train again") from None

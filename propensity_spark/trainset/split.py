@@ -1,20 +1,29 @@
 """Which as-of dates train, calibrate, test and are scored, so that no label reaches into a later part.
 
-For a date X that is scored, horizon h:  train ... X-3h, X-2h  |  calibrate X-h  |  score X.
-Labels of X-2h end where the calibration begins, and those of X-h end at X: all had matured by X.
+For a date X that is scored, horizon h:  train ... X-3h, X-2h, X-h without some users  |  calibrate those users at X-h  |  score X.
+Labels of X-h end at X: all had matured by X. The newest labels say most about what comes, so models learn from them as well, and
+are calibrated on users whose newest labels they have not seen: as with the users scored at X, only older ones are known to them.
 The test runs the same procedure one horizon earlier, as of X-h, and judges it on the labels of [X-h, X).
 """
 
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
+from propensity_spark.trainset.sampling import uniform
+
+_SALT = 3
+_SHARE, _SHARE_OF_FEW = 1 / 3, 1 / 2
+_FEW = 3000  # positives: with fewer, a third of them would leave the level of probabilities to chance
 
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """One model's life: trained on `train`, calibrated on `calibrate`, applied at `score`."""
+    """One model's life: trained on `train`, calibrated on some users of `calibrate`, its last date, applied at `score`."""
 
     train: tuple[date, ...]
     calibrate: date
@@ -41,13 +50,12 @@ class Timeline:
     @property
     def dates(self) -> tuple[date, ...]:
         """Every date that needs features, in order."""
-        used = {*self.final.train, self.final.calibrate, self.as_of, *self.rehearsal.train, self.rehearsal.calibrate}
-        return tuple(sorted(used | {self.rehearsal.score}))
+        return tuple(sorted({*self.learnt, self.rehearsal.score, self.as_of}))
 
     @property
     def learnt(self) -> tuple[date, ...]:
-        """The dates that train or calibrate on sampled candidates, in order."""
-        return tuple(sorted({*self.final.train, *self.rehearsal.train, self.rehearsal.calibrate}))
+        """The dates that train and calibrate, on sampled candidates, in order."""
+        return tuple(sorted({*self.final.train, *self.rehearsal.train}))
 
     @property
     def labelled(self) -> tuple[date, ...]:
@@ -60,6 +68,16 @@ class Timeline:
         return (self.rehearsal.score, self.as_of)
 
 
+def held_out(procedure: Procedure, share: float, seed: int) -> Column:
+    """Whether a row calibrates the procedure: that share of the users at its newest date. All else of its dates trains."""
+    return (F.col("as_of") == F.lit(procedure.calibrate)) & (uniform(seed + _SALT, "user_id") < share)
+
+
+def calibration_share(config: Config, positives: int) -> float:
+    """The share of the users who calibrate, given how many of the newest date's pairs were bought."""
+    return config.train.calibration_share or (_SHARE if positives >= _FEW else _SHARE_OF_FEW)
+
+
 def plan(config: Config, as_of: date, first_day: date, last_day: date) -> Timeline:
     """Lay out the dates for scoring `as_of` from data that cover `[first_day, last_day]`.
 
@@ -70,7 +88,7 @@ def plan(config: Config, as_of: date, first_day: date, last_day: date) -> Timeli
     final = _procedure(config, as_of, first_day)
     rehearsal = _procedure(config, as_of - horizon, first_day)
     if not final.train or not rehearsal.train:
-        needed = 3 * config.labels.horizon_days + config.train.min_history_days
+        needed = 2 * config.labels.horizon_days + config.train.min_history_days
         raise InsufficientData(
             f"training, calibrating, testing and scoring as of {as_of} with a horizon of {config.labels.horizon_days} "
             f"days need {needed} days of history; the data begin on {first_day}, {(as_of - first_day).days} days before. "
@@ -94,5 +112,5 @@ def _procedure(config: Config, score: date, first_day: date) -> Procedure:
     horizon = timedelta(days=config.labels.horizon_days)
     step = timedelta(days=config.train.step_days) or horizon
     earliest = first_day + timedelta(days=config.train.min_history_days)
-    train = [score - 2 * horizon - number * step for number in range(config.train.dates)]
+    train = [score - horizon - number * step for number in range(config.train.dates)]
     return Procedure(tuple(sorted(day for day in train if day >= earliest)), score - horizon, score)

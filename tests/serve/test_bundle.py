@@ -1,6 +1,7 @@
 """A bundle survives text with its encoders; runs from before there were any are still read."""
 
 import json
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -45,10 +46,21 @@ def test_a_bundle_survives_text_with_its_encoders() -> None:
     assert made["user_tenure_robust"].tolist() == [0.0, 1.0, -1.0, 0.0]
 
 
-def test_a_run_from_before_encoders_has_none() -> None:
+def test_a_bundle_survives_text_with_its_ranker() -> None:
+    ranker = Scorer("lightgbm", ("a",), ("days",), "tree", "ranker")
+    made = replace(_bundle(Fitted()), ranker=ranker)
+    again = Bundle.from_json(made.to_json())
+    assert again == made
+    assert [scorer.column for scorer in again.all_scorers] == ["raw_logistic", "raw_ranker"]
+
+
+def test_a_run_from_before_encoders_and_rankers_has_none() -> None:
     old = json.loads(_bundle(Fitted()).to_json())
     del old["encoders"]
-    assert Bundle.from_json(json.dumps(old)).encoders == Fitted()
+    again = Bundle.from_json(json.dumps(old))
+    assert again.encoders == Fitted()
+    assert again.ranker is None
+    assert [scorer.column for scorer in again.all_scorers] == ["raw_logistic"]
 
 
 def test_a_text_that_is_no_bundle_says_what_to_do() -> None:

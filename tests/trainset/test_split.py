@@ -6,10 +6,12 @@ from datetime import date, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from propensity_spark.errors import InsufficientData
 from propensity_spark.loading import from_mapping
-from propensity_spark.trainset.split import Procedure, Timeline, plan
+from propensity_spark.trainset.split import Procedure, Timeline, calibration_share, held_out, plan
 
 FIRST, AS_OF = date(2020, 1, 1), date(2023, 1, 1)
 DAY = timedelta(days=1)
@@ -23,7 +25,7 @@ def _plan(horizon: int, first: date, last: date, **train: int) -> Timeline:
     horizon=st.one_of(st.sampled_from([1, 7, 28]), st.integers(1, 90)),
     dates=st.integers(1, 8),
     step=st.integers(0, 60),
-    history=st.integers(3 * 90 + 40, 1200),
+    history=st.integers(2 * 90 + 28, 1200),
     known=st.integers(-1, 120),
 )
 def test_labels_mature_before_the_next_part_begins(horizon: int, dates: int, step: int, history: int, known: int) -> None:
@@ -35,8 +37,7 @@ def test_labels_mature_before_the_next_part_begins(horizon: int, dates: int, ste
         assert 1 <= len(one.train) <= dates
         assert list(one.train) == sorted(set(one.train))
         assert one.train[0] >= first + 28 * DAY
-        assert one.train[-1] + window <= one.calibrate
-        assert one.calibrate + window <= one.score
+        assert one.train[-1] == one.calibrate == one.score - window
 
     check(timeline.final)
     check(timeline.rehearsal)
@@ -53,15 +54,15 @@ def test_labels_mature_before_the_next_part_begins(horizon: int, dates: int, ste
 
 def test_the_dates_of_a_week_are_those_of_the_docstring() -> None:
     timeline = _plan(7, FIRST, AS_OF - DAY, dates=2)
-    weeks = {n: AS_OF - 7 * n * DAY for n in range(5)}
-    assert timeline.final == Procedure((weeks[3], weeks[2]), weeks[1], AS_OF)
-    assert timeline.rehearsal == Procedure((weeks[4], weeks[3]), weeks[2], weeks[1])
-    assert timeline.labelled == (weeks[4], weeks[3], weeks[2], weeks[1])
+    weeks = {n: AS_OF - 7 * n * DAY for n in range(4)}
+    assert timeline.final == Procedure((weeks[2], weeks[1]), weeks[1], AS_OF)
+    assert timeline.rehearsal == Procedure((weeks[3], weeks[2]), weeks[2], weeks[1])
+    assert timeline.labelled == timeline.learnt == (weeks[3], weeks[2], weeks[1])
 
 
 def test_a_step_of_its_own_moves_the_training_dates_only() -> None:
     final = _plan(7, FIRST, AS_OF - DAY, dates=3, step_days=2).final
-    assert [(AS_OF - day).days for day in final.train] == [18, 16, 14]
+    assert [(AS_OF - day).days for day in final.train] == [11, 9, 7]
     assert (AS_OF - final.calibrate).days == 7
 
 
@@ -76,7 +77,7 @@ def test_the_backtest_needs_the_whole_horizon_in_the_data() -> None:
         (FIRST, 7, "nothing is known before"),
         (FIRST - DAY, 7, "nothing is known before"),
         (AS_OF + 2 * DAY, 7, f"the data end on {AS_OF}"),
-        (AS_OF, 400, "with a horizon of 400 days need"),
+        (AS_OF, 600, "with a horizon of 600 days need"),
         (FIRST + DAY, 1, "need"),
     ],
 )
@@ -99,3 +100,26 @@ def test_the_history_that_is_asked_for_is_what_is_needed(horizon: int) -> None:
     assert _plan(horizon, AS_OF - needed * DAY, AS_OF).rehearsal.train
     with pytest.raises(InsufficientData):
         _plan(horizon, AS_OF - (needed - 1) * DAY, AS_OF)
+
+
+@pytest.fixture(scope="module")
+def rows(spark: SparkSession) -> DataFrame:
+    """A row per user and week."""
+    weeks = [AS_OF - 7 * n * DAY for n in range(1, 4)]
+    return spark.createDataFrame([(day, f"u{user}") for day in weeks for user in range(3000)], "as_of DATE, user_id STRING")
+
+
+def test_some_users_calibrate_at_the_newest_date_and_train_at_older_ones(rows: DataFrame) -> None:
+    final = _plan(7, FIRST, AS_OF - DAY, dates=3).final
+    counts = rows.groupBy("as_of").agg(F.count_if(held_out(final, 1 / 3, 42)).alias("held")).collect()
+    held = {row["as_of"]: row["held"] for row in counts}
+    assert {day for day, number in held.items() if number} == {final.calibrate}
+    assert held[final.calibrate] == pytest.approx(1000, abs=100)
+    others = rows.where(held_out(final, 1 / 3, 43)).join(rows.where(held_out(final, 1 / 3, 42)), ["as_of", "user_id"], "left_semi")
+    assert others.count() == pytest.approx(333, abs=80), "another seed, other users"
+
+
+def test_half_of_few_purchases_calibrate_and_a_third_of_many() -> None:
+    by_size = from_mapping({})
+    assert [calibration_share(by_size, positives) for positives in (0, 2999, 3000)] == [1 / 2, 1 / 2, 1 / 3]
+    assert calibration_share(from_mapping({"train": {"calibration_share": 0.2}}), 10) == 0.2
