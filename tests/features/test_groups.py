@@ -93,7 +93,10 @@ def per_entity(spark: SparkSession, events: Sequence[Event], products: DataFrame
 
 def joined(made: dict[str, DataFrame], products: DataFrame) -> DataFrame:
     """All pairs of users with products, with their features."""
-    empty = {"candidate_source": F.lit("-"), "together_score": F.lit(0.0), "together_recent": F.lit(0.0)}
+    empty = {
+        "candidate_source": F.lit("-"),
+        **dict.fromkeys(("together_score", "als_score", "affinity", "together_recent"), F.lit(0.0)),
+    }
     both = made["user"].select("as_of", "user_id").crossJoin(products.select("product_id"))
     candidates = both.withColumns({**empty, "label": F.lit(0), "weight": F.lit(1.0)})
     return assemble(candidates, {**made, "products": products}, SET)

@@ -24,6 +24,7 @@ from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import EVENTS, PRODUCTS, TABLES, USERS
 from propensity_spark.trainset.audit import Finding, Found
+from propensity_spark.trainset.sampling import uniform
 
 QUIET = Progress(quiet=True)
 AS_OF = date(2024, 4, 29)
@@ -31,6 +32,7 @@ USERS_THERE, PRODUCTS_THERE, DAYS, LINES = 150, 20, 70, 4_000
 # A few features of each kind: tests/pipeline/test_everything.py audits all of them.
 NAMES = {"pair_seen_last", "pair_purchases_last", "pair_purchases_28", "user_visits", "user_orders", "user_seen_last"}
 NAMES |= {"product_price", "product_buyers_recent", "product_age"}
+FITS = ("together_score", "als_score", "affinity")  # what comes with a candidate
 CHECKS = ("coverage", "constant", "auc", "missing", "drift")
 # An attribute of the future: whether a purchase will be taken back.
 LEAKY = Measure(name="visits_ever", where="event IN ('purchase', 'cancelled') AND cancelled_ts IS NOT NULL")
@@ -140,7 +142,8 @@ def _write_features(spark: SparkSession, shop: Shop) -> None:
         _store(spark, shop, frame.withColumn("feature_version", F.lit("leaky")), f"features.{name}")
     for entity in ("user_category", "category", "shop"):
         _store(spark, shop, spark.createDataFrame([], TABLES[f"features.{entity}"].ddl), f"features.{entity}")
-    scored = pairs.select(*compute.PAIR_KEYS, F.lit("touched").alias("candidate_source"), F.lit(0.0).alias("together_score"))
+    fits = [uniform(seed, "user_id", "product_id").cast("float").alias(name) for seed, name in enumerate(FITS)]
+    scored = pairs.select(*compute.PAIR_KEYS, F.lit("touched").alias("candidate_source"), *fits)
     labelled = build_features.attach_labels(spark, shop.config, shop.moment.timeline, scored)
     _store(spark, shop, labelled.withColumn("together_score", F.col("label").cast("float")), "trainset.candidates")
 
@@ -160,7 +163,7 @@ def _with_as_of(marked: DataFrame, at: DataFrame, days: int) -> DataFrame:
 def test_every_feature_gets_every_check(shop: Shop, audited: Audited) -> None:
     for check in CHECKS:
         checked = {row["feature"] for row in audited.written if row["finding"] == check}
-        assert checked == {*shop.moment.features.columns, "together_score"} == NAMES | {"together_score"}
+        assert checked == {*shop.moment.features.columns, *FITS} == NAMES | {*FITS}
     places = {row["place"] for row in audited.written if row["finding"] == "boundary"}
     asked = {part for e in ("pair", "user", "product") for part in (f"features.{e}", f"training rows, {e}")}
     assert places == {f"{place} as of {day}" for place in asked for day in shop.moment.timeline.learnt}
