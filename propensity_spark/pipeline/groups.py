@@ -56,7 +56,7 @@ class Result:
 
 
 def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) -> None:
-    """Write the as_of's rows of gold.feature_gains, and print them.
+    """Write the as_of's rows of gold.feature_gains, and print them; lists are ordered by the champion alone, without a ranker.
 
     Features of all groups are built, once; the next run of another job builds those that are chosen anew.
     Raises InsufficientData where the purchases cannot carry a model.

@@ -40,7 +40,7 @@ def test_all_features_reach_what_training_reached_with_them(spark: SparkSession,
     row, day = found["all"], told[0]["as_of"]
     pairs = tables.read(spark, "trainset.candidates", f"as_of = DATE'{day}'").count()
     close = 1e-6 if pairs == reached["rows"] else 0.01  # training judges no machine's pairs: a simulated shop has no truth for them
-    for name in ("pr_auc", "log_loss", "roc_auc", "recall_at_10", "ndcg_at_10", "ece"):
+    for name in ("pr_auc", "log_loss", "roc_auc", "ece"):  # lists are ordered by the champion alone here, without a ranker
         assert row[name] == pytest.approx(reached[name], rel=close), name
         assert row[name] != found["first"][name], name
     assert (row["as_of"], row["test_as_of"]) == (as_of, day)
