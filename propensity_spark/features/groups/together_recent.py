@@ -10,7 +10,7 @@ def declare(config: FeatureConfig, time_zone: str) -> Part:
         candidate=(
             Feature(
                 name="together_recent",
-                expression=f"together(age, {config.half_life_days})",
+                expression=f"together(pair_purchases_last, {config.half_life_days})",
                 description="how closely it goes together with what the user bought; her purchases and everyone's joint ones "
                 f"count half as much per {config.half_life_days:g} days",
                 unit="score",
