@@ -59,9 +59,12 @@ def fit_in_one_task(
 def threads(spark: SparkSession) -> int:
     """The cores of one executor: the fit has them to itself, for nothing else of its stage runs."""
     context = spark.sparkContext
-    if str(context.master).startswith("local["):
-        return int(context.defaultParallelism)
-    return int(context.getConf().get("spark.executor.cores", "1"))
+    return int(context.defaultParallelism if is_local(spark) else context.getConf().get("spark.executor.cores", "1"))
+
+
+def is_local(spark: SparkSession) -> bool:
+    """Whether the session's tasks are threads of this machine's one JVM."""
+    return str(spark.sparkContext.master).startswith("local[")
 
 
 def _task(

@@ -15,7 +15,7 @@ from propensity_spark.config import LightGBMConfig, ModelsConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
 from propensity_spark.models.contract import LABEL, Fitted, make_scorer, vector_column
-from propensity_spark.models.native import Parameters, fit_in_one_task
+from propensity_spark.models.native import Parameters, fit_in_one_task, is_local, threads
 from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
 
@@ -164,9 +164,9 @@ def _tasks(spark: SparkSession, rows: int, settings: LightGBMConfig) -> int:
 def _slots(spark: SparkSession) -> int:
     context = spark.sparkContext
     executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1  # the driver is in the list
-    if str(context.master).startswith("local[") or executors < 1:
+    if executors < 1:
         return int(context.defaultParallelism)
-    return int(executors * int(context.getConf().get("spark.executor.cores", "1")))
+    return threads(spark) if is_local(spark) else executors * threads(spark)
 
 
 def _lay_out(vectors: DataFrame, tasks: int) -> DataFrame:

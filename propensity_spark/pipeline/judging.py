@@ -15,8 +15,8 @@ from propensity_spark.ingest.truth import true_propensity
 from propensity_spark.judge import metrics, ranking
 from propensity_spark.judge.baselines import BASELINES, add_baselines
 from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.order import RANKING
 from propensity_spark.models import fast
-from propensity_spark.models.ranker import NAME, RANKING, ranking_score
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.trainset.labels import bought
 
@@ -59,17 +59,13 @@ def judge(
 ) -> Judged:
     """Everything that is to be said about all scorers at one matured as_of, as plain values.
 
-    Takes   `rows`: scored candidates of the date, all of them, with labels. The champion's lists are judged by its ranking
-            score where a ranker scored them.
+    Takes   `rows`: scored candidates of the date, all of them, with labels, and ranking_score, which orders the champion's lists.
     Returns `metrics`, `repeat` and `new` (pairs bought before, or never): scorer -> Metrics; `ranking`: scorer -> RankingMetrics.
     """
     columns = score_columns([name for name in calibrators if name not in BASELINES])
     probabilities = {name: f"p_{name}" for name in columns}
     ready = with_probabilities(rows, calibrators)
-    champion, ranker = config.models.champion, fast.raw_column(NAME)
-    if champion in columns and ranker in rows.columns:  # its list is the one that is published
-        ready = ready.withColumn(RANKING, ranking_score(F.col(columns[champion]), F.col(ranker)))
-        columns[champion] = RANKING
+    columns[config.models.champion] = RANKING  # the list that is published
     if config.simulator.output:
         ready = true_propensity(ready, config.simulator, moment.timeline.horizon_days).where("truth IS NOT NULL")
         columns[TRUTH] = probabilities[TRUTH] = TRUTH

@@ -160,9 +160,9 @@ def _facts(config: Config, moment: Moment, trained: registry.Run) -> tuple[tuple
         ("MLflow store", config.tracking.resolved(config.storage)),
         ("feature version", bundle.feature_version),
         ("trained as of", ", ".join(map(str, final.train))),
-        ("calibrated as of", f"{final.calibrate} ({methods})"),
+        ("calibrated as of", f"{final.calibrate}, on users who did not train there ({methods})"),
         ("test: trained as of", ", ".join(map(str, rehearsal.train))),
-        ("test: calibrated as of", str(rehearsal.calibrate)),
+        ("test: calibrated as of", f"{rehearsal.calibrate}, on users who did not train there"),
         ("tables", config.storage.catalog or config.storage.warehouse),
     )
 
@@ -191,8 +191,8 @@ def _use(moment: Moment, day: object) -> str:
     uses = {
         "train": day in final.train,
         "train the test": day in rehearsal.train,
-        "calibrate": day == final.calibrate,
-        "calibrate the test": day == rehearsal.calibrate,
+        "calibrate on other users": day == final.calibrate,
+        "calibrate the test on other users": day == rehearsal.calibrate,
         "test": day == rehearsal.score,
         "score": day == final.score,
     }

@@ -122,4 +122,4 @@ def _as_of(spark: SparkSession, config: Config) -> date:
 
 def _dates(moment: Moment) -> str:
     final = moment.timeline.final
-    return f"trained on {len(final.train)} dates to {final.train[-1]}, calibrated on {final.calibrate}"
+    return f"trained on {len(final.train)} dates to {final.calibrate}, calibrated there on other users"

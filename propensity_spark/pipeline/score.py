@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame, SparkSession
 from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.errors import PropensityError
+from propensity_spark.judge.order import add_ranking
 from propensity_spark.models import fast
 from propensity_spark.pipeline import judging, rows
 from propensity_spark.pipeline.build_features import Moment
@@ -30,12 +31,13 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
             f"{moment.features.version}. Run `propensity train` again."
         )
     pairs = trained.bundle.encoders.transform(rows.of_dates(spark, moment, [as_of]))
+    bundle = trained.bundle
+    champion, ranker = bundle.scorers[bundle.champion].column, bundle.ranker.column if bundle.ranker else None
     if not moment.timeline.backtest:
-        bundle = trained.bundle
-        needed = [bundle.scorers[bundle.champion], *([bundle.ranker] if bundle.ranker else [])]
-        return _write(fast.score(pairs, needed, KEEP), moment, trained, progress)
-    popular = judging.most_popular(spark)
-    scored = judging.scored(pairs, trained.bundle.all_scorers, popular, "candidate_source").persist()
+        needed = [scorer for scorer in bundle.all_scorers if scorer.column in (champion, ranker)]
+        return _write(add_ranking(fast.score(pairs, needed, KEEP), champion, ranker), moment, trained, progress)
+    everything = judging.scored(pairs, bundle.all_scorers, judging.most_popular(spark), "candidate_source")
+    scored = add_ranking(everything, champion, ranker).persist()
     try:
         _write(scored, moment, trained, progress)
         _backtest(scored, config, moment, trained, progress)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.config import Config
@@ -13,6 +13,7 @@ from propensity_spark.errors import InsufficientData
 from propensity_spark.features import encoders
 from propensity_spark.judge import calibrate
 from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.order import add_ranking
 from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
@@ -27,6 +28,7 @@ from propensity_spark.settle import settle
 from propensity_spark.trainset.assemble import inputs
 from propensity_spark.trainset.split import Procedure, calibration_share, held_out
 
+_NONE = (0, 0, 0)  # rows, positives and buyers of a date that has none
 _PARTITIONS = 8  # of the training rows: fixed, so that their order does not depend on the cluster
 
 
@@ -99,7 +101,7 @@ def check_sufficient(config: Config, procedure: Procedure, counts: Mapping[date,
 
     Raises InsufficientData naming what was found, what is needed and the setting.
     """
-    train = [counts.get(day, (0, 0, 0)) for day in procedure.train]
+    train = [counts.get(day, _NONE) for day in procedure.train]
     total, positives = sum(c[0] for c in train), sum(c[1] for c in train)
     buyers = max((c[2] for c in train), default=0)
     if positives < config.train.min_positives or buyers < config.train.min_buyers:
@@ -114,21 +116,28 @@ def check_sufficient(config: Config, procedure: Procedure, counts: Mapping[date,
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A procedure's rows: those that its models learn from, those of other users, that calibrate it, and both in one.
-
-    The ranker learns from them all: its scores are not calibrated.
-    """
+    """A procedure's rows. Its ranker learns from them all: its scores are not calibrated."""
 
     procedure: Procedure
-    train: DataFrame
-    calibrate: DataFrame
-    everything: DataFrame
+    rows: DataFrame
+    held: Column
+
+    @property
+    def train(self) -> DataFrame:
+        """What its models learn from."""
+        return self.rows.where(~self.held)
+
+    @property
+    def calibrate(self) -> DataFrame:
+        """The newest rows of other users, that calibrate it."""
+        return self.rows.where(self.held)
 
 
 def _parts(config: Config, procedure: Procedure, sampled: DataFrame, counts: Mapping[date, tuple[int, int, int]]) -> Parts:
-    share = calibration_share(config, counts[procedure.calibrate][1])
-    mine, held = sampled.where(F.col("as_of").isin(list(procedure.train))), held_out(procedure, share, config.train.seed)
-    return Parts(procedure, mine.where(~held), mine.where(held), mine)
+    _, positives, _ = counts.get(procedure.calibrate, _NONE)
+    share = calibration_share(config, positives)
+    mine = sampled.where(F.col("as_of").isin(list(procedure.train)))
+    return Parts(procedure, mine, held_out(procedure, share, config.train.seed))
 
 
 def _rehearse(spark: SparkSession, config: Config, moment: Moment, parts: Parts, popular: float, progress: Progress) -> Judged:
@@ -137,7 +146,9 @@ def _rehearse(spark: SparkSession, config: Config, moment: Moment, parts: Parts,
     with progress.stage("test") as stage:
         everything = rows.of_dates(spark, moment, [parts.procedure.score])
         scored = judging.scored(trained.encoders.transform(everything), trained.scorers, popular)
-        judged = judging.judge(spark, config, moment, scored, trained.calibrators, parts.procedure.score)
+        champion, ranker = trained.models[config.models.champion].scorer.column, trained.ranker.column if trained.ranker else None
+        ordered = add_ranking(scored, champion, ranker)
+        judged = judging.judge(spark, config, moment, ordered, trained.calibrators, parts.procedure.score)
         stage.rows_out = next(iter(judged["metrics"].values()))["rows"]
         stage.note = f"as of {parts.procedure.score}"
     return judged
@@ -163,7 +174,7 @@ def _fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Prog
     ranker = None
     if config.models.ranker.rounds:
         with progress.stage("fit ranker"):
-            ranker = fit_ranker(learnt.out_of_fold(parts.everything), made, config.models, config.train.seed)
+            ranker = fit_ranker(learnt.out_of_fold(parts.rows), made, config.models, config.train.seed)
     return Trained(learnt, models, ranker, {})
 
 

@@ -3,7 +3,7 @@
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from propensity_spark.models.ranker import RANKING, ranking_score
+from propensity_spark.judge.order import RANKING
 from propensity_spark.schemas import PROPENSITY
 from propensity_spark.serve.registry import Run
 
@@ -13,18 +13,17 @@ KEEP = ("as_of", "user_id", "product_id", "candidate_source")
 def propensities(scored: DataFrame, products: DataFrame, run: Run) -> DataFrame:
     """gold.propensity rows for the scored candidate rows of one as_of.
 
-    Takes   as_of, user_id, product_id, candidate_source and the raw scores of the champion and the ranker; products
-            (features.product of that as_of) with product_price, the mean price paid before as_of.
+    Takes   as_of, user_id, product_id, candidate_source, the champion's raw score and ranking_score; products (features.product
+            of that as_of) with product_price, the mean price paid before as_of.
     Returns the contract of gold.propensity. Ranked by ranking_score, then by product_id.
     """
     bundle = run.bundle
     scorer = bundle.scorers[bundle.champion]
     probability = bundle.calibrators[bundle.champion].apply(F.col(scorer.column))
-    ranker = F.col(bundle.ranker.column) if bundle.ranker else None
     priced = scored.join(_prices(products), on=["as_of", "product_id"], how="left")
     best_first = Window.partitionBy("as_of", "user_id").orderBy(F.col(RANKING).desc(), F.col("product_id").asc())
     return (
-        priced.select("*", probability.alias("propensity"), ranking_score(F.col(scorer.column), ranker).alias(RANKING))
+        priced.withColumn("propensity", probability)
         .select(
             "as_of",
             "user_id",

@@ -26,8 +26,12 @@ class Procedure:
     """One model's life: trained on `train`, calibrated on some users of `calibrate`, its last date, applied at `score`."""
 
     train: tuple[date, ...]
-    calibrate: date
     score: date
+
+    @property
+    def calibrate(self) -> date:
+        """The newest date that trains."""
+        return self.train[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +117,4 @@ def _procedure(config: Config, score: date, first_day: date) -> Procedure:
     step = timedelta(days=config.train.step_days) or horizon
     earliest = first_day + timedelta(days=config.train.min_history_days)
     train = [score - horizon - number * step for number in range(config.train.dates)]
-    return Procedure(tuple(sorted(day for day in train if day >= earliest)), score - horizon, score)
+    return Procedure(tuple(sorted(day for day in train if day >= earliest)), score)

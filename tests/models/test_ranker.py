@@ -1,20 +1,16 @@
-"""The ranker learns the order within a list; the two heads are joined in standard deviations of the list."""
-
-from collections.abc import Callable
+"""The ranker learns which pair of a list is bought, and from a sample of the users where there are too many rows."""
 
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from propensity_spark.config import LightGBMConfig, ModelsConfig, RankerConfig
 from propensity_spark.features.spec import Feature
 from propensity_spark.models import fast
-from propensity_spark.models.ranker import fit_ranker, ranking_score
+from propensity_spark.models.ranker import fit_ranker
 
 FEATURES = tuple(Feature(name=name, expression=name, description=name) for name in ("x0", "x1"))
 SMALL = ModelsConfig(lightgbm=LightGBMConfig(leaves=7, min_data_in_leaf=5), ranker=RankerConfig(rounds=20))
-Make = Callable[..., DataFrame]
 
 
 @pytest.fixture(scope="module")
@@ -48,27 +44,3 @@ def test_beyond_what_one_machine_carries_a_sample_of_users_teaches(lists: DataFr
     assert sampled != fit_ranker(lists, FEATURES, SMALL, 1)
     scored = fast.score(lists, [sampled], ["user_id", "label"]).toPandas()
     assert scored.loc[scored.groupby("user_id")["raw_ranker"].idxmax()]["label"].sum() > 0.7 * 120
-
-
-def test_both_heads_weigh_the_same_within_a_list(table: Make) -> None:
-    rows = table(
-        "as_of DATE, user_id STRING, product_id STRING, p DOUBLE, r DOUBLE",
-        ("2024-04-01", "ann", "a", 0.5, 10.0),
-        ("2024-04-01", "ann", "b", 0.2, 30.0),
-        ("2024-04-01", "ann", "c", 0.1, 20.0),
-        ("2024-04-01", "bob", "a", 0.9, 1.0),  # alone: no spread
-        ("2024-04-08", "ann", "a", 0.0, 5.0),  # another date, another list; a score at the edge
-        ("2024-04-08", "ann", "b", 1.0, 5.0),
-    )
-    both = ranking_score(F.col("p"), F.col("r")).alias("both")
-    found = {(str(r.as_of), r.user_id, r.product_id): r.both for r in rows.select("*", both).collect()}
-    odds, ranks = np.log([1.0, 0.25, 1 / 9]), np.array([10.0, 30.0, 20.0])
-    expected = [(a - x.mean()) / x.std() for x in (odds, ranks) for a in x]
-    for place, product in enumerate("abc"):
-        assert found["2024-04-01", "ann", product] == pytest.approx((expected[place] + expected[place + 3]) / 2)
-    assert found["2024-04-01", "bob", "a"] == 0.0
-    assert found["2024-04-08", "ann", "b"] == pytest.approx(0.5)
-    alone = rows.where("user_id = 'ann' AND as_of = '2024-04-01'").select(
-        "product_id", ranking_score(F.col("p"), None).alias("odds")
-    )
-    assert [r.product_id for r in alone.orderBy(F.col("odds").desc()).collect()] == ["a", "b", "c"]

@@ -55,8 +55,8 @@ def test_labels_mature_before_the_next_part_begins(horizon: int, dates: int, ste
 def test_the_dates_of_a_week_are_those_of_the_docstring() -> None:
     timeline = _plan(7, FIRST, AS_OF - DAY, dates=2)
     weeks = {n: AS_OF - 7 * n * DAY for n in range(4)}
-    assert timeline.final == Procedure((weeks[2], weeks[1]), weeks[1], AS_OF)
-    assert timeline.rehearsal == Procedure((weeks[3], weeks[2]), weeks[2], weeks[1])
+    assert timeline.final == Procedure((weeks[2], weeks[1]), AS_OF)
+    assert timeline.rehearsal == Procedure((weeks[3], weeks[2]), weeks[1])
     assert timeline.labelled == timeline.learnt == (weeks[3], weeks[2], weeks[1])
 
 
