@@ -72,7 +72,7 @@ def _examples(
     draw = np.random.default_rng((seed, _SALT, int(block["known_as"].iloc[0])))
     chosen = draw.random(own.shape, dtype=np.float32) < rate
     users, products = np.nonzero(~own & shelf.known[None, :] & (label | chosen))
-    signals = shelf.signals(block, shelf.als(block), shelf.together(block))
+    signals = shelf.signals(own, shelf.als(block), shelf.together(block))
     return signals.at(users, products), label[users, products]
 
 

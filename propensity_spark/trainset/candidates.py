@@ -15,6 +15,7 @@ from propensity_spark.trainset.collaborative import AFFINITY, ALS, TOGETHER, Lea
 KEYS = ("as_of", "user_id", "product_id")
 TOUCHED, POPULAR = 1, 2
 SOURCES = {TOUCHED: "touched", POPULAR: "popular", TOGETHER: "together", ALS: "als", AFFINITY: "affinity"}
+_NONE = {"together_score": 0.0, "als_score": None, "affinity": None, collaborative.RECENT: 0.0}  # where a pair has no score
 
 
 def candidates(
@@ -40,9 +41,6 @@ def candidates(
     merged = united.groupBy(*KEYS).agg(F.bit_or("source").alias("_sources"), *best).where("_sources > 0")
     scores = [F.coalesce(name, F.lit(_NONE[name])).cast("float").alias(name) for name in learning.scores]
     return merged.select(*KEYS, _names("_sources").alias("candidate_source"), *scores)
-
-
-_NONE = {"together_score": 0.0, "als_score": None, "affinity": None, collaborative.RECENT: 0.0}
 
 
 def _with_scores(frame: DataFrame, learning: Learning) -> DataFrame:

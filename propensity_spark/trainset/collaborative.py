@@ -118,6 +118,7 @@ def found(bucket: pd.DataFrame, config: CandidateConfig, learning: Learning) -> 
         horizon_days=learning.horizon_days,
         half_life_days=learning.half_life_days,
         config=config,
+        recent_half_life=learning.recent_half_life,
     )
     rows, users = _coded(bucket, layout)
     sample = rows[rows["_sampled"]]
@@ -151,7 +152,7 @@ def _chosen(shelf: Shelf, blend: affinity.Blend, block: pd.DataFrame, learning: 
     """The pairs of a block of users: _user (its number in the block), product_id, source and the scores."""
     config, own = shelf.layout.config, affinity.touched(block, len(shelf.layout.products))
     als, together = shelf.als(block), shelf.together(block)
-    likely = blend.affinity(shelf.signals(block, als, together))
+    likely = blend.affinity(shelf.signals(own, als, together))
     fresh = ~own & shelf.known[None, :]
     source = (
         TOGETHER * largest(np.where(together > 0, together, -np.inf), config.together)
@@ -161,11 +162,10 @@ def _chosen(shelf: Shelf, blend: affinity.Blend, block: pd.DataFrame, learning: 
     users, products = np.nonzero((source > 0) | own)
     scores = [together, als, likely]
     if learning.recent_half_life:
-        scores.append(shelf.together_recent(block, learning.recent_half_life))
+        scores.append(shelf.together_recent(block))
     values = {name: score[users, products].astype(np.float32) for name, score in zip(learning.scores, scores, strict=True)}
-    names = pd.Series(
-        shelf.layout.products[products], dtype=object
-    )  # joined strings of Arrow's come in chunks, which Spark refuses
+    # strings of Arrow's would come in chunks once blocks are joined, and Spark refuses those
+    names = pd.Series(shelf.layout.products[products], dtype=object)
     return pd.DataFrame({"_user": users, "product_id": names, "source": source[users, products].astype(np.int32)} | values)
 
 

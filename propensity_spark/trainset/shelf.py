@@ -25,12 +25,16 @@ _WINDOWS = (0.25, 0.5, 1.0, 2.0, 6.0)  # horizons over which buyers are counted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """What the columns of the signals mean: the listed products in order, the horizon, and how fast interest fades."""
+    """What the columns of the signals mean: the listed products in order, the horizon, and how fast interest fades.
+
+    `recent_half_life`: how fast purchases fade in what goes together recently, where that is asked for.
+    """
 
     products: npt.NDArray[Any]
     horizon_days: int
     half_life_days: float
     config: CandidateConfig
+    recent_half_life: float | None = None
 
     @property
     def windows(self) -> tuple[int, ...]:
@@ -71,11 +75,6 @@ class Shelf:
     def __init__(self, rows: pd.DataFrame, layout: Layout) -> None:
         self.layout, self._rows = layout, rows
 
-    @property
-    def users(self) -> int:
-        """How many codes of users there are."""
-        return _users(self._rows)
-
     @cached_property
     def known(self) -> npt.NDArray[np.bool_]:
         """Whether anybody had anything to do with the product yet."""
@@ -104,21 +103,25 @@ class Shelf:
         """How closely each product goes together with what the users of the rows bought."""
         return np.asarray((self._basket(rows) @ self.similarity).toarray(), dtype=np.float32)
 
-    def together_recent(self, rows: pd.DataFrame, half_life_days: float) -> Block:
+    def together_recent(self, rows: pd.DataFrame) -> Block:
         """The same where what was bought lately counts more.
 
         A purchase `age` days old weighs 2^(-age / half-life): in the sum over a user's own products, and by the mean age of
         the two purchases in what each user of the sample bought together, so that the similarity stays a cosine.
         """
-        basket, faded = self._basket(self._rows), self._basket(self._rows, 2 * half_life_days)
-        alike = similarity(basket, self.layout.config.together_neighbours, faded)
-        return np.asarray((self._basket(rows, half_life_days) @ alike).toarray(), dtype=np.float32)
+        basket = self._basket(rows, self.layout.recent_half_life)
+        return np.asarray((basket @ self._recent_similarity).toarray(), dtype=np.float32)
 
-    def signals(self, rows: pd.DataFrame, als: Block, together: Block) -> "Signals":
-        """What may tell which products the users of the rows will take up next, given their scores."""
-        touched = np.bincount(rows.drop_duplicates(["user", "product"])["user"], minlength=len(als))
+    @cached_property
+    def _recent_similarity(self) -> Any:
+        half_life = self.layout.recent_half_life
+        faded = self._basket(self._rows, 2 * half_life if half_life else None)
+        return similarity(self._basket(self._rows), self.layout.config.together_neighbours, faded)
+
+    def signals(self, own: npt.NDArray[np.bool_], als: Block, together: Block) -> Signals:
+        """What may tell which products users will take up next, given what they touched (users x products) and their scores."""
         fits = (np.log(np.maximum(als, np.float32(_FAINT_ALS))), np.log(np.maximum(together, np.float32(_FAINT_TOGETHER))))
-        return Signals(products=self._of_products, users=np.log1p(touched)[:, None], pairs=fits)
+        return Signals(products=self._of_products, users=np.log1p(own.sum(axis=1, keepdims=True)), pairs=fits)
 
     @cached_property
     def _of_products(self) -> Numbers:

@@ -30,7 +30,7 @@ def test_the_weights_follow_what_sells_in_this_shop(by_popularity: bool) -> None
     blend = affinity.learn(rows, LAYOUT, seed=1)
     shelf = Shelf(rows, LAYOUT)
     block = affinity.blocks(rows)[0]
-    scores = blend.affinity(shelf.signals(block, shelf.als(block), shelf.together(block)))
+    scores = blend.affinity(shelf.signals(affinity.touched(block, len(PRODUCTS)), shelf.als(block), shelf.together(block)))
     popular = shelf.buyers(HORIZON)
     mine = np.equal.outer(np.arange(USERS) % 4, np.arange(40) % 4)
     if by_popularity:
@@ -52,7 +52,7 @@ def test_the_level_is_that_of_the_products_not_yet_touched() -> None:
     taken[place.loc[inside["user"]].to_numpy(), inside["product"].to_numpy()] = True
     everything = affinity.learn(rows, LAYOUT, seed=1)
     fresh = ~own & shelf.known[None, :]
-    signals = shelf.signals(block, shelf.als(block), shelf.together(block))
+    signals = shelf.signals(affinity.touched(block, len(PRODUCTS)), shelf.als(block), shelf.together(block))
     assert (1 / (1 + np.exp(-everything.affinity(signals)[fresh]))).mean() == pytest.approx(taken[fresh].mean(), rel=0.02)
 
 
@@ -62,7 +62,7 @@ def test_a_sample_of_negatives_moves_no_level(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(affinity, "_NEGATIVES", 4000)
     sampled = affinity.learn(rows, LAYOUT, seed=1)
     shelf, block = Shelf(rows, LAYOUT), affinity.blocks(rows)[0]
-    signals = shelf.signals(block, shelf.als(block), shelf.together(block))
+    signals = shelf.signals(affinity.touched(block, len(PRODUCTS)), shelf.als(block), shelf.together(block))
     levels = [np.log(np.mean(1 / (1 + np.exp(-blend.affinity(signals))))) for blend in (whole, sampled)]
     assert levels[1] == pytest.approx(levels[0], abs=0.15)
     assert not np.array_equal(whole.weights, sampled.weights)

@@ -1,5 +1,6 @@
 """What a date knows of products: the sparse arithmetic agrees with dense matrices and plain loops, and its bounds hold."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from propensity_spark.config import CandidateConfig
+from propensity_spark.trainset.affinity import touched
 from propensity_spark.trainset.shelf import Layout, Shelf
 from propensity_spark.trainset.together import similarity
 
@@ -53,24 +55,24 @@ def faded(sample: pd.DataFrame, neighbours: int, half_life: float) -> np.ndarray
 def test_dense_loops_agree_on_what_goes_together(neighbours: int) -> None:
     half_life = 30.0
     sample, asked = drawn(), drawn(5, seed=3)
-    shelf = Shelf(sample, layout(together_neighbours=neighbours))
+    shelf = Shelf(sample, replace(layout(together_neighbours=neighbours), recent_half_life=half_life))
     cosine = faded(sample, neighbours, half_life)
     expected = np.zeros((5, len(PRODUCTS)))
     for row in asked[asked["bought"]].itertuples():
         expected[row.user] += 0.5 ** (row.age / half_life) * cosine[row.product]
-    found = shelf.together_recent(asked, half_life)
+    found = shelf.together_recent(asked)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert (found > 0).sum() > 10
 
 
 def test_without_ageing_recent_is_the_plain_score() -> None:
-    shelf, asked = Shelf(drawn(), layout()), drawn(5, seed=3)
+    shelf, asked = Shelf(drawn(), replace(layout(), recent_half_life=1e12)), drawn(5, seed=3)
     cosine = faded(drawn(), 100, 1e12)
     bought = np.zeros((5, len(PRODUCTS)))
     for row in asked[asked["bought"]].itertuples():
         bought[row.user, row.product] = 1
     np.testing.assert_allclose(shelf.together(asked), bought @ cosine, rtol=1e-5)
-    np.testing.assert_allclose(shelf.together_recent(asked, 1e12), bought @ cosine, rtol=1e-5)
+    np.testing.assert_allclose(shelf.together_recent(asked), bought @ cosine, rtol=1e-5)
 
 
 def test_one_user_in_common_says_nothing_and_ties_go_to_the_first_product() -> None:
@@ -112,7 +114,7 @@ def test_together_reads_purchases_of_its_days_only() -> None:
 def test_signals_of_a_pair_are_those_that_are_weighed() -> None:
     sample, asked = drawn(), drawn(4, seed=5)
     shelf = Shelf(sample, layout())
-    signals = shelf.signals(asked, shelf.als(asked), shelf.together(asked))
+    signals = shelf.signals(touched(asked, len(PRODUCTS)), shelf.als(asked), shelf.together(asked))
     users, products = np.divmod(np.arange(4 * len(PRODUCTS)), len(PRODUCTS))
     each = signals.at(users, products)
     weights = np.random.default_rng(2).standard_normal(each.shape[1])
