@@ -1,0 +1,133 @@
+"""What a user may set: one frozen dataclass per YAML section, each checking itself.
+
+A section's defaults are the product's defaults; conf/base.yaml spells them out, and a test holds the two equal.
+"""
+
+from dataclasses import dataclass, field
+
+from propensity_spark.config.learning import (
+    ENCODERS,
+    FEATURE_GROUPS,
+    FILLS,
+    LEVEL_ENCODERS,
+    SCALERS,
+    AuditConfig,
+    CandidateConfig,
+    EncoderConfig,
+    FeatureConfig,
+    LabelConfig,
+    PopulationConfig,
+    TrainConfig,
+)
+from propensity_spark.config.models import (
+    CALIBRATIONS,
+    ENGINES,
+    FAMILIES,
+    CalibrationConfig,
+    LightGBMConfig,
+    LogisticConfig,
+    ModelsConfig,
+    RankerConfig,
+)
+from propensity_spark.config.running import ScoreConfig, SimulatorConfig, SparkConfig, StorageConfig, TrackingConfig
+from propensity_spark.config.shop import (
+    SOURCE_FORMATS,
+    TIME_FORMATS,
+    ColumnMap,
+    EntityConfig,
+    ListedConfig,
+    MembersConfig,
+    QualityConfig,
+    RuleConfig,
+    SeriesConfig,
+    SessionConfig,
+    ShopConfig,
+    SourceConfig,
+    TimeConfig,
+)
+from propensity_spark.errors import ConfigError
+
+__all__ = [
+    "CALIBRATIONS",
+    "ENCODERS",
+    "ENGINES",
+    "FAMILIES",
+    "FEATURE_GROUPS",
+    "FILLS",
+    "LEVEL_ENCODERS",
+    "SCALERS",
+    "SOURCE_FORMATS",
+    "TIME_FORMATS",
+    "AuditConfig",
+    "CalibrationConfig",
+    "CandidateConfig",
+    "ColumnMap",
+    "Config",
+    "EncoderConfig",
+    "EntityConfig",
+    "FeatureConfig",
+    "LabelConfig",
+    "LightGBMConfig",
+    "ListedConfig",
+    "LogisticConfig",
+    "MembersConfig",
+    "ModelsConfig",
+    "PopulationConfig",
+    "QualityConfig",
+    "RankerConfig",
+    "RuleConfig",
+    "ScoreConfig",
+    "SeriesConfig",
+    "SessionConfig",
+    "ShopConfig",
+    "SimulatorConfig",
+    "SourceConfig",
+    "SparkConfig",
+    "StorageConfig",
+    "TimeConfig",
+    "TrackingConfig",
+    "TrainConfig",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that a run depends on."""
+
+    shop: ShopConfig = field(default_factory=ShopConfig)
+    sources: tuple[SourceConfig, ...] = ()
+    users: EntityConfig = field(default_factory=EntityConfig)
+    products: EntityConfig = field(default_factory=EntityConfig)
+    series: tuple[SeriesConfig, ...] = ()
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    sessions: SessionConfig = field(default_factory=SessionConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    population: PopulationConfig = field(default_factory=PopulationConfig)
+    candidates: CandidateConfig = field(default_factory=CandidateConfig)
+    labels: LabelConfig = field(default_factory=LabelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    encoders: tuple[EncoderConfig, ...] = ()
+    models: ModelsConfig = field(default_factory=ModelsConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    score: ScoreConfig = field(default_factory=ScoreConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    spark: SparkConfig = field(default_factory=SparkConfig)
+    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
+
+    def __post_init__(self) -> None:
+        names = [source.name for source in self.sources]
+        if len(set(names)) != len(names):
+            raise ConfigError(f"sources need names of their own, got {names}")
+        series = [one.name for one in self.series]
+        if len(set(series)) != len(series):
+            raise ConfigError(f"series need names of their own, got {series}")
+        if self.features.segment_by and self.features.segment_by not in self.users.attributes:
+            raise ConfigError(
+                f"features.segment_by must be one of users.attributes ({', '.join(self.users.attributes) or 'there are none'}); "
+                f"got {self.features.segment_by!r}"
+            )
+        titles = [encoder.title for encoder in self.encoders]
+        if len(set(titles)) != len(titles):
+            raise ConfigError(f"encoders need names of their own, got {titles}: give one a `name`")

@@ -1,0 +1,105 @@
+"""What learns: the families, the ranker and the calibration."""
+
+from dataclasses import dataclass, field
+
+from propensity_spark.config.checks import one_of, within
+from propensity_spark.errors import ConfigError
+
+CALIBRATIONS = ("auto", "platt", "isotonic", "none")
+FAMILIES = ("lightgbm", "logistic")
+ENGINES = ("auto", "native", "synapseml")  # of LightGBM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LightGBMConfig:
+    """Gradient boosting; `timeout_seconds` ends a stuck fit.
+
+    `leaves` 0: by the number of bought pairs, few for few. `engine` auto: native LightGBM in one task up to
+    `rows_on_one_task`, beyond that, or with a number of `tasks`, SynapseML on that many slots of the cluster (0: on all).
+    """
+
+    engine: str = "auto"
+    rounds: int = 300
+    leaves: int = 0
+    learning_rate: float = 0.03
+    min_data_in_leaf: int = 400
+    feature_fraction: float = 0.5
+    bagging_fraction: float = 0.8
+    l2: float = 20.0
+    max_bin: int = 127
+    tasks: int = 0
+    rows_on_one_task: int = 5_000_000
+    timeout_seconds: int = 1800
+
+    def __post_init__(self) -> None:
+        if self.engine not in ENGINES:
+            raise ConfigError(f"models.lightgbm.engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
+        within("models.lightgbm.rounds", self.rounds, 1, 100_000)
+        if self.leaves:
+            within("models.lightgbm.leaves", self.leaves, 2, 4096)
+        within("models.lightgbm.learning_rate", self.learning_rate, 1e-5, 1)
+        within("models.lightgbm.min_data_in_leaf", self.min_data_in_leaf, 1, 10**7)
+        within("models.lightgbm.feature_fraction", self.feature_fraction, 0.01, 1)
+        within("models.lightgbm.bagging_fraction", self.bagging_fraction, 0.01, 1)
+        within("models.lightgbm.l2", self.l2, 0, 1e6)
+        within("models.lightgbm.max_bin", self.max_bin, 2, 65535)
+        within("models.lightgbm.tasks", self.tasks, 0, 100_000)
+        within("models.lightgbm.rows_on_one_task", self.rows_on_one_task, 0, 10**12)
+        within("models.lightgbm.timeout_seconds", self.timeout_seconds, 10, 10**6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogisticConfig:
+    """Logistic regression (Spark ML) with elastic net on standardised, log-scaled features."""
+
+    regularisation: float = 1e-4
+    elastic_net: float = 0.0
+    max_iterations: int = 30
+
+    def __post_init__(self) -> None:
+        within("models.logistic.regularisation", self.regularisation, 0, 1e6)
+        within("models.logistic.elastic_net", self.elastic_net, 0, 1)
+        within("models.logistic.max_iterations", self.max_iterations, 1, 10_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankerConfig:
+    """LambdaRank, which orders each user's list together with the champion; `rounds` 0: the champion alone.
+
+    `truncation`: how many places of a list count. All else is as of models.lightgbm.
+    """
+
+    rounds: int = 150
+    learning_rate: float = 0.05
+    truncation: int = 20
+
+    def __post_init__(self) -> None:
+        within("models.ranker.rounds", self.rounds, 0, 100_000)
+        within("models.ranker.learning_rate", self.learning_rate, 1e-5, 1)
+        within("models.ranker.truncation", self.truncation, 1, 10_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelsConfig:
+    """The families to train, the one whose scores are published, and the ranker beside it."""
+
+    families: tuple[str, ...] = FAMILIES
+    champion: str = "lightgbm"
+    lightgbm: LightGBMConfig = field(default_factory=LightGBMConfig)
+    logistic: LogisticConfig = field(default_factory=LogisticConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)
+
+    def __post_init__(self) -> None:
+        for family in self.families:
+            one_of("models.families", family, FAMILIES)
+        one_of("models.champion", self.champion, self.families)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationConfig:
+    """How raw scores become probabilities; `auto` takes what does better on held-out calibration users."""
+
+    method: str = "auto"
+
+    def __post_init__(self) -> None:
+        one_of("calibration.method", self.method, CALIBRATIONS)
