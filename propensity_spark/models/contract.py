@@ -13,6 +13,7 @@ from propensity_spark.models.fast import Scorer
 from propensity_spark.models.vectors import add_probability
 
 LABEL = "label"
+LEARN_WEIGHT = "learn_weight"  # how much a row counts in the fit; not `weight`, which says how many pairs it stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,11 @@ class Fitted:
         return add_probability(rows, self.pipeline, vector_column(self.family, "probability"), self.scorer.column)
 
 
+def learn_weight(rows: DataFrame) -> tuple[str, ...]:
+    """The column that says how much each row counts in a fit; none where all count alike."""
+    return (LEARN_WEIGHT,) if LEARN_WEIGHT in rows.columns else ()
+
+
 def vector_column(family: str, part: str) -> str:
     """The name of a column inside a family's pipeline, apart from all other families'."""
     return f"_{family}_{part}"
@@ -47,7 +53,8 @@ def make_scorer(family: str, features: Sequence[Feature], payload: str) -> Score
 class Builder(Protocol):
     """How a family is fitted.
 
-    Takes   rows with label INT (0, 1) and the features' columns, in any order; missing values are null.
+    Takes   rows with label INT (0, 1) and the features' columns, in any order; missing values are null. Where there is a
+            learn_weight DOUBLE > 0, each row counts that much (see `learn_weight`).
     Raises  TrainingFailed where no usable model comes out.
     """
 

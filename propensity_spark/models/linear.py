@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 
 from propensity_spark.config import LogisticConfig, ModelsConfig
 from propensity_spark.features.spec import Feature
-from propensity_spark.models.contract import LABEL, Fitted, make_scorer, vector_column
+from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, vector_column
 from propensity_spark.models.vectors import scaled
 
 FAMILY = "logistic"
@@ -22,10 +22,10 @@ def fit_logistic(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
     The fit has no randomness: `seed` is part of the contract only.
     """
     vector = vector_column(FAMILY, "features")
-    prepare = PipelineModel(stages=scaled(features, vector))
-    vectors = prepare.transform(rows).select(LABEL, vector).persist()
+    prepare, weight = PipelineModel(stages=scaled(features, vector)), learn_weight(rows)
+    vectors = prepare.transform(rows).select(LABEL, *weight, vector).persist()
     try:
-        model = _learner(config.logistic, vector).fit(vectors)
+        model = _learner(config.logistic, vector, weight).fit(vectors)
         importance = _importance(model, vectors, vector, features)
     finally:
         vectors.unpersist()
@@ -35,8 +35,8 @@ def fit_logistic(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
     return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, payload), importance, facts)
 
 
-def _learner(settings: LogisticConfig, vector: str) -> LogisticRegression:
-    return LogisticRegression(
+def _learner(settings: LogisticConfig, vector: str, weight: Sequence[str]) -> LogisticRegression:
+    learner = LogisticRegression(
         featuresCol=vector,
         labelCol=LABEL,
         probabilityCol=vector_column(FAMILY, "probability"),
@@ -47,6 +47,7 @@ def _learner(settings: LogisticConfig, vector: str) -> LogisticRegression:
         maxIter=settings.max_iterations,
         standardization=True,
     )
+    return learner.setWeightCol(*weight) if weight else learner
 
 
 def _importance(model: LogisticRegressionModel, vectors: DataFrame, vector: str, features: Sequence[Feature]) -> dict[str, float]:

@@ -13,10 +13,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.errors import TrainingFailed
+from propensity_spark.models.contract import learn_weight
 from propensity_spark.models.watchdog import within
 
 Parameters = Mapping[str, Any]
-_ORDER, _TARGET, _GROUP = "_order", "_target", "_group"
+_ORDER, _TARGET, _GROUP, _COUNTS = "_order", "_target", "_group", "_counts"
 _FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True}  # of the two layouts one must be fixed for equal results
 
 
@@ -32,19 +33,21 @@ def fit_in_one_task(
     """Train on the rows in their order and return the model's text.
 
     Takes   numeric columns: `target` and `inputs` (null: missing); rows of equal `group` columns lie one after another, and are
-            ranked among themselves.
+            ranked among themselves; a learn_weight counts where it is there.
     Raises  TrainingFailed past the limit, and where nothing is found to split on.
     """
     spark = rows.sparkSession
     place = F.xxhash64(*group) if group else F.lit(0)
+    weight = learn_weight(rows)
     narrow = rows.select(
         F.monotonically_increasing_id().alias(_ORDER),
         F.col(target).cast("float").alias(_TARGET),
         place.alias(_GROUP),
+        *(F.col(name).cast("float").alias(_COUNTS) for name in weight),
         *(F.col(name).cast("float").alias(name) for name in inputs),
     )
     settings = {**parameters, **_FIXED, "num_threads": threads(spark)}
-    task = _task(tuple(inputs), settings, rounds, grouped=bool(group))
+    task = _task(tuple(inputs), settings, rounds, grouped=bool(group), weighted=bool(weight))
     fitted = within(
         spark,
         seconds,
@@ -68,22 +71,23 @@ def is_local(spark: SparkSession) -> bool:
 
 
 def _task(
-    inputs: tuple[str, ...], parameters: Parameters, rounds: int, grouped: bool
+    inputs: tuple[str, ...], parameters: Parameters, rounds: int, grouped: bool, weighted: bool = False
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import lightgbm
 
-        held = [_arrays(batch, inputs) for batch in batches if batch.num_rows]
+        held = [_arrays(batch, inputs, weighted) for batch in batches if batch.num_rows]
         if not held:
             return
-        order, target, place, matrix = (np.concatenate(part) for part in zip(*held, strict=True))
+        order, target, place, counts, matrix = (np.concatenate(part) for part in zip(*held, strict=True))
         held.clear()
         if np.any(order[1:] < order[:-1]):  # a cluster may hand the parts over in any order
             sorted_ = np.argsort(order, kind="stable")
-            target, place, matrix = target[sorted_], place[sorted_], matrix[sorted_]
+            target, place, counts, matrix = target[sorted_], place[sorted_], counts[sorted_], matrix[sorted_]
         data = lightgbm.Dataset(
             matrix,
             label=target,
+            weight=counts if weighted else None,
             group=_runs(place) if grouped else None,
             feature_name=list(inputs),
             categorical_feature=[],
@@ -97,10 +101,11 @@ def _task(
     return fit
 
 
-def _arrays(batch: pa.RecordBatch, inputs: tuple[str, ...]) -> tuple[npt.NDArray[Any], ...]:
-    order, target, place = (batch.column(name).to_numpy(zero_copy_only=False) for name in (_ORDER, _TARGET, _GROUP))
+def _arrays(batch: pa.RecordBatch, inputs: tuple[str, ...], weighted: bool) -> tuple[npt.NDArray[Any], ...]:
+    keys = (_ORDER, _TARGET, _GROUP, _COUNTS if weighted else _TARGET)
+    order, target, place, counts = (batch.column(name).to_numpy(zero_copy_only=False) for name in keys)
     columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in inputs]
-    return order, target, place, np.column_stack(columns).astype(np.float32, copy=False)
+    return order, target, place, counts, np.column_stack(columns).astype(np.float32, copy=False)
 
 
 def _runs(place: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

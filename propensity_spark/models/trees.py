@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from propensity_spark.config import LightGBMConfig, ModelsConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
-from propensity_spark.models.contract import LABEL, Fitted, make_scorer, vector_column
+from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, vector_column
 from propensity_spark.models.native import Parameters, fit_in_one_task, is_local, threads
 from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
@@ -81,13 +81,13 @@ def _fit_on_slots(
 ) -> Fitted:
     """By SynapseML: a ring of tasks, one per slot."""
     spark, vector = rows.sparkSession, vector_column(FAMILY, "features")
-    prepared = PipelineModel(stages=with_missing(features, vector))
-    vectors = prepared.transform(rows).select(LABEL, vector).persist()
+    prepared, weight = PipelineModel(stages=with_missing(features, vector)), learn_weight(rows)
+    vectors = prepared.transform(rows).select(LABEL, *weight, vector).persist()
     try:
         with _fixed_partitions(spark):
             vectors.count()  # fills the cache, on all cores
             tasks = _tasks(spark, total, settings)
-            laid_out, learner = _lay_out(vectors, tasks), _learner(settings, vector, tasks, leaves, seed)
+            laid_out, learner = _lay_out(vectors, tasks), _learner(settings, vector, tasks, leaves, seed, weight)
             what = f"fitting LightGBM on {tasks} task(s)"
             model = within(spark, settings.timeout_seconds, what, lambda: learner.fit(laid_out))
     finally:
@@ -115,10 +115,10 @@ def leaves_for(positives: int) -> int:
     return max(_FEWEST_LEAVES, min(_MOST_LEAVES, positives // _POSITIVES_A_LEAF))
 
 
-def _learner(settings: LightGBMConfig, vector: str, tasks: int, leaves: int, seed: int) -> Any:
+def _learner(settings: LightGBMConfig, vector: str, tasks: int, leaves: int, seed: int, weight: Sequence[str]) -> Any:
     from synapse.ml.lightgbm import LightGBMClassifier  # needs a running JVM
 
-    return LightGBMClassifier(
+    learner = LightGBMClassifier(
         objective="binary",
         featuresCol=vector,
         labelCol=LABEL,
@@ -144,6 +144,7 @@ def _learner(settings: LightGBMConfig, vector: str, tasks: int, leaves: int, see
         passThroughArgs="force_row_wise=true",  # one of the two layouts must be fixed for equal results
         timeout=float(settings.timeout_seconds),
     )
+    return learner.setWeightCol(*weight) if weight else learner
 
 
 def _tasks(spark: SparkSession, rows: int, settings: LightGBMConfig) -> int:

@@ -15,6 +15,7 @@ from propensity_spark.config import LightGBMConfig, ModelsConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
 from propensity_spark.models import fast, native, trees
+from propensity_spark.models.contract import LEARN_WEIGHT
 from propensity_spark.models.families import FAMILIES
 
 pytestmark = pytest.mark.fit
@@ -49,6 +50,20 @@ def test_every_family_solves_the_obvious_case_both_ways(family: str, toy: DataFr
     np.testing.assert_allclose(batch[column], spark_way[column], atol=1e-6)
     assert sum(fitted.importance.values()) == pytest.approx(1.0)
     assert fitted.importance["x2"] < 0.2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_row_counts_as_much_as_its_learn_weight_says(family: str, toy: DataFrame) -> None:
+    """Where bought rows count tenfold, the odds of a purchase are higher by it."""
+    some = toy.withColumn("label", (F.xxhash64("id") % 4 == 0).cast("int"))  # nothing tells them apart
+    heavy = some.withColumn(LEARN_WEIGHT, F.when(F.col("label") == 1, 10.0).otherwise(1.0))
+
+    def level(rows: DataFrame) -> float:
+        fitted = FAMILIES[family](rows, FEATURES, SMALL, 1)
+        return float(fast.score(some, [fitted.scorer], ["id"]).agg(F.avg(fitted.scorer.column)).collect()[0][0])
+
+    assert level(some) < 0.4
+    assert level(heavy) > 0.6
 
 
 ENGINES = {engine: replace(SMALL, lightgbm=replace(SMALL.lightgbm, engine=engine)) for engine in ("native", "synapseml")}
