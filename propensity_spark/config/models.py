@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 
 from propensity_spark.config.checks import one_of, within
-from propensity_spark.errors import ConfigError
 
 CALIBRATIONS = ("auto", "platt", "isotonic", "none")
 FAMILIES = ("lightgbm", "logistic")
+FALLBACKS = ("none", "native", "synapseml")  # of a LightGBM fit that fails
 ENGINES = ("auto", "native", "synapseml")  # of LightGBM
 
 
@@ -16,9 +16,11 @@ class LightGBMConfig:
 
     `leaves` 0: by the number of bought pairs, few for few. `engine` auto: native LightGBM in one task up to
     `rows_on_one_task`, beyond that, or with a number of `tasks`, SynapseML on that many slots of the cluster (0: on all).
+    `fallback`: the engine that takes over where the other one fails, hangs or stops early; none: the job ends with an error.
     """
 
     engine: str = "auto"
+    fallback: str = "none"
     rounds: int = 300
     leaves: int = 0
     learning_rate: float = 0.03
@@ -32,8 +34,8 @@ class LightGBMConfig:
     timeout_seconds: int = 1800
 
     def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            raise ConfigError(f"models.lightgbm.engine must be one of {', '.join(ENGINES)}, got {self.engine!r}")
+        one_of("models.lightgbm.engine", self.engine, ENGINES)
+        one_of("models.lightgbm.fallback", self.fallback, FALLBACKS)
         within("models.lightgbm.rounds", self.rounds, 1, 100_000)
         if self.leaves:
             within("models.lightgbm.leaves", self.leaves, 2, 4096)

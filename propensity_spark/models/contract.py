@@ -21,7 +21,8 @@ class Fitted:
     """A trained model, still uncalibrated.
 
     `pipeline` is the Spark ML model (for the registry), `scorer` the same model for batches (for score tables).
-    `importance` gives each feature's share of what the model uses, summing to 1; `facts` are numbers worth logging.
+    `importance` gives each feature's share of what the model uses, summing to 1; `facts` are numbers worth logging, `note` a
+    line worth telling.
     """
 
     family: str
@@ -29,6 +30,7 @@ class Fitted:
     scorer: Scorer
     importance: dict[str, float]
     facts: dict[str, float]
+    note: str = ""
 
     def transform(self, rows: DataFrame) -> DataFrame:
         """The same rows plus the scorer's column, computed by the Spark pipeline."""

@@ -5,6 +5,7 @@ SynapseML is guarded against the ways in which it hangs or degrades silently.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from pyspark.ml import PipelineModel
@@ -20,6 +21,7 @@ from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
 
 FAMILY = "lightgbm"
+NATIVE, SYNAPSEML = "native", "synapseml"
 _POSITIVES_A_LEAF, _FEWEST_LEAVES, _MOST_LEAVES = 1500, 7, 63
 
 
@@ -28,18 +30,35 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
 
     In one task the model depends on the rows' order: lay them out by their keys (partitioned and sorted) and persist them
     first, and equal rows give an equal model wherever it is trained.
+    Where the engine fails, the one of models.lightgbm.fallback takes over, and the note says why.
     Raises TrainingFailed on a hang, on too few slots, and where fewer trees than asked for come back.
     """
     settings = config.lightgbm
     total, positives = size(rows)
-    leaves = settings.leaves or leaves_for(positives)
-    if _is_native(settings, total):
-        names = [feature.name for feature in features]
-        parameters = {"objective": "binary", "num_leaves": leaves, **shared(settings, seed)}
-        model = fit_in_one_task(rows, LABEL, names, parameters, settings.rounds, settings.timeout_seconds)
-        facts = {"trees": float(model.count("\nTree=")), "leaves": float(leaves), "tasks": 1.0}
-        return from_native(model, features, facts)
-    return _fit_on_slots(rows, features, settings, total, leaves, seed)
+    leaves, tasks = settings.leaves or leaves_for(positives), _tasks(rows.sparkSession, total, settings)
+
+    def fit(engine: str) -> Fitted:
+        if engine == NATIVE:
+            return _fit_in_one_task(rows, features, settings, leaves, seed)
+        return _fit_on_slots(rows, features, settings, tasks, leaves, seed)
+
+    first = NATIVE if _is_native(settings, total) else SYNAPSEML
+    try:
+        return fit(first)
+    except TrainingFailed as failure:
+        if settings.fallback in ("none", first):
+            raise
+        second = fit(settings.fallback)
+        note = f"{settings.fallback} took over, for {first} failed: {failure}"
+        return replace(second, facts={**second.facts, "fell_back": 1.0}, note=note)
+
+
+def _fit_in_one_task(rows: DataFrame, features: Sequence[Feature], settings: LightGBMConfig, leaves: int, seed: int) -> Fitted:
+    names = [feature.name for feature in features]
+    parameters = {"objective": "binary", "num_leaves": leaves, **shared(settings, seed)}
+    model = fit_in_one_task(rows, LABEL, names, parameters, settings.rounds, settings.timeout_seconds)
+    facts = {"trees": float(model.count("\nTree=")), "leaves": float(leaves), "tasks": 1.0}
+    return from_native(model, features, facts)
 
 
 def from_native(model: str, features: Sequence[Feature], facts: dict[str, float]) -> Fitted:
@@ -73,11 +92,11 @@ def shared(settings: LightGBMConfig, seed: int) -> Parameters:
 def _is_native(settings: LightGBMConfig, rows: int) -> bool:
     if settings.engine == "auto":
         return not settings.tasks and rows <= settings.rows_on_one_task
-    return settings.engine == "native"
+    return settings.engine == NATIVE
 
 
 def _fit_on_slots(
-    rows: DataFrame, features: Sequence[Feature], settings: LightGBMConfig, total: int, leaves: int, seed: int
+    rows: DataFrame, features: Sequence[Feature], settings: LightGBMConfig, tasks: int, leaves: int, seed: int
 ) -> Fitted:
     """By SynapseML: a ring of tasks, one per slot."""
     spark, vector = rows.sparkSession, vector_column(FAMILY, "features")
@@ -86,7 +105,6 @@ def _fit_on_slots(
     try:
         with _fixed_partitions(spark):
             vectors.count()  # fills the cache, on all cores
-            tasks = _tasks(spark, total, settings)
             laid_out, learner = _lay_out(vectors, tasks), _learner(settings, vector, tasks, leaves, seed, weight)
             what = f"fitting LightGBM on {tasks} task(s)"
             model = within(spark, settings.timeout_seconds, what, lambda: learner.fit(laid_out))

@@ -170,7 +170,7 @@ def _fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Prog
     for family in config.models.families:
         with progress.stage(f"fit {family}") as stage:
             models[family] = FAMILIES[family](train, made, config.models, config.train.seed)
-            stage.note = f"{what}: {', '.join(map(str, dates))}"
+            stage.note = "; ".join([f"{what}: {', '.join(map(str, dates))}", *filter(None, [models[family].note])])
     ranker = None
     if config.models.ranker.rounds:
         with progress.stage("fit ranker"):

@@ -118,6 +118,22 @@ def test_more_tasks_than_slots_are_refused_and_never_waited_for(toy: DataFrame) 
         FAMILIES["lightgbm"](toy, FEATURES, greedy, 1)
 
 
+def test_where_an_engine_fails_the_other_takes_over_if_config_says_so(toy: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise TrainingFailed("the ring broke")
+
+    plain = FAMILIES["lightgbm"](toy, FEATURES, ENGINES["native"], 1)
+    monkeypatch.setattr(trees, "_fit_on_slots", broken)
+    ring = ENGINES["synapseml"]
+    with pytest.raises(TrainingFailed, match="the ring broke"):
+        FAMILIES["lightgbm"](toy, FEATURES, ring, 1)
+    saved = FAMILIES["lightgbm"](toy, FEATURES, replace(ring, lightgbm=replace(ring.lightgbm, fallback="native")), 1)
+    assert saved.scorer == plain.scorer
+    assert saved.facts["fell_back"] == 1
+    assert saved.note == "native took over, for synapseml failed: the ring broke"
+    assert not plain.note
+
+
 def test_a_scorer_survives_text(table: Callable[..., DataFrame]) -> None:
     scorer = fast.Scorer("logistic", ("a",), ("days",), '{"coefficients": [2.0], "intercept": -1.0}')
     assert fast.Scorer.from_json(scorer.to_json()) == scorer
