@@ -202,7 +202,7 @@ TOTALS = Table(
 CANDIDATES = Table(
     name="trainset.candidates",
     ddl="as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score FLOAT, als_score FLOAT, "
-    "affinity FLOAT, label INT, weight DOUBLE",
+    "affinity FLOAT, following_score FLOAT, peers_score FLOAT, label INT, weight DOUBLE",
     keys=("as_of", "user_id", "product_id"),
     writer="build-features",
     partition_by=("as_of",),

@@ -28,6 +28,18 @@ FITS = (
         description="how likely a user who has not touched it takes it up, by popularity, novelty and fit (a logit)",
         unit="score",
     ),
+    Feature(
+        name="following_score",
+        expression="following_score",
+        description="how much users with such a past bought it next (ridge regression)",
+        unit="score",
+    ),
+    Feature(
+        name="peers_score",
+        expression="peers_score",
+        description="how much it draws the users most alike these days",
+        unit="score",
+    ),
 )
 BASE_COLUMNS = ("as_of", "user_id", "product_id", "category", "candidate_source", "label", "weight")
 

@@ -15,7 +15,14 @@ from propensity_spark.trainset.collaborative import AFFINITY, ALS, TOGETHER, Lea
 KEYS = ("as_of", "user_id", "product_id")
 TOUCHED, POPULAR = 1, 2
 SOURCES = {TOUCHED: "touched", POPULAR: "popular", TOGETHER: "together", ALS: "als", AFFINITY: "affinity"}
-_NONE = {"together_score": 0.0, "als_score": None, "affinity": None, collaborative.RECENT: 0.0}  # where a pair has no score
+_NONE = {
+    "together_score": 0.0,
+    "als_score": None,
+    "affinity": None,
+    "following_score": None,
+    "peers_score": None,
+    collaborative.RECENT: 0.0,
+}  # where a pair has no score
 
 
 def candidates(

@@ -20,7 +20,7 @@ from propensity_spark.trainset.sampling import uniform
 from propensity_spark.trainset.shelf import Block, Layout, Shelf
 
 TOGETHER, ALS, AFFINITY = 4, 8, 16  # bits of a pair's sources
-SCORES = ("together_score", "als_score", "affinity")
+SCORES = ("together_score", "als_score", "affinity", "following_score", "peers_score")
 RECENT = "together_recent"
 _INTEREST = {"purchase": 1.0, "cart": 0.5, "favourite": 0.5, "view": 0.2}  # one event of the day
 _SAMPLED_USERS = 20_000  # enough to learn from; more only costs
@@ -67,8 +67,8 @@ def collaborative(population: DataFrame, past: DataFrame, config: CandidateConfi
 
     Takes   population as_of, user_id; `past` from `history`.
     Returns as_of, user_id, product_id, source INT (bits; 0: hers already, and no source names it), together_score >= 0,
-            als_score and affinity (a logit) FLOAT, with a half-life together_recent FLOAT >= 0. Of equal scores the smaller
-            product_id goes first.
+            als_score, affinity (a logit), following_score and peers_score >= 0 FLOAT, with a half-life together_recent
+            FLOAT >= 0. Of equal scores the smaller product_id goes first.
     """
     spread = _spread(past, population)
     schema = ", ".join([_KEYS, *(f"{score} FLOAT" for score in learning.scores)])
@@ -160,7 +160,7 @@ def _chosen(shelf: Shelf, blend: affinity.Blend, block: pd.DataFrame, learning: 
         + AFFINITY * largest(np.where(fresh, likely, -np.inf), config.affinity)
     )
     users, products = np.nonzero((source > 0) | own)
-    scores = [together, als, likely]
+    scores = [together, als, likely, shelf.following(block), shelf.peers(block)]
     if learning.recent_half_life:
         scores.append(shelf.together_recent(block))
     values = {name: score[users, products].astype(np.float32) for name, score in zip(learning.scores, scores, strict=True)}

@@ -13,13 +13,16 @@ import pandas as pd
 from scipy import sparse
 
 from propensity_spark.config import CandidateConfig
+from propensity_spark.trainset import following, peers
 from propensity_spark.trainset.als import Als, Factors, product_factors, user_factors
+from propensity_spark.trainset.pasts import faded, past
 from propensity_spark.trainset.together import similarity
 
 Block = npt.NDArray[np.float32]  # users x products
 Numbers = npt.NDArray[np.float64]
 _FACTORS = Als()
 _FAINT_ALS, _FAINT_TOGETHER = 1e-4, 1e-3  # below this, a score says no more than none
+_LATELY = 0.75  # horizons after which what peers did counts half
 _WINDOWS = (0.25, 0.5, 1.0, 2.0, 6.0)  # horizons over which buyers are counted
 
 
@@ -115,8 +118,43 @@ class Shelf:
     @cached_property
     def _recent_similarity(self) -> Any:
         half_life = self.layout.recent_half_life
-        faded = self._basket(self._rows, 2 * half_life if half_life else None)
-        return similarity(self._basket(self._rows), self.layout.config.together_neighbours, faded)
+        weighted = self._basket(self._rows, 2 * half_life if half_life else None)
+        return similarity(self._basket(self._rows), self.layout.config.together_neighbours, weighted)
+
+    def following(self, rows: pd.DataFrame) -> Block:
+        """How much users with the pasts of the rows bought each product next; NaN where nothing can be learnt."""
+        if self._follows is None:
+            return np.full((_users(rows), self._size), np.nan, dtype=np.float32)
+        return np.asarray(past(rows, _users(rows), self._size, self._habit) @ self._follows, dtype=np.float32)
+
+    @cached_property
+    def _follows(self) -> Block | None:
+        return following.learn(self._rows, self._size, self.layout.horizon_days, self._habit)
+
+    @property
+    def _habit(self) -> float:
+        """What is bought next hangs on habits, and those fade faster than tastes."""
+        return self.layout.half_life_days / 2
+
+    def peers(self, rows: pd.DataFrame) -> Block:
+        """What lately drew the users whose pasts are most like those of the rows' users.
+
+        Where the rows say as whom the sample knows a user (known_as), she is no peer of her own.
+        """
+        asked = past(rows, _users(rows), self._size, self.layout.half_life_days)
+        themselves = None
+        if "known_as" in rows:
+            themselves = rows.groupby("user")["known_as"].first().to_numpy(dtype=np.int64)
+            themselves = np.where(np.isin(themselves, self._rows["user"]), themselves, -1)
+        return peers.score(asked, self._pasts, self._lately, themselves)
+
+    @cached_property
+    def _pasts(self) -> Any:
+        return past(self._rows, _users(self._rows), self._size, self.layout.half_life_days)
+
+    @cached_property
+    def _lately(self) -> Any:
+        return faded(self._rows, _users(self._rows), self._size, _LATELY * self.layout.horizon_days)
 
     def signals(self, own: npt.NDArray[np.bool_], als: Block, together: Block) -> Signals:
         """What may tell which products users will take up next, given what they touched (users x products) and their scores."""
@@ -136,9 +174,7 @@ class Shelf:
 
     def _strength(self, rows: pd.DataFrame) -> Any:
         """Users x products: log(1 + fading interest)."""
-        faded = rows["interest"] * np.exp2(-rows["age"] / self.layout.half_life_days)
-        at = (rows["user"], rows["product"])
-        strength = sparse.csr_matrix((faded.to_numpy(dtype=np.float32), at), shape=(_users(rows), self._size))
+        strength = faded(rows, _users(rows), self._size, self.layout.half_life_days)
         strength.data = np.log1p(strength.data)
         return strength
 

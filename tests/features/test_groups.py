@@ -95,7 +95,9 @@ def joined(made: dict[str, DataFrame], products: DataFrame) -> DataFrame:
     """All pairs of users with products, with their features."""
     empty = {
         "candidate_source": F.lit("-"),
-        **dict.fromkeys(("together_score", "als_score", "affinity", "together_recent"), F.lit(0.0)),
+        **dict.fromkeys(
+            ("together_score", "als_score", "affinity", "following_score", "peers_score", "together_recent"), F.lit(0.0)
+        ),
     }
     both = made["user"].select("as_of", "user_id").crossJoin(products.select("product_id"))
     candidates = both.withColumns({**empty, "label": F.lit(0), "weight": F.lit(1.0)})

@@ -32,7 +32,7 @@ USERS_THERE, PRODUCTS_THERE, DAYS, LINES = 150, 20, 70, 4_000
 # A few features of each kind: tests/pipeline/test_everything.py audits all of them.
 NAMES = {"pair_seen_last", "pair_purchases_last", "pair_purchases_28", "user_visits", "user_orders", "user_seen_last"}
 NAMES |= {"product_price", "product_buyers_recent", "product_age"}
-FITS = ("together_score", "als_score", "affinity")  # what comes with a candidate
+FITS = ("together_score", "als_score", "affinity", "following_score", "peers_score")  # what comes with a candidate
 CHECKS = ("coverage", "constant", "auc", "missing", "drift")
 # An attribute of the future: whether a purchase will be taken back.
 LEAKY = Measure(name="visits_ever", where="event IN ('purchase', 'cancelled') AND cancelled_ts IS NOT NULL")

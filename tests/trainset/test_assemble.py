@@ -31,7 +31,7 @@ DECLARED = FeatureSet(
 )
 CANDIDATES = (
     "as_of DATE, user_id STRING, product_id STRING, candidate_source STRING, together_score FLOAT, als_score FLOAT, "
-    "affinity FLOAT, label INT, weight DOUBLE"
+    "affinity FLOAT, following_score FLOAT, peers_score FLOAT, label INT, weight DOUBLE"
 )
 
 
@@ -57,13 +57,13 @@ def _features(table: Make) -> dict[str, DataFrame]:
     }
 
 
-SCORES = ("together_score", "als_score", "affinity")
+SCORES = ("together_score", "als_score", "affinity", "following_score", "peers_score")
 ROWS = (
-    (DAY, "ann", "lamp", "touched", 0.5, 0.25, 0.75, 1, 1.0),
-    (DAY, "ann", "bulb", "popular", 0.0, None, None, 0, 5.0),  # never touched, but of a category that is known
-    (DAY, "ann", "odd", "popular", 0.0, 0.5, -3.0, None, 5.0),  # of no category
-    (DAY, "new", "lost", "popular", 0.0, None, None, 0, 5.0),  # nothing is known of either
-    (OTHER, "ann", "lamp", "touched", 0.0, None, None, 0, 1.0),  # features of another date are not its own
+    (DAY, "ann", "lamp", "touched", 0.5, 0.25, 0.75, 0.125, 2.0, 1, 1.0),
+    (DAY, "ann", "bulb", "popular", 0.0, None, None, None, None, 0, 5.0),  # never touched, but of a category that is known
+    (DAY, "ann", "odd", "popular", 0.0, 0.5, -3.0, None, None, None, 5.0),  # of no category
+    (DAY, "new", "lost", "popular", 0.0, None, None, None, None, 0, 5.0),  # nothing is known of either
+    (OTHER, "ann", "lamp", "touched", 0.0, None, None, None, None, 0, 1.0),  # features of another date are not its own
 )
 
 

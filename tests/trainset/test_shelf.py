@@ -111,6 +111,26 @@ def test_together_reads_purchases_of_its_days_only() -> None:
     assert not scores[1:].any()
 
 
+def test_what_follows_is_told_to_users_whom_the_sample_does_not_hold() -> None:
+    led = [row for user in range(30) for row in ((user, 0, 40, True, 1.0), (user, 1, 10, True, 1.0))]
+    shelf, asked = Shelf(rows(*led), layout()), rows((0, 0, 1, True, 1.0), (1, 1, 1, True, 1.0))
+    found = shelf.following(asked)
+    assert found[0, 1] == pytest.approx(30 / 40)
+    assert np.abs(np.delete(found, 1, axis=1)).max() < 1e-6, "nothing else was bought next"
+    assert found[1, 1] == 0, "and after the second product nothing was"
+    assert np.isnan(Shelf(rows((0, 0, 5, True, 1.0)), layout()).following(asked)).all(), "unknown, not none"
+
+
+def test_nobody_is_her_own_peer() -> None:
+    sample = rows((0, 0, 1, True, 1.0), (0, 1, 1, True, 1.0), (3, 0, 21, True, 1.0), (3, 2, 21, True, 1.0))
+    shelf = Shelf(sample, layout())
+    asked = sample[sample["user"] == 0].assign(known_as=0, user=0)
+    found = shelf.peers(asked)[0]
+    np.testing.assert_allclose(found[:3], [0.25, 0, 0.25], rtol=1e-3)  # half of the past in common, 21 days: half is left
+    stranger = shelf.peers(asked.assign(known_as=7))[0]
+    assert stranger[1] > 0, "a user whom the sample does not hold has a peer in each that it holds"
+
+
 def test_signals_of_a_pair_are_those_that_are_weighed() -> None:
     sample, asked = drawn(), drawn(4, seed=5)
     shelf = Shelf(sample, layout())
