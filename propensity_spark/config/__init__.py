@@ -45,6 +45,7 @@ from propensity_spark.config.shop import (
     SourceConfig,
     TimeConfig,
 )
+from propensity_spark.config.tuning import TuneConfig
 from propensity_spark.errors import ConfigError
 
 __all__ = [
@@ -87,6 +88,7 @@ __all__ = [
     "TimeConfig",
     "TrackingConfig",
     "TrainConfig",
+    "TuneConfig",
 ]
 
 
@@ -110,6 +112,7 @@ class Config:
     encoders: tuple[EncoderConfig, ...] = ()
     models: ModelsConfig = field(default_factory=ModelsConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)

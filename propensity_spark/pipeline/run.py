@@ -9,7 +9,7 @@ from propensity_spark import session, tables
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.ingest import preflight
-from propensity_spark.pipeline import audit, build_features, groups, ingest, report, score, totals, train
+from propensity_spark.pipeline import audit, build_features, groups, ingest, report, score, totals, train, tune
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import views
@@ -83,6 +83,15 @@ def compare_groups(config: Config) -> None:
     progress = _start(config)
     spark = _session(config, progress)
     groups.run(spark, config, _as_of(spark, config), progress)
+
+
+def tuned(config: Config) -> None:
+    """Search the settings of a family at the configured date."""
+    progress = _start(config)
+    spark = _session(config, progress)
+    moment = build_features.prepare(spark, config, _as_of(spark, config))
+    build_features.run(spark, config, moment, progress)
+    tune.run(spark, config, moment, progress)
 
 
 def sql(config: Config, query: str, rows: int) -> None:

@@ -1,0 +1,225 @@
+"""Job: search a family's settings by time-based validation, each trial an MLflow child run, within a budget; resumable.
+
+Only dates that the rehearsal trains on take part, so that what the run's test judges stays unseen by the search too.
+"""
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import yaml
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark.config import Config, ModelsConfig
+from propensity_spark.errors import SetupError, TrainingFailed
+from propensity_spark.features import encoders
+from propensity_spark.features.spec import Feature
+from propensity_spark.judge import calibrate, metrics
+from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.models import fast
+from propensity_spark.models.families import FAMILIES
+from propensity_spark.models.spaces import Parameter, present, space, with_values
+from propensity_spark.pipeline import train
+from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.progress import Progress
+from propensity_spark.serve import registry
+from propensity_spark.settle import settle
+from propensity_spark.trainset.assemble import inputs
+from propensity_spark.trainset.folds import Fold, folds
+from propensity_spark.trainset.sampling import uniform
+
+FILE = "tuned.yaml"
+_KEEP = ("label", "weight")
+_SALT = 6
+_SHOWN = 5
+_LOWER_IS_BETTER = {"log_loss": True, "pr_auc": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A fold's rows, with its own encoders' columns, and the inputs that models take from them."""
+
+    fold: Fold
+    train: DataFrame
+    validate: DataFrame
+    features: tuple[Feature, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is searched: the family, its settings, and the folds."""
+
+    family: str
+    searched: tuple[Parameter, ...]
+    parts: tuple[Part, ...]
+
+
+def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
+    """Search until the budget or the trials are used up, print the best and write them to tuned.yaml in the warehouse.
+
+    Raises SetupError where optuna is absent, InsufficientData where no fold can be cut, ConfigError for an unknown setting.
+    """
+    optuna = _optuna()
+    with progress.stage("training rows") as stage:
+        search = _search(spark, config, moment)
+        stage.note = "; ".join(_named(part.fold) for part in search.parts)
+    study = _study(optuna, config, moment, search)
+    _offer_present(study, config, search)
+    with progress.stage(f"tune {search.family}") as stage:
+        _optimise(optuna, study, config, moment, search)
+        stage.note = f"{len(_finished(study))} trials"
+    if not _finished(study):
+        raise TrainingFailed(
+            f"none of {len(study.trials)} trials ended well. Their MLflow runs say why; tune.budget_minutes may be short."
+        )
+    progress.say(told(study, config, search))
+    _write(config, search.family, study.best_params)
+    progress.say(f"the best settings: {_file(config)}; use them with --config")
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError:
+        raise SetupError("tuning needs optuna: pip install 'propensity_spark[tune]'") from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna
+
+
+def _search(spark: SparkSession, config: Config, moment: Moment) -> Search:
+    tune, family = config.tune, config.tune.family or config.models.champion
+    width = tune.width if tune.history == "sliding" else None
+    cut = folds(moment.timeline.rehearsal.train, config.labels.horizon_days, tune.folds, width)
+    searched = space(family, tune.parameters)
+    dates = sorted({day for fold in cut for day in (*fold.train, fold.validate)})
+    rows = train.learnt_rows(spark, config, moment, dates)
+    some = settle(rows.where(uniform(config.train.seed + _SALT, "user_id") < tune.share)) if tune.share < 1 else rows
+    return Search(family, searched, tuple(_part(config, moment, some, fold) for fold in cut))
+
+
+def _part(config: Config, moment: Moment, rows: DataFrame, fold: Fold) -> Part:
+    learnt, validate = rows.where(F.col("as_of").isin(list(fold.train))), rows.where(F.col("as_of") == fold.validate)
+    made = encoders.Fitted()
+    if config.encoders:
+        made = encoders.fit(learnt, config.encoders, fold.train, config.train.seed)
+    return Part(fold, made.out_of_fold(learnt), made.transform(validate), (*inputs(moment.features), *made.features))
+
+
+def _named(fold: Fold) -> str:
+    return f"{fold.validate} after {', '.join(map(str, fold.train))}"
+
+
+def _study(optuna: Any, config: Config, moment: Moment, search: Search) -> Any:
+    """The search as it was left, or a new one; its name says all that makes its trials comparable."""
+    tune, dates = config.tune, "; ".join(_named(part.fold) for part in search.parts)
+    names = ", ".join(parameter.name for parameter in search.searched)
+    parts = (config.shop.name, moment.timeline.as_of, search.family, tune.figure, tune.share, dates, names, moment.features.version)
+    name = " | ".join(map(str, parts))
+    storage = tune.storage or f"sqlite:///{Path(config.storage.warehouse).absolute()}/tuning.db"
+    direction = "minimize" if _LOWER_IS_BETTER[tune.figure] else "maximize"
+    study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+    # a seed that moves on with the trials: a search that goes on must not draw what it has drawn already
+    study.sampler = optuna.samplers.TPESampler(seed=config.train.seed + len(study.trials), n_startup_trials=10)
+    study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
+    for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):  # a killed search left it
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+    return study
+
+
+def _offer_present(study: Any, config: Config, search: Search) -> None:
+    """The first trial is what the configuration says now: the best is then never worse than that."""
+    now = present(config.models, search.family, search.searched)
+    if now and not study.trials:
+        study.enqueue_trial(now)
+
+
+def _finished(study: Any) -> list[Any]:
+    return [trial for trial in study.trials if trial.state.is_finished() and trial.value is not None]
+
+
+def _optimise(optuna: Any, study: Any, config: Config, moment: Moment, search: Search) -> None:
+    left = config.tune.trials - sum(trial.state.is_finished() for trial in study.trials)
+    if left <= 0:
+        return
+    mlflow = registry.connect(config)
+    tags = {"tuning": search.family, "tuning_as_of": str(moment.timeline.as_of)}
+    with mlflow.start_run(run_name=f"tune {search.family} {moment.timeline.as_of}", tags=tags):
+        objective = partial(_trial, optuna, mlflow, config, search)
+        study.optimize(objective, n_trials=left, timeout=config.tune.budget_minutes * 60, catch=(TrainingFailed,))
+        if _finished(study):
+            mlflow.log_params({f"best_{name}": value for name, value in study.best_params.items()})
+            mlflow.log_metric(f"best_{config.tune.figure}", study.best_value)
+
+
+def _trial(optuna: Any, mlflow: Any, config: Config, search: Search, trial: Any) -> float:
+    """One set of settings on all folds; given up after a fold where it is worse than half of the trials were."""
+    models = with_values(config.models, search.family, {p.name: _drawn(trial, p) for p in search.searched})
+    with mlflow.start_run(run_name=f"trial {trial.number}", nested=True, tags={"tuning_trial": str(trial.number)}):
+        mlflow.log_params(trial.params)
+        found: list[float] = []
+        for value in _values(config, models, search):
+            found.append(value)
+            mlflow.log_metric(f"fold_{config.tune.figure}", value, step=len(found))
+            trial.report(fmean(found), step=len(found))
+            if len(found) < len(search.parts) and trial.should_prune():
+                mlflow.set_tag("pruned", "true")
+                raise optuna.TrialPruned
+        mlflow.log_metric(config.tune.figure, fmean(found))
+    return fmean(found)
+
+
+def _drawn(trial: Any, parameter: Parameter) -> float:
+    if parameter.whole:
+        return int(trial.suggest_int(parameter.name, int(parameter.low), int(parameter.high), log=parameter.log))
+    return float(trial.suggest_float(parameter.name, parameter.low, parameter.high, log=parameter.log))
+
+
+def _values(config: Config, models: ModelsConfig, search: Search) -> Iterator[float]:
+    """The figure on each fold, one after another (none is fitted that nobody asks for), or `parallel` of them at a time."""
+    judge = partial(_judged, config, models, search.family)
+    if config.tune.parallel == 1:
+        yield from map(judge, search.parts)
+        return
+    with ThreadPoolExecutor(config.tune.parallel) as pool:
+        yield from pool.map(judge, search.parts)
+
+
+def _judged(config: Config, models: ModelsConfig, family: str, part: Part) -> float:
+    """Fit on the fold's past, score its date, correct the prior, and judge: nothing is calibrated, so levels count too."""
+    fitted = FAMILIES[family](part.train, part.features, models, config.train.seed)
+    scored = fast.score(part.validate, [fitted.scorer], _KEEP)
+    plain = Calibrator(kind=calibrate.PROBABILITY, method="none", shift=math.log(config.train.negative_rate))
+    ready = scored.select(*_KEEP, plain.apply(F.col(fitted.scorer.column)).alias("p"))
+    value = getattr(metrics.evaluate(ready, {"p": "p"})["p"], config.tune.figure)
+    if value is None:
+        day = part.fold.validate
+        raise TrainingFailed(f"nobody bought anything after {day}: {config.tune.figure} is unknown there. Set tune.folds lower.")
+    return float(value)
+
+
+def told(study: Any, config: Config, search: Search) -> str:
+    """The best trials as a table for people, and the present settings beside them."""
+    down = _LOWER_IS_BETTER[config.tune.figure]
+    ranked = sorted(_finished(study), key=lambda trial: trial.value, reverse=not down)
+    names = [parameter.name for parameter in search.searched]
+    now = present(config.models, search.family, search.searched)
+    lines = ["".join([f"{'trial':<10}{config.tune.figure:>10}", *(f"{name:>{len(name) + 2}}" for name in names)])]
+    for trial in ranked[:_SHOWN] + [trial for trial in ranked[_SHOWN:] if trial.params == now]:
+        label = f"{trial.number}{' (now)' if trial.params == now else ''}"
+        figures = "".join(f"{trial.params[name]:>{len(name) + 2}.4g}" for name in names)
+        lines.append(f"{label:<10}{trial.value:>10.5f}{figures}")
+    return "\n".join(lines)
+
+
+def _file(config: Config) -> Path:
+    return Path() / FILE if "://" in config.storage.warehouse else Path(config.storage.warehouse) / FILE
+
+
+def _write(config: Config, family: str, values: dict[str, Any]) -> None:
+    _file(config).write_text(yaml.safe_dump({"models": {family: values}}), encoding="utf-8")

@@ -1,0 +1,78 @@
+"""A search for settings: each trial a child run, the present settings among them, resumable, blind to what the test judges."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from propensity_spark.config import Config
+from propensity_spark.errors import TrainingFailed
+from propensity_spark.loading import load
+from propensity_spark.pipeline import build_features, run, tune
+from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.progress import Progress
+from propensity_spark.serve import registry
+
+pytestmark = pytest.mark.fit
+SETTINGS = ("tune.family=logistic", "tune.share=1.0", "tune.folds=1", "tune.parameters=[regularisation]")
+
+
+@pytest.fixture
+def moment(spark: SparkSession, whole_shop: Config) -> Moment:
+    """The shop's date."""
+    return build_features.prepare(spark, whole_shop, run._as_of(spark, whole_shop))
+
+
+def test_a_search_goes_on_where_it_was_left_and_its_best_can_be_used(
+    spark: SparkSession,
+    configured: Callable[..., Config],
+    shop_file: Path,
+    moment: Moment,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = (f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", f"tune.storage=sqlite:///{tmp_path}/tuning.db")
+    for trials in (2, 3):
+        config = configured(*SETTINGS, *places, f"tune.trials={trials}")
+        tune.run(spark, config, moment, Progress())
+    mlflow = registry.connect(config)
+    runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    children = [one for one in runs if "tuning_trial" in one.data.tags]
+    assert sorted(one.data.tags["tuning_trial"] for one in children) == ["0", "1", "2"]
+    parents = {one.data.tags["mlflow.parentRunId"] for one in children}
+    assert len(parents) == 2 == len([one for one in runs if "tuning" in one.data.tags])
+    (first,) = (one for one in children if one.data.tags["tuning_trial"] == "0")
+    assert float(first.data.params["regularisation"]) == config.models.logistic.regularisation
+    assert "0 (now)" in capsys.readouterr().err
+    best = min(one.data.metrics["log_loss"] for one in children)
+    tuned = load([shop_file, Path(config.storage.warehouse) / tune.FILE], ["models.champion=logistic"])
+    (winner,) = (one for one in children if one.data.metrics["log_loss"] == best)
+    assert tuned.models.logistic.regularisation == float(winner.data.params["regularisation"])
+    with pytest.raises(Exception, match="MLflow run"):
+        registry.latest(config, moment.timeline.as_of)  # a search is no training run
+
+
+def test_the_search_never_sees_a_label_that_the_rehearsal_is_judged_by(
+    spark: SparkSession, configured: Callable[..., Config], moment: Moment
+) -> None:
+    config = configured(*SETTINGS)
+    search = tune._search(spark, config, moment)
+    (part,) = search.parts
+    judged = moment.timeline.rehearsal.score
+    days = {row[0] for frame in (part.train, part.validate) for row in frame.select("as_of").distinct().collect()}
+    assert days == {*part.fold.train, part.fold.validate}
+    assert all((judged - day).days >= config.labels.horizon_days for day in days)
+    assert all((part.fold.validate - day).days >= config.labels.horizon_days for day in part.fold.train)
+
+
+def test_a_search_without_one_good_trial_says_so(
+    spark: SparkSession, configured: Callable[..., Config], moment: Moment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> float:
+        raise TrainingFailed("no")
+
+    monkeypatch.setattr(tune, "_judged", broken)
+    places = (f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", f"tune.storage=sqlite:///{tmp_path}/tuning.db", "tune.trials=2")
+    with pytest.raises(TrainingFailed, match="none of 2 trials ended well"):
+        tune.run(spark, configured(*SETTINGS, *places), moment, Progress(quiet=True))
