@@ -5,6 +5,7 @@ A section's defaults are the product's defaults; conf/base.yaml spells them out,
 
 from dataclasses import dataclass, field
 
+from propensity_spark.config.judging import JudgeConfig
 from propensity_spark.config.learning import (
     ENCODERS,
     FEATURE_GROUPS,
@@ -66,6 +67,7 @@ __all__ = [
     "EncoderConfig",
     "EntityConfig",
     "FeatureConfig",
+    "JudgeConfig",
     "LabelConfig",
     "LightGBMConfig",
     "ListedConfig",
@@ -110,6 +112,7 @@ class Config:
     encoders: tuple[EncoderConfig, ...] = ()
     models: ModelsConfig = field(default_factory=ModelsConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)

@@ -5,30 +5,39 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.features import compute
 from propensity_spark.ingest.truth import true_propensity
-from propensity_spark.judge import metrics, ranking
+from propensity_spark.judge import cells, metrics, ranking
 from propensity_spark.judge.baselines import BASELINES, add_baselines
 from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.cells import View
 from propensity_spark.judge.order import RANKING
 from propensity_spark.models import fast
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.trainset.labels import bought
 
 KEEP = ("as_of", "user_id", "product_id", "label", "weight", "pair_orders", "product_buyers_recent")
+KNOWN = ("product_price", "user_orders", "category")  # further columns of the rows, where there are any
 TRUTH = "truth"
 REPEAT, NEW = "repeat", "new"
+_EXISTS = "exists"  # the view of pairs bought before, or never
 Judged = dict[str, dict[str, dict[str, Any]]]
 
 
 def scored(assembled: DataFrame, scorers: Sequence[fast.Scorer], popular: float, *also: str) -> DataFrame:
-    """The rows' KEEP columns (and `also`) with the raw score of every model and baseline."""
-    return add_baselines(fast.score(assembled, scorers, (*KEEP, *also)), popular)
+    """The rows' KEEP columns (and `also`, and those of KNOWN that they have) with the raw score of every model and baseline."""
+    known = [column for column in KNOWN if column in assembled.columns]
+    return add_baselines(fast.score(assembled, scorers, (*KEEP, *known, *also)), popular)
+
+
+def price(rows: DataFrame) -> Column | None:
+    """What a bought pair is worth: the mean price paid for its product before as_of; None: no prices are known."""
+    return F.col("product_price") if "product_price" in rows.columns else None
 
 
 def most_popular(spark: SparkSession) -> float:
@@ -56,10 +65,12 @@ def judge(
     rows: DataFrame,
     calibrators: Mapping[str, Calibrator],
     as_of: date,
+    thresholds: Mapping[str, float],
 ) -> Judged:
     """Everything that is to be said about all scorers at one matured as_of, as plain values.
 
-    Takes   `rows`: scored candidates of the date, all of them, with labels, and ranking_score, which orders the champion's lists.
+    Takes   `rows`: scored candidates of the date, all of them, with labels, and ranking_score, which orders the champion's lists;
+            `thresholds`: the champion's, by rule, chosen on other rows.
     Returns `metrics`, `repeat` and `new` (pairs bought before, or never): scorer -> Metrics; `ranking`: scorer -> RankingMetrics.
     """
     columns = score_columns([name for name in calibrators if name not in BASELINES])
@@ -72,16 +83,19 @@ def judge(
     ready = ready.persist()
     try:
         before = F.coalesce(F.col("pair_orders"), F.lit(0.0)) > 0
-        parts = metrics.evaluate_parts(ready, probabilities, F.when(before, REPEAT).otherwise(NEW))
+        exists = View(_EXISTS, F.when(before, REPEAT).otherwise(NEW), probabilities)
+        cuts = {config.models.champion: thresholds}
+        found = cells.collect(ready, [exists], {name: list(each.values()) for name, each in cuts.items()}, price(ready))
+        parts = metrics.of_view(found, _EXISTS, probabilities, cuts)
         placed = ranking.per_user(ready, purchases(spark, config, moment, as_of), columns)
     finally:
         ready.unpersist()
-    found: dict[str, Mapping[str, Any]] = {
+    results: dict[str, Mapping[str, Any]] = {
         "metrics": parts[metrics.ALL],
         "ranking": placed,
         **{p: parts.get(p, {}) for p in (REPEAT, NEW)},
     }
-    return {part: {name: asdict(result) for name, result in each.items()} for part, each in found.items()}
+    return {part: {name: asdict(result) for name, result in each.items()} for part, each in results.items()}
 
 
 def purchases(spark: SparkSession, config: Config, moment: Moment, as_of: date) -> DataFrame:

@@ -58,7 +58,7 @@ def _backtest(scored: DataFrame, config: Config, moment: Moment, trained: regist
     """Judge the scores of a date whose horizon has passed: the models could not know its labels, the data do."""
     spark, as_of = scored.sparkSession, moment.timeline.as_of
     with progress.stage("backtest") as stage:
-        judged = judging.judge(spark, config, moment, scored, trained.bundle.calibrators, as_of)
+        judged = judging.judge(spark, config, moment, scored, trained.bundle.calibrators, as_of, trained.bundle.thresholds)
         judging.write(spark, judged, as_of, "backtest", trained.run_id)
         texts = {"backtest.json": json.dumps(judged)}
         registry.add(config, trained.run_id, judging.logged(judged, "backtest"), texts)
