@@ -7,18 +7,20 @@ from propensity_spark.config.checks import within
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeConfig:
-    """What a contact in vain and a missed purchase cost, and how many pairs may be contacted.
+    """How long the judged lists are, what a contact in vain and a missed purchase cost, and how many pairs may be contacted.
 
     `cost_missed` 0: what a bought pair was worth on average (its product's mean price) in the calibration period.
     `budget_contacts` pairs of a date, or 0: the share `budget_share` of them.
     """
 
+    k: int = 10
     cost_false_positive: float = 1.0
     cost_missed: float = 10.0
     budget_share: float = 0.01
     budget_contacts: int = 0
 
     def __post_init__(self) -> None:
+        within("judge.k", self.k, 1, 1000)
         within("judge.cost_false_positive", self.cost_false_positive, 1e-9, 1e9)
         within("judge.cost_missed", self.cost_missed, 0, 1e9)
         within("judge.budget_share", self.budget_share, 1e-9, 1)

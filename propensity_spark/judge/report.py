@@ -180,21 +180,34 @@ _FIGURES = (
     _Figure("Brier", lambda s: s.metrics.brier, ".5f", -1),
     _Figure("ECE", lambda s: s.metrics.ece, ".5f", -1),
     _Figure("predicted / observed", lambda s: s.metrics.flat()["predicted_over_observed"], ".3f", 0),
-    _Figure("recall@10", lambda s: s.ranking.recall),
-    _Figure("NDCG@10", lambda s: s.ranking.ndcg),
-    _Figure("hit rate@10", lambda s: s.ranking.hit_rate),
+)
+_LISTS = (
+    _Figure("recall", lambda s: s.ranking.recall),
+    _Figure("NDCG", lambda s: s.ranking.ndcg),
+    _Figure("hit rate", lambda s: s.ranking.hit_rate),
+    _Figure("MAP", lambda s: s.ranking.map),
+    _Figure("MRR", lambda s: s.ranking.mrr),
+    _Figure("catalogue", lambda s: s.ranking.catalogue_coverage, ".1%", 0),
+    _Figure("novelty, bits", lambda s: s.ranking.novelty, ".2f", 0),
 )
 _GAP = _Figure("gap to truth", lambda s: s.truth_gap, ".3f", 0)
 
 
-def _compare(scorers: Sequence[Scored]) -> str:
-    figures = (*_FIGURES, _GAP) if any(s.truth_gap is not None for s in scorers) else _FIGURES
+def _compare(scorers: Sequence[Scored], figures: Sequence[_Figure]) -> str:
     best = {}
     for x, figure in enumerate(figures):
         values = [(v * figure.good, y) for y, s in enumerate(scorers) if s.name != "truth" and (v := figure.read(s)) is not None]
         best[x + 1] = max(values)[1] if values and figure.good else None
     rows = [(s.label, *(number(f.read(s), f.style) for f in figures)) for s in scorers]
     return _table(("scorer", *(f.title for f in figures)), rows, lambda y, x: x > 0 and best[x] == y)
+
+
+def _probabilities(scorers: Sequence[Scored]) -> str:
+    return _compare(scorers, (*_FIGURES, _GAP) if any(s.truth_gap is not None for s in scorers) else _FIGURES)
+
+
+def _lists(scorers: Sequence[Scored]) -> str:
+    return f"<h3>Each user's {scorers[0].ranking.k} best</h3>{_compare(scorers, _LISTS)}"
 
 
 def _period(period: Period) -> str:
@@ -214,8 +227,8 @@ def _period(period: Period) -> str:
     ]
     shown = "".join(f"<figure>{figure}</figure>" for figure in figures)
     return (
-        f"<h2>{escape(period.name)}, as of {escape(period.as_of)}</h2><p>{escape(period.about)}</p>{_compare(period.scorers)}"
-        f'<p>{ceiling}</p><div class="plots">{shown}</div>{_repeat_and_new(period.scorers)}'
+        f"<h2>{escape(period.name)}, as of {escape(period.as_of)}</h2><p>{escape(period.about)}</p>{_probabilities(period.scorers)}"
+        f'{_lists(period.scorers)}<p>{ceiling}</p><div class="plots">{shown}</div>{_repeat_and_new(period.scorers)}'
     )
 
 
@@ -289,9 +302,13 @@ _WORDS = {
     "Brier": "mean squared error of the probability, smaller is better",
     "ECE": "mean distance of predicted from observed rates over 20 bins of equal size",
     "predicted / observed": "mean probability over the rate that came true: 1 is right",
-    "recall@10": "share of what a user bought that is among her ten best",
-    "NDCG@10": "the same, where early places count more",
-    "hit rate@10": "share of the buyers with at least one hit among their ten best",
+    "recall": "share of what a user bought that is in her list",
+    "NDCG": "the same, where early places count more",
+    "hit rate": "share of the buyers with at least one hit in their lists",
+    "MAP": "mean precision of a buyer's list down to each of its hits, of the purchases that could be in it",
+    "MRR": "mean of 1 / place of the first hit of a buyer's list",
+    "catalogue": "share of all products that are in anybody's list",
+    "novelty": "mean of -log2 of a listed product's share of all that was lately bought: 1 more is half as usual",
     "lift": "a tenth's rate of purchases over the mean rate",
     "gap to truth": "log loss between the simulator's true probabilities (0) and the best baseline (1)",
 }

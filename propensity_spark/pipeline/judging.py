@@ -87,7 +87,8 @@ def judge(
         cuts = {config.models.champion: thresholds}
         found = cells.collect(ready, [exists], {name: list(each.values()) for name, each in cuts.items()}, price(ready))
         parts = metrics.of_view(found, _EXISTS, probabilities, cuts)
-        placed = ranking.per_user(ready, purchases(spark, config, moment, as_of), columns)
+        truth, products = purchases(spark, config, moment, as_of), catalogue(spark, as_of)
+        placed = ranking.per_user(ready, truth, columns, config.judge.k, products)
     finally:
         ready.unpersist()
     results: dict[str, Mapping[str, Any]] = {
@@ -105,6 +106,15 @@ def purchases(spark: SparkSession, config: Config, moment: Moment, as_of: date) 
     everyone = tables.read(spark, "trainset.candidates", f"as_of = DATE'{as_of}'").select("user_id").distinct()
     pairs = bought(events, dates, moment.timeline.horizon_days, config.shop.time_zone, scored=as_of)
     return pairs.select("user_id", "product_id").join(everyone, on="user_id", how="left_semi")
+
+
+def catalogue(spark: SparkSession, as_of: date) -> DataFrame:
+    """Every product_id of the shop, and its share DOUBLE of all lately bought pairs; each product counts for one more pair."""
+    lately = tables.read(spark, "features.product", f"as_of = DATE'{as_of}'").select("product_id", "product_buyers_recent")
+    bought_by = F.coalesce(F.col("product_buyers_recent").cast("double"), F.lit(0.0)) + 1
+    products = tables.read(spark, "silver.products").select("product_id").join(lately, on="product_id", how="left")
+    total = products.agg(F.sum(bought_by)).collect()[0][0]
+    return products.select("product_id", (bought_by / F.lit(total)).alias("share"))
 
 
 def typed(judged: Judged) -> dict[str, dict[str, Any]]:

@@ -82,7 +82,7 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
         as_of=str(moment.timeline.as_of),
         horizon_days=moment.timeline.horizon_days,
         made_at=_now(),
-        verdict=_verdict(judged["test"], champion),
+        verdict=_verdict(judged["test"], champion, config.judge.k),
         notes=tuple(note for name in names for note in _warnings(judged[name], champion, f"{name} as of {dates[name]}")),
         facts=_facts(config, moment, trained),
         intake=_intake(spark),
@@ -96,22 +96,22 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
     )
 
 
-def _verdict(judged: Judged, champion: str) -> str:
+def _verdict(judged: Judged, champion: str, k: int) -> str:
     """The champion against the best baseline, in one sentence each for probabilities and for lists."""
     figures = judging.figures(judged)
     losses = {name: figures[name]["log_loss"] for name in BASELINES}
     known = {name: loss for name, loss in losses.items() if loss is not None}
-    mine, recall = figures[champion]["log_loss"], figures[champion]["recall_at_10"]
+    mine, recall = figures[champion]["log_loss"], figures[champion][f"recall_at_{k}"]
     if mine is None or recall is None or not known:
         return "Nobody bought anything in the test window: how good the scores are is unknown."
     best = min(known, key=lambda name: known[name])
-    recalls = {name: figures[name]["recall_at_10"] or 0.0 for name in BASELINES}
+    recalls = {name: figures[name][f"recall_at_{k}"] or 0.0 for name in BASELINES}
     listed = max(recalls, key=lambda name: recalls[name])
     better = "below" if mine < known[best] else "NOT below"
     ahead = "ahead of" if recall > recalls[listed] else "NOT ahead of"
     return (
         f"On the test, {champion} has a log loss of {mine:.5f}, {better} the {known[best]:.5f} of the best baseline "
-        f"({BASELINES[best]}), and finds {recall:.1%} of what each buyer bought in her ten best, {ahead} the "
+        f"({BASELINES[best]}), and finds {recall:.1%} of what each buyer bought in her {k} best, {ahead} the "
         f"{recalls[listed]:.1%} of the best baseline ({BASELINES[listed]})."
     )
 
