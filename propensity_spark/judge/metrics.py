@@ -141,9 +141,9 @@ def of_cells(found: Cells, cuts: Mapping[str, float] | None = None) -> Metrics:
         pr_auc=average_precision(positives, weight) if both else None,
         log_loss=loss / total,
         brier=squares / total,
-        ece=_ece(found),
-        reliability=tuple(_bins(found, CALIBRATION_BINS)),
-        lift=tuple(b.observed * total / hits for b in _bins(found, DECILES)) if both else (),
+        ece=ece(weight, positives, found.of("predicted")),
+        reliability=tuple(_bins(weight, positives, found.of("predicted"), CALIBRATION_BINS)),
+        lift=tuple(b.observed * total / hits for b in _bins(weight, positives, found.of("predicted"), DECILES)) if both else (),
         roc=_curve(positives / hits, (weight - positives) / (total - hits)) if both else (),
         precision_recall=_precision_recall(positives, weight) if both else (),
         captured=_captured(weight, positives) if both else (),
@@ -189,17 +189,17 @@ def average_precision(positives: Vector, weight: Vector) -> float:
     return float((precision * positives).sum() / positives.sum())
 
 
-def _bins(found: Cells, count: int) -> list[Bin]:
+def _bins(weight: Vector, positives: Vector, predicted: Vector, count: int) -> list[Bin]:
     """Bins of equal mass, highest scores first; a cell on a boundary is shared out."""
-    weight, positives, predicted = (found.of(name) for name in ("weight", "positives", "predicted"))
     ends = np.concatenate([[0.0], np.cumsum(weight)])
     cuts = np.linspace(0.0, ends[-1], count + 1)
     part = [np.diff(np.interp(cuts, ends, np.concatenate([[0.0], np.cumsum(c)]))) for c in (weight, predicted, positives)]
     return [Bin(float(w), float(p / w), float(o / w)) for w, p, o in zip(*part, strict=True) if w > 0]
 
 
-def _ece(found: Cells) -> float:
-    bins = _bins(found, CALIBRATION_BINS)
+def ece(weight: Vector, positives: Vector, predicted: Vector) -> float:
+    """Mean distance of what is predicted from what is observed, over CALIBRATION_BINS bins of cells, best first."""
+    bins = _bins(weight, positives, predicted, CALIBRATION_BINS)
     total = sum(b.weight for b in bins)
     return float(sum(b.weight * abs(b.predicted - b.observed) for b in bins) / total)
 

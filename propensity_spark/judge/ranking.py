@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 FOUND = ("recall", "ndcg", "hit_rate", "map", "mrr")  # of one buyer's list
+_OF_ALL = ("catalogue_coverage", "novelty")  # lists together
 ALL = "all"
 
 
@@ -40,11 +41,17 @@ class RankingMetrics:
     def flat(self) -> dict[str, float | None]:
         """The numbers by name, with k."""
         return {
-            **{f"{name}_at_{self.k}": getattr(self, name) for name in (*FOUND, "catalogue_coverage", "novelty")},
+            **{with_k(name, self.k): getattr(self, name) for name in (*FOUND, *_OF_ALL)},
             f"recall_at_{self.k}_ceiling": self.recall_ceiling,
             "candidate_coverage": self.coverage,
             "buyers": float(self.users),
         }
+
+
+def with_k(name: str, k: int) -> str:
+    """What a figure of lists of k is called in tables: recall_at_10, recall_at_10_low; other figures keep their names."""
+    figure = next((figure for figure in (*FOUND, *_OF_ALL) if name == figure or name.startswith(f"{figure}_")), None)
+    return f"{figure}_at_{k}{name.removeprefix(figure)}" if figure else name
 
 
 def per_user(

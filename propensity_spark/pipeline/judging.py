@@ -1,10 +1,11 @@
 """How a matured as_of is judged: models, baselines and, in a simulated shop, the truth, on all candidates of the date."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
+import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -12,7 +13,7 @@ from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.features import compute
 from propensity_spark.ingest.truth import true_propensity
-from propensity_spark.judge import cells, metrics, ranking
+from propensity_spark.judge import cells, intervals, metrics, ranking
 from propensity_spark.judge.baselines import BASELINES, add_baselines
 from propensity_spark.judge.calibrate import Calibrator
 from propensity_spark.judge.cells import View
@@ -25,6 +26,7 @@ KEEP = ("as_of", "user_id", "product_id", "label", "weight", "pair_orders", "pro
 KNOWN = ("product_price", "user_orders", "category")  # further columns of the rows, where there are any
 TRUTH = "truth"
 REPEAT, NEW = "repeat", "new"
+INTERVALS = "intervals"
 _EXISTS = "exists"  # the view of pairs bought before, or never
 Judged = dict[str, dict[str, dict[str, Any]]]
 
@@ -71,7 +73,8 @@ def judge(
 
     Takes   `rows`: scored candidates of the date, all of them, with labels, and ranking_score, which orders the champion's lists;
             `thresholds`: the champion's, by rule, chosen on other rows.
-    Returns `metrics`, `repeat` and `new` (pairs bought before, or never): scorer -> Metrics; `ranking`: scorer -> RankingMetrics.
+    Returns `metrics`, `repeat` and `new` (pairs bought before, or never): scorer -> Metrics; `ranking`: scorer -> RankingMetrics;
+            `intervals`: the champion -> the ends of its intervals and its gains over the best baselines, by name.
     """
     columns = score_columns([name for name in calibrators if name not in BASELINES])
     probabilities = {name: f"p_{name}" for name in columns}
@@ -82,21 +85,73 @@ def judge(
         columns[TRUTH] = probabilities[TRUTH] = TRUTH
     ready = ready.persist()
     try:
-        before = F.coalesce(F.col("pair_orders"), F.lit(0.0)) > 0
-        exists = View(_EXISTS, F.when(before, REPEAT).otherwise(NEW), probabilities)
-        cuts = {config.models.champion: thresholds}
-        found = cells.collect(ready, [exists], {name: list(each.values()) for name, each in cuts.items()}, price(ready))
-        parts = metrics.of_view(found, _EXISTS, probabilities, cuts)
-        truth, products = purchases(spark, config, moment, as_of), catalogue(spark, as_of)
-        placed = ranking.per_user(ready, truth, columns, config.judge.k, products)
+        summed = _summed(spark, config, as_of, ready, purchases(spark, config, moment, as_of), probabilities, columns, thresholds)
     finally:
         ready.unpersist()
+    return _results(config, summed, probabilities, thresholds)
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """All that leaves Spark: cells and list sums of every view, and the reach of the lists."""
+
+    cells: pd.DataFrame
+    lists: pd.DataFrame
+    reach: Mapping[str, tuple[float | None, float | None]]
+
+
+def _summed(
+    spark: SparkSession,
+    config: Config,
+    as_of: date,
+    ready: DataFrame,
+    truth: DataFrame,
+    probabilities: Mapping[str, str],
+    columns: Mapping[str, str],
+    thresholds: Mapping[str, float],
+) -> Summed:
+    """One pass for the probabilities of all views, one for the lists."""
+    before, k = F.coalesce(F.col("pair_orders"), F.lit(0.0)) > 0, config.judge.k
+    in_blocks = {name: column for name, column in probabilities.items() if name in (config.models.champion, *BASELINES)}
+    block = intervals.block(config.judge.blocks)
+    views = [
+        View(_EXISTS, F.when(before, REPEAT).otherwise(NEW), probabilities),
+        View(intervals.BLOCK, block, in_blocks, cells.COARSE),
+    ]
+    found = cells.collect(ready, views, {config.models.champion: list(thresholds.values())}, price(ready))
+    with ranking.placed(ready, columns, k) as rows:
+        lists = ranking.sums(ranking.buyers(rows, truth, columns, k), columns, {intervals.BLOCK: block}, k)
+        return Summed(found, lists, ranking.reach(rows, catalogue(spark, as_of), columns, k))
+
+
+def _results(config: Config, summed: Summed, scorers: Mapping[str, str], thresholds: Mapping[str, float]) -> Judged:
+    champion, k = config.models.champion, config.judge.k
+    parts = metrics.of_view(summed.cells, _EXISTS, scorers, {champion: thresholds})
+    everyone = summed.lists[summed.lists["view"] == ranking.ALL]
+    placed = {name: ranking.of_sums(everyone, name, k, summed.reach[name]) for name in scorers}
     results: dict[str, Mapping[str, Any]] = {
         "metrics": parts[metrics.ALL],
         "ranking": placed,
         **{p: parts.get(p, {}) for p in (REPEAT, NEW)},
     }
-    return {part: {name: asdict(result) for name, result in each.items()} for part, each in results.items()}
+    plain = {part: {name: asdict(result) for name, result in each.items()} for part, each in results.items()}
+    return {**plain, INTERVALS: {champion: _intervals(config, summed, parts[metrics.ALL], placed)}}
+
+
+def _intervals(
+    config: Config, summed: Summed, good: Mapping[str, metrics.Metrics], placed: Mapping[str, ranking.RankingMetrics]
+) -> dict[str, float | None]:
+    """See intervals.told; figures of lists carry their k as elsewhere."""
+    champion, k = config.models.champion, config.judge.k
+    times = intervals.drawn(config.judge.blocks, config.judge.draws, config.train.seed)
+    pairs, lists = (found[found["view"] == intervals.BLOCK] for found in (summed.cells, summed.lists))
+    values, samples = {}, {}
+    for name in (champion, *(name for name in BASELINES if name in good)):
+        values[name] = {**good[name].flat(), **{figure: getattr(placed[name], figure) for figure in intervals.LISTS}}
+        mine = pairs[pairs["scorer"] == name]
+        samples[name] = {**intervals.of_pairs(mine, times), **intervals.of_lists(lists, name, times)}
+    told = intervals.told(champion, tuple(values)[1:], values, samples)
+    return {ranking.with_k(name, k): value for name, value in told.items()}
 
 
 def purchases(spark: SparkSession, config: Config, moment: Moment, as_of: date) -> DataFrame:
@@ -118,9 +173,11 @@ def catalogue(spark: SparkSession, as_of: date) -> DataFrame:
 
 
 def typed(judged: Judged) -> dict[str, dict[str, Any]]:
-    """What `judge` returned, as Metrics and RankingMetrics again."""
-    made: dict[str, dict[str, Any]] = {}
+    """What `judge` returned, as Metrics and RankingMetrics again; intervals, which older runs lack, stay numbers."""
+    made: dict[str, dict[str, Any]] = {INTERVALS: judged.get(INTERVALS, {})}
     for part, each in judged.items():
+        if part == INTERVALS:
+            continue
         kind = ranking.RankingMetrics if part == "ranking" else metrics.from_plain
         made[part] = {name: kind(**values) for name, values in each.items()}
     return made
@@ -130,7 +187,7 @@ def figures(judged: Judged) -> dict[str, dict[str, float | None]]:
     """Scorer -> every single number about it; those of repeat and new pairs carry the part as a prefix."""
     results, made = typed(judged), dict[str, dict[str, float | None]]()
     for name, result in results["metrics"].items():
-        flat = {**result.flat(), **results["ranking"][name].flat()}
+        flat = {**result.flat(), **results["ranking"][name].flat(), **results[INTERVALS].get(name, {})}
         for part in (REPEAT, NEW):
             if name in results[part]:
                 flat |= {f"{part}_{metric}": value for metric, value in results[part][name].flat().items()}
