@@ -7,11 +7,11 @@ from propensity_spark.config.checks import within
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeConfig:
-    """How long the judged lists are, what a contact in vain and a missed purchase cost, and how many pairs may be contacted,
-    and how many blocks of users and samples of them say how sure the figures are.
+    """How long the judged lists are, what mistakes cost, how many pairs may be contacted, who is cold, and the bootstrap.
 
     `cost_missed` 0: what a bought pair was worth on average (its product's mean price) in the calibration period.
-    `budget_contacts` pairs of a date, or 0: the share `budget_share` of them.
+    `budget_contacts` pairs of a date, or 0: the share `budget_share` of them. Below `cold_orders` of a user and `cold_buyers` of
+    a product they are cold. `draws` samples of `blocks` blocks of users say how sure the figures are.
     """
 
     k: int = 10
@@ -19,6 +19,8 @@ class JudgeConfig:
     cost_missed: float = 10.0
     budget_share: float = 0.01
     budget_contacts: int = 0
+    cold_orders: int = 2
+    cold_buyers: int = 10
     blocks: int = 200
     draws: int = 500
 
@@ -28,5 +30,7 @@ class JudgeConfig:
         within("judge.cost_missed", self.cost_missed, 0, 1e9)
         within("judge.budget_share", self.budget_share, 1e-9, 1)
         within("judge.budget_contacts", self.budget_contacts, 0, 10**12)
+        within("judge.cold_orders", self.cold_orders, 0, 10**6)
+        within("judge.cold_buyers", self.cold_buyers, 0, 10**9)
         within("judge.blocks", self.blocks, 20, 2000)
         within("judge.draws", self.draws, 100, 10_000)

@@ -9,6 +9,8 @@ BASELINES = {
     "own_popular": "own frequency, ties and gaps by recent popularity",
 }
 
+REFERENCE = "own_popular"  # what a slice of the champion's is held against
+
 
 def add_baselines(rows: DataFrame, most_popular: float) -> DataFrame:
     """The rows plus a DOUBLE >= 0 per baseline, higher is better.

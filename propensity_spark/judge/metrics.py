@@ -115,14 +115,18 @@ def evaluate(scored: DataFrame, scorers: Mapping[str, str], price: Column | None
     return {scorer: of_cells(cells.of_scorer(rows, scorer)) for scorer in scorers}
 
 
-def of_view(
+def of_all(rows: pd.DataFrame, view: str, scorers: Mapping[str, str], cuts: Thresholds | None = None) -> dict[str, Metrics]:
+    """The metrics of all rows, from what `cells.collect` found for a view."""
+    mine, thresholds = rows[rows["view"] == view], cuts or {}
+    return {scorer: of_cells(cells.of_scorer(mine, scorer), thresholds.get(scorer)) for scorer in scorers}
+
+
+def of_keys(
     rows: pd.DataFrame, view: str, scorers: Mapping[str, str], cuts: Thresholds | None = None
 ) -> dict[str, dict[str, Metrics]]:
-    """The metrics of each key of a view, and of its keys together (under `all`), from what `cells.collect` found."""
+    """The metrics of each key of a view."""
     mine = rows[rows["view"] == view]
-    parts = {ALL: mine, **{str(key): part for key, part in mine.groupby("key")}}
-    thresholds = cuts or {}
-    return {key: {s: of_cells(cells.of_scorer(part, s), thresholds.get(s)) for s in scorers} for key, part in parts.items()}
+    return {str(key): of_all(part, view, scorers, cuts) for key, part in mine.groupby("key")}
 
 
 def of_cells(found: Cells, cuts: Mapping[str, float] | None = None) -> Metrics:

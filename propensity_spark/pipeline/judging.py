@@ -13,22 +13,19 @@ from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.features import compute
 from propensity_spark.ingest.truth import true_propensity
-from propensity_spark.judge import cells, intervals, metrics, ranking
-from propensity_spark.judge.baselines import BASELINES, add_baselines
+from propensity_spark.judge import cells, intervals, metrics, ranking, slices
+from propensity_spark.judge.baselines import BASELINES, REFERENCE, add_baselines
 from propensity_spark.judge.calibrate import Calibrator
 from propensity_spark.judge.cells import View
 from propensity_spark.judge.order import RANKING
+from propensity_spark.judge.slices import NEW, REPEAT
 from propensity_spark.models import fast
 from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.figures import INTERVALS, SLICES, TRUTH, Judged
 from propensity_spark.trainset.labels import bought
 
 KEEP = ("as_of", "user_id", "product_id", "label", "weight", "pair_orders", "product_buyers_recent")
-KNOWN = ("product_price", "user_orders", "category")  # further columns of the rows, where there are any
-TRUTH = "truth"
-REPEAT, NEW = "repeat", "new"
-INTERVALS = "intervals"
-_EXISTS = "exists"  # the view of pairs bought before, or never
-Judged = dict[str, dict[str, dict[str, Any]]]
+KNOWN = ("product_price", *slices.READS)  # further columns of the rows, where there are any
 
 
 def scored(assembled: DataFrame, scorers: Sequence[fast.Scorer], popular: float, *also: str) -> DataFrame:
@@ -74,7 +71,8 @@ def judge(
     Takes   `rows`: scored candidates of the date, all of them, with labels, and ranking_score, which orders the champion's lists;
             `thresholds`: the champion's, by rule, chosen on other rows.
     Returns `metrics`, `repeat` and `new` (pairs bought before, or never): scorer -> Metrics; `ranking`: scorer -> RankingMetrics;
-            `intervals`: the champion -> the ends of its intervals and its gains over the best baselines, by name.
+            `intervals`: the champion -> the ends of its intervals and its gains over the best baselines, by name; `slices`: what
+            they are by -> slice -> the champion and REFERENCE -> figures by name.
     """
     columns = score_columns([name for name in calibrators if name not in BASELINES])
     probabilities = {name: f"p_{name}" for name in columns}
@@ -83,7 +81,7 @@ def judge(
     if config.simulator.output:
         ready = true_propensity(ready, config.simulator, moment.timeline.horizon_days).where("truth IS NOT NULL")
         columns[TRUTH] = probabilities[TRUTH] = TRUTH
-    ready = ready.persist()
+    ready = _with_segment(spark, config, ready, as_of).persist()
     try:
         summed = _summed(spark, config, as_of, ready, purchases(spark, config, moment, as_of), probabilities, columns, thresholds)
     finally:
@@ -111,31 +109,51 @@ def _summed(
     thresholds: Mapping[str, float],
 ) -> Summed:
     """One pass for the probabilities of all views, one for the lists."""
-    before, k = F.coalesce(F.col("pair_orders"), F.lit(0.0)) > 0, config.judge.k
-    in_blocks = {name: column for name, column in probabilities.items() if name in (config.models.champion, *BASELINES)}
-    block = intervals.block(config.judge.blocks)
-    views = [
-        View(_EXISTS, F.when(before, REPEAT).otherwise(NEW), probabilities),
-        View(intervals.BLOCK, block, in_blocks, cells.COARSE),
-    ]
-    found = cells.collect(ready, views, {config.models.champion: list(thresholds.values())}, price(ready))
-    with ranking.placed(ready, columns, k) as rows:
-        lists = ranking.sums(ranking.buyers(rows, truth, columns, k), columns, {intervals.BLOCK: block}, k)
+    champion, k, block = config.models.champion, config.judge.k, intervals.block(config.judge.blocks)
+    parts = slices.of_rows(ready, config.judge, _categories(spark, as_of))
+    in_blocks = {name: column for name, column in probabilities.items() if name in (champion, *BASELINES)}
+    apart = {name: probabilities[name] for name in (champion, REFERENCE)}
+    views = [View(by, key, probabilities if by == slices.EXISTS else apart) for by, key in parts.items()]
+    views.append(View(intervals.BLOCK, block, in_blocks, cells.COARSE))
+    found = cells.collect(ready, views, {champion: list(thresholds.values())}, price(ready))
+    by_user = {by: key for by, key in parts.items() if by in slices.OF_USERS}
+    also = [column for column in ("user_orders", "segment") if column in ready.columns]
+    with ranking.placed(ready, columns, k, *also) as rows:
+        each = ranking.buyers(rows, truth, columns, k, *also)
+        lists = ranking.sums(each, columns, {intervals.BLOCK: block, **by_user}, k)
         return Summed(found, lists, ranking.reach(rows, catalogue(spark, as_of), columns, k))
 
 
 def _results(config: Config, summed: Summed, scorers: Mapping[str, str], thresholds: Mapping[str, float]) -> Judged:
     champion, k = config.models.champion, config.judge.k
-    parts = metrics.of_view(summed.cells, _EXISTS, scorers, {champion: thresholds})
+    cuts = {champion: thresholds}
+    good = metrics.of_all(summed.cells, slices.EXISTS, scorers, cuts)
+    parts = metrics.of_keys(summed.cells, slices.EXISTS, scorers, cuts)
     everyone = summed.lists[summed.lists["view"] == ranking.ALL]
     placed = {name: ranking.of_sums(everyone, name, k, summed.reach[name]) for name in scorers}
     results: dict[str, Mapping[str, Any]] = {
-        "metrics": parts[metrics.ALL],
+        "metrics": good,
         "ranking": placed,
         **{p: parts.get(p, {}) for p in (REPEAT, NEW)},
     }
     plain = {part: {name: asdict(result) for name, result in each.items()} for part, each in results.items()}
-    return {**plain, INTERVALS: {champion: _intervals(config, summed, parts[metrics.ALL], placed)}}
+    sure = {champion: _intervals(config, summed, good, placed)}
+    return {**plain, INTERVALS: sure, SLICES: _slices(config, summed, scorers, thresholds)}
+
+
+def _slices(config: Config, summed: Summed, scorers: Mapping[str, str], thresholds: Mapping[str, float]) -> dict[str, Any]:
+    """By what they are sliced -> slice -> scorer -> figures by name."""
+    made: dict[str, Any] = {}
+    champion, k = config.models.champion, config.judge.k
+    apart = {name: scorers[name] for name in (champion, REFERENCE)}
+    for by in sorted(set(summed.cells["view"]) - {intervals.BLOCK}):
+        found = metrics.of_keys(summed.cells, by, apart, {champion: thresholds})
+        made[by] = {key: {name: result.flat() for name, result in each.items()} for key, each in found.items()}
+        lists = summed.lists[summed.lists["view"] == by]
+        for key, row in lists.groupby("key"):
+            for name in apart:
+                made[by].setdefault(str(key), {}).setdefault(name, {}).update(ranking.of_sums(row, name, k).flat())
+    return made
 
 
 def _intervals(
@@ -172,60 +190,19 @@ def catalogue(spark: SparkSession, as_of: date) -> DataFrame:
     return products.select("product_id", (bought_by / F.lit(total)).alias("share"))
 
 
-def typed(judged: Judged) -> dict[str, dict[str, Any]]:
-    """What `judge` returned, as Metrics and RankingMetrics again; intervals, which older runs lack, stay numbers."""
-    made: dict[str, dict[str, Any]] = {INTERVALS: judged.get(INTERVALS, {})}
-    for part, each in judged.items():
-        if part == INTERVALS:
-            continue
-        kind = ranking.RankingMetrics if part == "ranking" else metrics.from_plain
-        made[part] = {name: kind(**values) for name, values in each.items()}
-    return made
+def _categories(spark: SparkSession, as_of: date) -> list[str]:
+    """The categories that are judged apart: those with the most buyers lately, told before any label."""
+    lately = tables.read(spark, "features.product", f"as_of = DATE'{as_of}'").select("product_id", "product_buyers_recent")
+    named = tables.read(spark, "silver.products").where("category IS NOT NULL").join(lately, on="product_id", how="left")
+    most = (
+        named.groupBy("category").agg(F.sum("product_buyers_recent").alias("n")).orderBy(F.col("n").desc_nulls_last(), "category")
+    )
+    return [row["category"] for row in most.limit(slices.MOST_CATEGORIES).collect()]
 
 
-def figures(judged: Judged) -> dict[str, dict[str, float | None]]:
-    """Scorer -> every single number about it; those of repeat and new pairs carry the part as a prefix."""
-    results, made = typed(judged), dict[str, dict[str, float | None]]()
-    for name, result in results["metrics"].items():
-        flat = {**result.flat(), **results["ranking"][name].flat(), **results[INTERVALS].get(name, {})}
-        for part in (REPEAT, NEW):
-            if name in results[part]:
-                flat |= {f"{part}_{metric}": value for metric, value in results[part][name].flat().items()}
-        made[name] = flat
-    if TRUTH in made:
-        _hold_against_truth(made)
-    return made
-
-
-def _hold_against_truth(figures: dict[str, dict[str, float | None]]) -> None:
-    """Add truth_gap: 0 is as good as the truth, 1 as good as the best baseline, in log loss."""
-    losses = {name: flat["log_loss"] for name, flat in figures.items()}
-    known = {name: loss for name, loss in losses.items() if loss is not None}
-    baselines = [known[name] for name in BASELINES if name in known]
-    if TRUTH not in known or not baselines or min(baselines) <= known[TRUTH]:
-        return
-    reach = min(baselines) - known[TRUTH]
-    for name, loss in known.items():
-        figures[name]["truth_gap"] = (loss - known[TRUTH]) / reach
-
-
-def write(spark: SparkSession, judged: Judged, as_of: date, period: str, run_id: str) -> None:
-    """Replace the period's rows of gold.metrics."""
-    rows = [
-        (as_of, period, scorer, metric, None if value is None else float(value), run_id)
-        for scorer, flat in figures(judged).items()
-        for metric, value in flat.items()
-    ]
-    schema = "as_of DATE, period STRING, scorer STRING, metric STRING, value DOUBLE, run_id STRING"
-    frame = spark.createDataFrame(rows, schema).coalesce(1)
-    tables.replace(frame, "gold.metrics", f"as_of = DATE'{as_of}' AND period = '{period}'")
-
-
-def logged(judged: Judged, period: str) -> dict[str, float]:
-    """The numbers as MLflow metrics: <period>_<scorer>_<metric>; unknown ones are left out."""
-    return {
-        f"{period}_{scorer}_{metric}": float(value)
-        for scorer, flat in figures(judged).items()
-        for metric, value in flat.items()
-        if value is not None
-    }
+def _with_segment(spark: SparkSession, config: Config, rows: DataFrame, as_of: date) -> DataFrame:
+    """The rows plus their user's segment as known at as_of, where the shop names one (features.segment_by) and it was built."""
+    users = tables.read(spark, "features.user", f"as_of = DATE'{as_of}'")
+    if not config.features.segment_by or "segment" not in users.columns:
+        return rows
+    return rows.join(users.select("user_id", "segment"), on="user_id", how="left")

@@ -13,9 +13,10 @@ from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.judge.baselines import BASELINES
 from propensity_spark.judge.report import Brought, Change, Page, Period, Scored, render
-from propensity_spark.pipeline import judging
+from propensity_spark.judge.slices import NEW, REPEAT
+from propensity_spark.pipeline import figures
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.judging import NEW, REPEAT, TRUTH, Judged
+from propensity_spark.pipeline.figures import TRUTH, Judged
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import FEATURE_GAINS
 from propensity_spark.serve import registry
@@ -98,14 +99,14 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
 
 def _verdict(judged: Judged, champion: str, k: int) -> str:
     """The champion against the best baseline, in one sentence each for probabilities and for lists."""
-    figures = judging.figures(judged)
-    losses = {name: figures[name]["log_loss"] for name in BASELINES}
+    found = figures.of_scorers(judged)
+    losses = {name: found[name]["log_loss"] for name in BASELINES}
     known = {name: loss for name, loss in losses.items() if loss is not None}
-    mine, recall = figures[champion]["log_loss"], figures[champion][f"recall_at_{k}"]
+    mine, recall = found[champion]["log_loss"], found[champion][f"recall_at_{k}"]
     if mine is None or recall is None or not known:
         return "Nobody bought anything in the test window: how good the scores are is unknown."
     best = min(known, key=lambda name: known[name])
-    recalls = {name: figures[name][f"recall_at_{k}"] or 0.0 for name in BASELINES}
+    recalls = {name: found[name][f"recall_at_{k}"] or 0.0 for name in BASELINES}
     listed = max(recalls, key=lambda name: recalls[name])
     better = "below" if mine < known[best] else "NOT below"
     ahead = "ahead of" if recall > recalls[listed] else "NOT ahead of"
@@ -118,13 +119,13 @@ def _verdict(judged: Judged, champion: str, k: int) -> str:
 
 def _warnings(judged: Judged, champion: str, where: str) -> list[str]:
     """What a careful reader should know before she uses the scores."""
-    mine = judging.figures(judged)[champion]
+    mine = figures.of_scorers(judged)[champion]
     found, ratio, ece = [], mine["predicted_over_observed"], mine["ece"]
     if ratio is not None and abs(ratio - 1) > _OFF:
         found.append(f"{where}: the mean prediction is {ratio:.2f} times the observed rate; calibration moved with the season.")
     if ece is not None and ece > 0.01:
         found.append(f"{where}: the expected calibration error is {ece:.4f}, above 0.01.")
-    baselines = [judging.figures(judged)[name]["log_loss"] for name in BASELINES]
+    baselines = [figures.of_scorers(judged)[name]["log_loss"] for name in BASELINES]
     loss = mine["log_loss"]
     if loss is not None and any(b is not None and b <= loss for b in baselines):
         found.append(f"{where}: a baseline has a lower log loss than {champion}.")
@@ -132,7 +133,7 @@ def _warnings(judged: Judged, champion: str, where: str) -> list[str]:
 
 
 def _period(judged: Judged, name: str, as_of: str, champion: str) -> Period:
-    results, gaps = judging.typed(judged), judging.figures(judged)
+    results, gaps = figures.typed(judged), figures.of_scorers(judged)
     order = sorted(results["metrics"], key=lambda n: (n != champion, n in BASELINES, n == TRUTH))
     labels = {**BASELINES, TRUTH: "the truth (simulator)"}
     scorers = tuple(

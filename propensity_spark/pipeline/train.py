@@ -18,9 +18,9 @@ from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
 from propensity_spark.models.ranker import fit_ranker
-from propensity_spark.pipeline import audit, judging, rows
+from propensity_spark.pipeline import audit, figures, judging, rows
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.judging import Judged
+from propensity_spark.pipeline.figures import Judged
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
 from propensity_spark.serve.bundle import Bundle
@@ -69,7 +69,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     trained = _prepared(config, moment, final, popular, "final", progress)
     with progress.stage("log to MLflow"):
         logged = _log(config, moment, trained, judged)
-        judging.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
+        figures.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
     return logged
 
 
@@ -226,7 +226,7 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged) -> regi
     importance = {name: fitted.importance for name, fitted in final.models.items()}
     texts = {"test.json": json.dumps(judged), "importance.json": json.dumps(importance)}
     facts = {f"{name}_{fact}": value for name, fitted in final.models.items() for fact, value in fitted.facts.items()}
-    return registry.log(config, bundle, final.models, judging.logged(judged, "test") | facts, texts)
+    return registry.log(config, bundle, final.models, figures.logged(judged, "test") | facts, texts)
 
 
 def rehearsed(spark: SparkSession, config: Config, moment: Moment) -> Parts:

@@ -76,6 +76,8 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("judge.cost_false_positive", 1e-9, 0, 1e9, 1.1e9),
         ("judge.blocks", 20, 19, 2000, 2001),
         ("judge.draws", 100, 99, 10_000, 10_001),
+        ("judge.cold_orders", 0, -1, 10**6, 10**6 + 1),
+        ("judge.cold_buyers", 0, -1, 10**9, 10**9 + 1),
         ("judge.k", 1, 0, 1000, 1001),
         ("judge.cost_missed", 0, -0.01, 1e9, 1.1e9),
         ("judge.budget_share", 1e-9, 0, 1, 1.01),

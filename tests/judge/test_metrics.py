@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 
 from propensity_spark.judge import cells, ranking
 from propensity_spark.judge.cells import View
-from propensity_spark.judge.metrics import TOP, evaluate, from_plain, of_view
+from propensity_spark.judge.metrics import TOP, evaluate, from_plain, of_all, of_keys
 
 Make = Callable[..., DataFrame]
 
@@ -41,7 +41,7 @@ def test_counts_above_thresholds_agree_with_scikit_learn_where_scores_tie(spark:
     frame = spark.createDataFrame(rows, "label INT, weight DOUBLE, p DOUBLE, part STRING")
     cuts = {"cost": 0.25 + 1e-5, "f1": 0.4, "budget": 1.0}
     found = cells.collect(frame, [View("parts", frame.part, {"m": "p"})], {"m": list(cuts.values())})
-    judged = of_view(found, "parts", {"m": "p"}, {"m": cuts})
+    judged = {"all": of_all(found, "parts", {"m": "p"}, {"m": cuts}), **of_keys(found, "parts", {"m": "p"}, {"m": cuts})}
     for part, mine in (("all", np.ones(2000, bool)), ("new", np.arange(2000) % 3 > 0)):
         for cut in judged[part]["m"].cuts[:2]:
             chosen, truth = p[mine] >= cut.threshold, y[mine]
