@@ -23,11 +23,16 @@ EDGE = 1e-6  # probabilities stay strictly inside (0, 1)
 WIDTH = 0.01  # of a score bucket, on the axis of `axis`
 _KNOTS = 64
 _SALT = 2
-PROBABILITY, COUNT = "probability", "count"
+PROBABILITY, COUNT, REAL = "probability", "count", "real"
+_STEEP = 1000.0  # how much finer than 1 a real score is told apart
 
 
 def axis(score: Column, kind: str) -> Column:
-    """The axis on which scores are calibrated: the logit of a probability, log(1 + x) of a count or rate."""
+    """The axis on which scores are calibrated: the logit of a probability, log(1 + x) of a count or rate, +-log(1 + 1000 |x|) of
+    a real score: its scale and its sign may be any, and it is told apart by 1 % of itself, down to thousandths.
+    """
+    if kind == REAL:
+        return F.signum(score) * F.log1p(F.abs(score) * _STEEP)
     if kind == COUNT:
         return F.log1p(F.greatest(score, F.lit(0.0)))
     inside = F.least(F.greatest(score, F.lit(EDGE**2)), F.lit(1 - 1e-12))
@@ -98,7 +103,7 @@ def fit(scored: DataFrame, score: str, method: str, negative_rate: float = 1.0, 
 def fit_all(scored: DataFrame, tasks: Mapping[str, Task]) -> dict[str, Calibrator]:
     """Calibrate several columns on matured labels, in one pass over the rows.
 
-    Takes   user_id, label (0, 1), weight (pairs that a row stands for) and the columns. A COUNT is made isotonic by `auto`.
+    Takes   user_id, label (0, 1), weight (pairs that a row stands for) and the columns. A COUNT or REAL is made isotonic by `auto`.
     Raises  InsufficientData where only one class is there.
     """
     return fit_buckets(buckets(scored, tasks), tasks)

@@ -24,7 +24,7 @@ from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.figures import INTERVALS, SLICES, TRUTH, Judged
 from propensity_spark.trainset.labels import bought
 
-KEEP = ("as_of", "user_id", "product_id", "label", "weight", "pair_orders", "product_buyers_recent")
+KEEP = ("as_of", "user_id", "product_id", "label", "weight", "pair_orders", "product_buyers_recent", "als_score")
 KNOWN = ("product_price", *slices.READS)  # further columns of the rows, where there are any
 
 
@@ -50,10 +50,15 @@ def score_columns(families: Sequence[str]) -> dict[str, str]:
     return {**{family: fast.raw_column(family) for family in families}, **{name: name for name in BASELINES}}
 
 
+def _calibrated(calibrators: Mapping[str, Calibrator]) -> dict[str, str]:
+    """Scorer -> its column, of those that are calibrated: an older run knows fewer baselines."""
+    columns = score_columns([name for name in calibrators if name not in BASELINES])
+    return {name: column for name, column in columns.items() if name in calibrators}
+
+
 def with_probabilities(rows: DataFrame, calibrators: Mapping[str, Calibrator]) -> DataFrame:
     """The scored rows plus p_<scorer>, the calibrated probability of each scorer."""
-    columns = score_columns([name for name in calibrators if name not in BASELINES])
-    made = [calibrators[name].apply(F.col(column)).alias(f"p_{name}") for name, column in columns.items()]
+    made = [calibrators[name].apply(F.col(column)).alias(f"p_{name}") for name, column in _calibrated(calibrators).items()]
     return rows.select("*", *made)
 
 
@@ -74,7 +79,7 @@ def judge(
             `intervals`: the champion -> the ends of its intervals and its gains over the best baselines, by name; `slices`: what
             they are by -> slice -> the champion and REFERENCE -> figures by name.
     """
-    columns = score_columns([name for name in calibrators if name not in BASELINES])
+    columns = _calibrated(calibrators)
     probabilities = {name: f"p_{name}" for name in columns}
     ready = with_probabilities(rows, calibrators)
     columns[config.models.champion] = RANKING  # the list that is published

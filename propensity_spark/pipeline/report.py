@@ -100,13 +100,13 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
 def _verdict(judged: Judged, champion: str, k: int) -> str:
     """The champion against the best baseline, in one sentence each for probabilities and for lists."""
     found = figures.of_scorers(judged)
-    losses = {name: found[name]["log_loss"] for name in BASELINES}
+    losses = {name: found[name]["log_loss"] for name in BASELINES if name in found}
     known = {name: loss for name, loss in losses.items() if loss is not None}
     mine, recall = found[champion]["log_loss"], found[champion][f"recall_at_{k}"]
     if mine is None or recall is None or not known:
         return "Nobody bought anything in the test window: how good the scores are is unknown."
     best = min(known, key=lambda name: known[name])
-    recalls = {name: found[name][f"recall_at_{k}"] or 0.0 for name in BASELINES}
+    recalls = {name: found[name][f"recall_at_{k}"] or 0.0 for name in losses}
     listed = max(recalls, key=lambda name: recalls[name])
     better = "below" if mine < known[best] else "NOT below"
     ahead = "ahead of" if recall > recalls[listed] else "NOT ahead of"
@@ -119,13 +119,14 @@ def _verdict(judged: Judged, champion: str, k: int) -> str:
 
 def _warnings(judged: Judged, champion: str, where: str) -> list[str]:
     """What a careful reader should know before she uses the scores."""
-    mine = figures.of_scorers(judged)[champion]
+    scorers = figures.of_scorers(judged)
+    mine = scorers[champion]
     found, ratio, ece = [], mine["predicted_over_observed"], mine["ece"]
     if ratio is not None and abs(ratio - 1) > _OFF:
         found.append(f"{where}: the mean prediction is {ratio:.2f} times the observed rate; calibration moved with the season.")
     if ece is not None and ece > 0.01:
         found.append(f"{where}: the expected calibration error is {ece:.4f}, above 0.01.")
-    baselines = [figures.of_scorers(judged)[name]["log_loss"] for name in BASELINES]
+    baselines = [scorers[name]["log_loss"] for name in BASELINES if name in scorers]
     loss = mine["log_loss"]
     if loss is not None and any(b is not None and b <= loss for b in baselines):
         found.append(f"{where}: a baseline has a lower log loss than {champion}.")

@@ -12,6 +12,7 @@ from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.features import encoders
 from propensity_spark.judge import calibrate, thresholds
+from propensity_spark.judge.baselines import KINDS
 from propensity_spark.judge.calibrate import Calibrator
 from propensity_spark.judge.order import add_ranking
 from propensity_spark.models.contract import Fitted
@@ -197,7 +198,7 @@ def _calibrate(config: Config, trained: Trained, parts: Parts, popular: float) -
             method, rate = config.calibration.method, config.train.negative_rate
             tasks[name] = calibrate.Task(score=column, method=method, negative_rate=rate)
         else:
-            tasks[name] = calibrate.Task(score=column, kind=calibrate.COUNT)
+            tasks[name] = calibrate.Task(score=column, kind=KINDS[name])
     scored = judging.scored(trained.encoders.transform(parts.calibrate), trained.scorers, popular)
     found = calibrate.buckets(scored, tasks, judging.price(scored))
     calibrators, champion = calibrate.fit_buckets(found, tasks), config.models.champion

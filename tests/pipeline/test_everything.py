@@ -40,9 +40,9 @@ def test_scores_are_probabilities_with_ranks_readable_without_spark(whole_shop: 
 def test_the_models_are_held_against_baselines_and_the_truth(whole_shop: Config) -> None:
     metrics = _gold(whole_shop, "metrics")
     loss = metrics[metrics["metric"] == "log_loss"].set_index("scorer")["value"]
-    assert set(loss.index) == {"lightgbm", "logistic", "popular", "own", "own_popular", "truth"}
+    assert set(loss.index) == {"lightgbm", "logistic", "popular", "own", "own_popular", "als", "truth"}
     assert loss["truth"] == loss.min()
-    assert loss["lightgbm"] < min(loss["popular"], loss["own"], loss["own_popular"])
+    assert loss["lightgbm"] < min(loss["popular"], loss["own"], loss["own_popular"], loss["als"])
 
 
 def test_the_champion_is_judged_at_thresholds_in_slices_and_with_intervals(whole_shop: Config) -> None:
