@@ -150,7 +150,8 @@ def _period(judged: Judged, name: str, as_of: str, champion: str) -> Period:
         )
         for scorer in order
     )
-    return Period(name=name.capitalize(), as_of=as_of, about=_ABOUT[name], scorers=scorers)
+    sure, slices = results[figures.INTERVALS].get(champion, {}), results[figures.SLICES]
+    return Period(name=name.capitalize(), as_of=as_of, about=_ABOUT[name], scorers=scorers, sure=sure, slices=slices)
 
 
 def _facts(config: Config, moment: Moment, trained: registry.Run) -> tuple[tuple[str, str], ...]:
