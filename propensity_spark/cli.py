@@ -112,6 +112,12 @@ def _tune(asked: argparse.Namespace) -> None:
     run.tuned(_config(asked))
 
 
+def _compare(asked: argparse.Namespace) -> None:
+    from propensity_spark.pipeline import compare
+
+    print(compare.compared(_config(asked), asked.runs))
+
+
 def _groups(asked: argparse.Namespace) -> None:
     from propensity_spark.pipeline import run
 
@@ -130,6 +136,7 @@ _COMMANDS: dict[str, tuple[Command, str]] = {
     "totals": (_totals, "bring the totals of users, products and pairs to a date, or look them up for moments of your own"),
     "tune": (_tune, "search a family's settings by time-based validation, within a budget; goes on where it was left"),
     "groups": (_groups, "fit and judge each group of features, to see what it brings"),
+    "compare": (_compare, "training runs side by side: what was set differently, and what the test said"),
     "sql": (_sql, "query the tables, e.g. propensity sql 'select * from gold.top_products limit 10'"),
     "features": (_features, "list the declared features, describe one, or show what changed since they were built"),
     "check": (_check, "say what is wrong with a configuration and its sources before anything runs"),
@@ -172,6 +179,11 @@ def _add_features(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
 
 
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="ids of MLflow runs, or how they begin; default: the last five")
+    _add_config(parser)
+
+
 def _add_totals(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", metavar="YYYY-MM-DD", help="make every day from this one on (a backfill) instead of one")
     parser.add_argument("--spine", metavar="FILE", help="CSV or Parquet of user_id, product_id, moment: totals just before each")
@@ -179,7 +191,7 @@ def _add_totals(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
 
 
-_ARGUMENTS = {"totals": _add_totals, "sql": _add_sql, "init": _add_init, "features": _add_features}
+_ARGUMENTS = {"compare": _add_compare, "totals": _add_totals, "sql": _add_sql, "init": _add_init, "features": _add_features}
 
 
 def _config(asked: argparse.Namespace) -> Config:

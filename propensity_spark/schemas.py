@@ -243,6 +243,16 @@ METRICS = Table(
     about="period is test (an as-of date of its own) or backtest (the labels of as_of itself); value null: unknown, not zero",
 )
 
+METRIC_SLICES = Table(
+    name="gold.metric_slices",
+    ddl="as_of DATE, period STRING, scorer STRING, sliced_by STRING, slice STRING, metric STRING, value DOUBLE, run_id STRING",
+    keys=("as_of", "period", "scorer", "sliced_by", "slice", "metric"),
+    writer="train",
+    partition_by=("as_of",),
+    about="gold.metrics of the champion and of own_popular by slice: sliced_by is exists, activity, users, products, category or "
+    "segment; lists are judged by slices of users only",
+)
+
 FEATURE_GAINS = Table(
     name="gold.feature_gains",
     ddl="as_of DATE, test_as_of DATE, place INT, feature_set STRING, features INT, pr_auc DOUBLE, log_loss DOUBLE, "
@@ -282,6 +292,7 @@ TABLES = {
         AUDIT,
         PROPENSITY,
         METRICS,
+        METRIC_SLICES,
         FEATURE_GAINS,
     )
 }

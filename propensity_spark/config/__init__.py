@@ -5,6 +5,7 @@ A section's defaults are the product's defaults; conf/base.yaml spells them out,
 
 from dataclasses import dataclass, field
 
+from propensity_spark.config.judging import JudgeConfig
 from propensity_spark.config.learning import (
     ENCODERS,
     FEATURE_GROUPS,
@@ -67,6 +68,7 @@ __all__ = [
     "EncoderConfig",
     "EntityConfig",
     "FeatureConfig",
+    "JudgeConfig",
     "LabelConfig",
     "LightGBMConfig",
     "ListedConfig",
@@ -113,6 +115,7 @@ class Config:
     models: ModelsConfig = field(default_factory=ModelsConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
+    judge: JudgeConfig = field(default_factory=JudgeConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 Vector = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Statistic = Callable[[Vector], float]  # of how often each user was drawn
-_LOW, _HIGH = 2.5, 97.5  # percentiles
+LOW, HIGH = 2.5, 97.5  # percentiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def _samples(users: int, draws: int, seed: int) -> Iterator[Vector]:
 
 def _interval(differences: Vector) -> Interval:
     known = differences[np.isfinite(differences)]
-    low, high = np.percentile(known, [_LOW, _HIGH]) if known.size else (np.nan, np.nan)
+    low, high = np.percentile(known, [LOW, HIGH]) if known.size else (np.nan, np.nan)
     return Interval(float(low), float(high))
 
 

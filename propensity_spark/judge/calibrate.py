@@ -20,14 +20,19 @@ from propensity_spark.trainset.sampling import uniform
 
 Vector = npt.NDArray[np.float64]
 EDGE = 1e-6  # probabilities stay strictly inside (0, 1)
-_WIDTH = 0.01  # of a score bucket, on the axis of `axis`
+WIDTH = 0.01  # of a score bucket, on the axis of `axis`
 _KNOTS = 64
 _SALT = 2
-PROBABILITY, COUNT = "probability", "count"
+PROBABILITY, COUNT, REAL = "probability", "count", "real"
+_STEEP = 1000.0  # how much finer than 1 a real score is told apart
 
 
 def axis(score: Column, kind: str) -> Column:
-    """The axis on which scores are calibrated: the logit of a probability, log(1 + x) of a count or rate."""
+    """The axis on which scores are calibrated: the logit of a probability, log(1 + x) of a count or rate, +-log(1 + 1000 |x|) of
+    a real score: its scale and its sign may be any, and it is told apart by 1 % of itself, down to thousandths.
+    """
+    if kind == REAL:
+        return F.signum(score) * F.log1p(F.abs(score) * _STEEP)
     if kind == COUNT:
         return F.log1p(F.greatest(score, F.lit(0.0)))
     inside = F.least(F.greatest(score, F.lit(EDGE**2)), F.lit(1 - 1e-12))
@@ -98,22 +103,26 @@ def fit(scored: DataFrame, score: str, method: str, negative_rate: float = 1.0, 
 def fit_all(scored: DataFrame, tasks: Mapping[str, Task]) -> dict[str, Calibrator]:
     """Calibrate several columns on matured labels, in one pass over the rows.
 
-    Takes   user_id, label (0, 1), weight (pairs that a row stands for) and the columns. A COUNT is made isotonic by `auto`.
+    Takes   user_id, label (0, 1), weight (pairs that a row stands for) and the columns. A COUNT or REAL is made isotonic by `auto`.
     Raises  InsufficientData where only one class is there.
     """
-    rows = _bucket_rows(scored, tasks)
+    return fit_buckets(buckets(scored, tasks), tasks)
+
+
+def fit_buckets(rows: pd.DataFrame, tasks: Mapping[str, Task]) -> dict[str, Calibrator]:
+    """As `fit_all`, from what `buckets` found."""
     return {name: _calibrated(_buckets(rows, name), task) for name, task in tasks.items()}
 
 
-def _calibrated(buckets: "_Buckets", task: Task) -> Calibrator:
-    if not buckets.positives.sum() or buckets.positives.sum() >= buckets.weight.sum():
+def _calibrated(found: "_Buckets", task: Task) -> Calibrator:
+    if not found.positives.sum() or found.positives.sum() >= found.weight.sum():
         raise InsufficientData("calibration needs bought and not bought pairs; its period has only one of them.")
     shift = math.log(task.negative_rate) if task.kind == PROBABILITY else 0.0
     plain, method = Calibrator(kind=task.kind, method="none", shift=shift), task.method
     if method == "auto":
-        method, compared = _choose(buckets, plain) if task.kind == PROBABILITY else ("isotonic", ())
+        method, compared = _choose(found, plain) if task.kind == PROBABILITY else ("isotonic", ())
         plain = replace(plain, log_losses=compared)
-    return _fit(buckets.all(), plain, method)
+    return _fit(found.all(), plain, method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +148,17 @@ class _Buckets:
         return np.bincount(place, self.x * self.weight) / weight, weight, positives
 
 
-def _bucket_rows(scored: DataFrame, tasks: Mapping[str, Task]) -> pd.DataFrame:
-    """Per task, half of the users and bucket of the axis: weight, positives, the mean of the axis."""
+def buckets(scored: DataFrame, tasks: Mapping[str, Task], price: Column | None = None) -> pd.DataFrame:
+    """Per task (name), half of the users and bucket of the axis: weight, positives, their value by `price`, and the mean x."""
+    worth = F.lit(0.0) if price is None else F.coalesce(price.cast("double"), F.lit(0.0))
     axes = [F.struct(F.lit(n).alias("name"), axis(F.col(t.score), t.kind).alias("x")) for n, t in tasks.items()]
     half = (uniform(_SALT, "user_id") < 0.5).cast("int").alias("half")
-    long = scored.select("weight", "label", half, F.explode(F.array(*axes)).alias("s"))
+    long = scored.select("weight", "label", worth.alias("price"), half, F.explode(F.array(*axes)).alias("s"))
     x = F.col("s.x")
-    grouped = long.groupBy(F.col("s.name").alias("name"), "half", F.floor(x / _WIDTH).alias("bucket")).agg(
+    grouped = long.groupBy(F.col("s.name").alias("name"), "half", F.floor(x / WIDTH).alias("bucket")).agg(
         F.sum("weight").alias("weight"),
         F.sum(F.col("weight") * F.col("label")).alias("positives"),
+        F.sum(F.col("weight") * F.col("label") * F.col("price")).alias("value"),
         (F.sum(x * F.col("weight")) / F.sum("weight")).alias("x"),
     )
     return grouped.toPandas().sort_values(["name", "half", "bucket"])
@@ -160,12 +171,12 @@ def _buckets(rows: pd.DataFrame, name: str) -> _Buckets:
     return _Buckets(half, bucket, *columns)
 
 
-def _choose(buckets: _Buckets, plain: Calibrator) -> tuple[str, tuple[tuple[str, float], ...]]:
+def _choose(found: _Buckets, plain: Calibrator) -> tuple[str, tuple[tuple[str, float], ...]]:
     """The method with the lower log loss on the half that it was not fitted on."""
-    held = buckets.part(1)
-    if not buckets.part(0)[2].sum() or not held[2].sum():
+    held = found.part(1)
+    if not found.part(0)[2].sum() or not held[2].sum():
         return "platt", ()
-    losses = [(name, _log_loss(_fit(buckets.part(0), plain, name), *held)) for name in ("platt", "isotonic")]
+    losses = [(name, _log_loss(_fit(found.part(0), plain, name), *held)) for name in ("platt", "isotonic")]
     return min(losses, key=lambda pair: pair[1])[0], tuple(losses)
 
 

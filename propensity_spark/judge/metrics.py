@@ -1,6 +1,6 @@
-"""Figures of merit of probabilities: one pass of Spark over all scorers, then arithmetic on a small table.
+"""Figures of merit of probabilities: one pass of Spark over all scorers (see cells), then arithmetic on a small table.
 
-Scores are bucketed finely on the logit axis for the curves; log loss, Brier and means are exact sums.
+Scores are bucketed finely on the logit axis for the curves; log loss, Brier, means and counts above a threshold are exact sums.
 """
 
 from collections.abc import Mapping
@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-Vector = npt.NDArray[np.float64]
-_WIDTH = 0.002  # of a bucket, in logits
-_EDGE = 1e-12
+from propensity_spark.judge import cells
+from propensity_spark.judge.cells import Cells, Vector, View
+
 _CURVE_POINTS = 200
 CALIBRATION_BINS = 20
 DECILES = 10
+TOP = (0.01, 0.05, 0.1, 0.2)  # shares of the pairs, best first
+Thresholds = Mapping[str, Mapping[str, float]]  # scorer -> rule -> probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,28 @@ class Bin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """What lies at or above a threshold that `rule` chose: the share of the pairs, and how right and how complete it is."""
+
+    rule: str
+    threshold: float
+    share: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+    def flat(self) -> dict[str, float | None]:
+        """The numbers by name, with the rule."""
+        names = ("threshold", "share", "precision", "recall", "f1")
+        return {f"{self.rule}_cut_{name}": getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
-    """How good a scorer's probabilities are. None: unknown (no rows, or only one class)."""
+    """How good a scorer's probabilities are. None: unknown (no rows, or only one class).
+
+    `captured`: the share of the bought pairs, `value_captured`: of their prices, in the best TOP shares of the pairs.
+    """
 
     rows: int
     positives: int
@@ -47,6 +68,9 @@ class Metrics:
     lift: tuple[float, ...] = ()
     roc: tuple[tuple[float, float], ...] = ()
     precision_recall: tuple[tuple[float, float], ...] = ()
+    captured: tuple[float, ...] = ()
+    value_captured: tuple[float, ...] = ()
+    cuts: tuple[Cut, ...] = ()
 
     def flat(self) -> dict[str, float | None]:
         """The single numbers, by name."""
@@ -58,70 +82,59 @@ class Metrics:
             **{name: getattr(self, name) for name in names},
             "predicted_over_observed": ratio,
             "top_decile_lift": self.lift[0] if self.lift else None,
+            **_by_share("captured", self.captured),
+            **_by_share("value_captured", self.value_captured),
+            **{name: value for cut in self.cuts for name, value in cut.flat().items()},
         }
 
 
+def _by_share(what: str, values: tuple[float, ...]) -> dict[str, float | None]:
+    return {f"{what}_top_{share:.0%}".rstrip("%"): value for share, value in zip(TOP, values, strict=False)}
+
+
 def from_plain(**values: Any) -> Metrics:
-    """Metrics from `dataclasses.asdict` of it, or from that as JSON."""
+    """Metrics from `dataclasses.asdict` of it, or from that as JSON; older ones lack what came later."""
     bins = tuple(Bin(**bin_) for bin_ in values["reliability"])
     curves = {name: tuple(map(tuple, values[name])) for name in ("roc", "precision_recall")}
-    return Metrics(**{**values, **curves, "reliability": bins, "lift": tuple(values["lift"])})
+    shares = {name: tuple(values.get(name, ())) for name in ("lift", "captured", "value_captured")}
+    cuts = tuple(Cut(**cut) for cut in values.get("cuts", ()))
+    return Metrics(**{**values, **curves, **shares, "reliability": bins, "cuts": cuts})
 
 
 ALL = "all"
-_COLUMNS = ("rows", "positive_rows", "weight", "positives", "predicted", "squares", "loss")
 
 
-def evaluate(scored: DataFrame, scorers: Mapping[str, str]) -> dict[str, Metrics]:
+def evaluate(scored: DataFrame, scorers: Mapping[str, str], price: Column | None = None) -> dict[str, Metrics]:
     """Judge several probability columns on the same rows.
 
-    Takes   label INT (0, 1), weight (pairs that a row stands for) and the columns; `scorers`: name -> column.
+    Takes   label INT (0, 1), weight (pairs that a row stands for) and the columns; `scorers`: name -> column; `price`: what a
+            bought pair is worth.
     Returns the metrics by name. ECE has 20 bins of equal mass; of equal scores each pair counts half in ROC-AUC.
     """
-    return evaluate_parts(scored, scorers, F.lit(ALL))[ALL]
+    rows = cells.collect(scored, [View(ALL, F.lit(ALL), scorers)], price=price)
+    return {scorer: of_cells(cells.of_scorer(rows, scorer)) for scorer in scorers}
 
 
-def evaluate_parts(scored: DataFrame, scorers: Mapping[str, str], part: Column) -> dict[str, dict[str, Metrics]]:
-    """The same for each value of `part` (text) and for all rows together (under `all`), in one pass."""
-    each = F.explode(F.array(*(F.struct(F.lit(n).alias("scorer"), F.col(c).alias("p")) for n, c in scorers.items())))
-    p = F.least(F.greatest(F.col("s.p"), F.lit(_EDGE)), F.lit(1 - _EDGE))
-    long = scored.select("label", "weight", part.alias("part"), each.alias("s")).select(
-        "label", "weight", "part", "s.scorer", p.alias("p"), F.log(p / (1 - p)).alias("logit")
-    )
-    w, y, q = F.col("weight"), F.col("label"), F.col("p")
-    rows = (
-        long.groupBy("part", "scorer", F.floor(F.col("logit") / _WIDTH).alias("bucket"))
-        .agg(
-            F.count(F.lit(1)).alias("rows"),
-            F.sum("label").alias("positive_rows"),
-            F.sum("weight").alias("weight"),
-            F.sum(w * y).alias("positives"),
-            F.sum(w * q).alias("predicted"),
-            F.sum(w * (q - y) * (q - y)).alias("squares"),
-            F.sum(-w * F.log(F.when(y == 1, q).otherwise(1 - q))).alias("loss"),
-        )
-        .toPandas()
-    )
-    parts = [ALL, *sorted(set(rows["part"]) - {ALL})]
-    return {name: {s: _metrics(_table(rows, s, name)) for s in scorers} for name in parts}
+def of_all(rows: pd.DataFrame, view: str, scorers: Mapping[str, str], cuts: Thresholds | None = None) -> dict[str, Metrics]:
+    """The metrics of all rows, from what `cells.collect` found for a view."""
+    mine, thresholds = rows[rows["view"] == view], cuts or {}
+    return {scorer: of_cells(cells.of_scorer(mine, scorer), thresholds.get(scorer)) for scorer in scorers}
 
 
-def _table(rows: pd.DataFrame, scorer: str, part: str) -> Vector:
-    """A scorer's buckets of one part (or of all), best scores first."""
-    mine = rows[rows["scorer"] == scorer]
-    if part != ALL:
-        mine = mine[mine["part"] == part]
-    merged = mine.groupby("bucket")[list(_COLUMNS)].sum().sort_index(ascending=False)
-    return np.asarray(merged.to_numpy(dtype=np.float64))
+def of_keys(
+    rows: pd.DataFrame, view: str, scorers: Mapping[str, str], cuts: Thresholds | None = None
+) -> dict[str, dict[str, Metrics]]:
+    """The metrics of each key of a view."""
+    mine = rows[rows["view"] == view]
+    return {str(key): of_all(part, view, scorers, cuts) for key, part in mine.groupby("key")}
 
 
-def _metrics(table: Vector) -> Metrics:
-    """From buckets, best scores first: rows, positive rows, weight, positives, predicted, squares, loss."""
-    if not len(table):
+def of_cells(found: Cells, cuts: Mapping[str, float] | None = None) -> Metrics:
+    """The metrics of one scorer's cells, which end at `cuts` (rule -> threshold)."""
+    if not len(found.sums):
         return _NOTHING
-    rows, positive_rows, _, _, predicted, squares, loss = table.sum(axis=0)
-    weight, positives = table[:, 2], table[:, 3]
-    total, hits = weight.sum(), positives.sum()
+    rows, positive_rows, total, hits, predicted, squares, loss, value = found.sums.sum(axis=0)
+    weight, positives = found.of("weight"), found.of("positives")
     both = 0 < hits < total
     return Metrics(
         rows=int(rows),
@@ -129,15 +142,39 @@ def _metrics(table: Vector) -> Metrics:
         base_rate=hits / total,
         mean_predicted=predicted / total,
         roc_auc=_roc_auc(positives, weight - positives) if both else None,
-        pr_auc=_average_precision(positives, weight) if both else None,
+        pr_auc=average_precision(positives, weight) if both else None,
         log_loss=loss / total,
         brier=squares / total,
-        ece=_ece(table),
-        reliability=tuple(_bins(table, CALIBRATION_BINS)),
-        lift=tuple(b.observed * total / hits for b in _bins(table, DECILES)) if both else (),
+        ece=ece(weight, positives, found.of("predicted")),
+        reliability=tuple(_bins(weight, positives, found.of("predicted"), CALIBRATION_BINS)),
+        lift=tuple(b.observed * total / hits for b in _bins(weight, positives, found.of("predicted"), DECILES)) if both else (),
         roc=_curve(positives / hits, (weight - positives) / (total - hits)) if both else (),
         precision_recall=_precision_recall(positives, weight) if both else (),
+        captured=_captured(weight, positives) if both else (),
+        value_captured=_captured(weight, found.of("value")) if both and value > 0 else (),
+        cuts=_cuts(found, cuts or {}),
     )
+
+
+def _cuts(found: Cells, cuts: Mapping[str, float]) -> tuple[Cut, ...]:
+    """A threshold that n others are not above has its pairs in the cells above more than that."""
+    weight, positives = found.of("weight"), found.of("positives")
+    made = []
+    for rule, threshold in cuts.items():
+        inside = found.above >= sum(other <= threshold for other in cuts.values())
+        chosen, hits, bought = weight[inside].sum(), positives[inside].sum(), positives.sum()
+        precision, recall = hits / chosen if chosen else None, hits / bought if bought else None
+        f1 = 2 * hits / (chosen + bought) if bought else None
+        share = chosen / weight.sum()
+        made.append(Cut(rule=rule, threshold=threshold, share=share, precision=precision, recall=recall, f1=f1))
+    return tuple(made)
+
+
+def _captured(weight: Vector, what: Vector) -> tuple[float, ...]:
+    """The share of `what` in the best shares of the weight; a cell on a boundary is shared out."""
+    ends = np.concatenate([[0.0], np.cumsum(weight)])
+    reached = np.interp(np.array(TOP) * ends[-1], ends, np.concatenate([[0.0], np.cumsum(what)]))
+    return tuple(float(share) for share in reached / what.sum())
 
 
 _NOTHING = Metrics(
@@ -150,22 +187,23 @@ def _roc_auc(positives: Vector, negatives: Vector) -> float:
     return float((positives * (below + negatives / 2)).sum() / (positives.sum() * negatives.sum()))
 
 
-def _average_precision(positives: Vector, weight: Vector) -> float:
+def average_precision(positives: Vector, weight: Vector) -> float:
+    """PR-AUC of cells, best first; a cell is one step of the curve."""
     precision = np.cumsum(positives) / np.cumsum(weight)
     return float((precision * positives).sum() / positives.sum())
 
 
-def _bins(table: Vector, count: int) -> list[Bin]:
-    """Bins of equal mass, highest scores first; a bucket on a boundary is shared out."""
-    weight, positives, predicted = table[:, 2], table[:, 3], table[:, 4]
+def _bins(weight: Vector, positives: Vector, predicted: Vector, count: int) -> list[Bin]:
+    """Bins of equal mass, highest scores first; a cell on a boundary is shared out."""
     ends = np.concatenate([[0.0], np.cumsum(weight)])
     cuts = np.linspace(0.0, ends[-1], count + 1)
     part = [np.diff(np.interp(cuts, ends, np.concatenate([[0.0], np.cumsum(c)]))) for c in (weight, predicted, positives)]
     return [Bin(float(w), float(p / w), float(o / w)) for w, p, o in zip(*part, strict=True) if w > 0]
 
 
-def _ece(table: Vector) -> float:
-    bins = _bins(table, CALIBRATION_BINS)
+def ece(weight: Vector, positives: Vector, predicted: Vector) -> float:
+    """Mean distance of what is predicted from what is observed, over CALIBRATION_BINS bins of cells, best first."""
+    bins = _bins(weight, positives, predicted, CALIBRATION_BINS)
     total = sum(b.weight for b in bins)
     return float(sum(b.weight * abs(b.predicted - b.observed) for b in bins) / total)
 

@@ -1,15 +1,15 @@
 """The page that a person reads: what came in, how good the scores are, what they rest on. One HTML file, no network."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from propensity_spark.judge import plots
+from propensity_spark.judge import closer, plots
+from propensity_spark.judge.markup import UNKNOWN, number, table
 from propensity_spark.judge.metrics import Metrics
 from propensity_spark.judge.ranking import RankingMetrics
 
-UNKNOWN = "unknown"
 _STYLE = Path(__file__).with_name("report.css")
 
 
@@ -29,12 +29,18 @@ class Scored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
-    """A matured as_of and what all scorers did on it; the champion comes first."""
+    """A matured as_of and what all scorers did on it; the champion comes first.
+
+    `sure`: the ends of the champion's intervals and its leads (see intervals.told); `slices`: what they are by -> slice ->
+    scorer -> figures by name.
+    """
 
     name: str
     as_of: str
     about: str
     scorers: tuple[Scored, ...]
+    sure: Mapping[str, float | None] = field(default_factory=dict)
+    slices: closer.Slices = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,11 +115,6 @@ def render(page: Page) -> str:
     )
 
 
-def number(value: float | None, style: str = ",.4g") -> str:
-    """A number for people; unknown is said."""
-    return UNKNOWN if value is None else format(value, style)
-
-
 def _headline(page: Page) -> str:
     if page.problem:
         return f'<p class="problem"><b>Nothing was scored.</b> {escape(page.problem)}</p>'
@@ -122,23 +123,6 @@ def _headline(page: Page) -> str:
     return f'<p class="verdict">{escape(page.verdict)}</p><p>{escape(about)}</p>' + (
         f'<ul class="notes">{notes}</ul>' if notes else ""
     )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], marked: Callable[[int, int], bool] | None = None) -> str:
-    """A table in a box of its own: the first column, and each without a number, is text. `marked` cells are the best ones."""
-    texts = {0, *(x for x in range(len(header)) if not any(row[x].lstrip("+-")[:1].isdigit() for row in rows))}
-
-    def cell(tag: str, x: int, text: str, best: bool = False) -> str:
-        """One cell; the class says how it is set."""
-        kind = "text" if x in texts else "best" if best else ""
-        return f'<{tag} class="{kind}">{escape(text)}</{tag}>' if kind else f"<{tag}>{escape(text)}</{tag}>"
-
-    head = "".join(cell("th", x, text) for x, text in enumerate(header))
-    lines = []
-    for y, row in enumerate(rows):
-        cells = "".join(cell("td", x, text, marked is not None and marked(y, x)) for x, text in enumerate(row))
-        lines.append(f"<tr>{cells}</tr>")
-    return f'<div class="box"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 
 def _intake(rows: Sequence[tuple[str, str, str, int]]) -> str:
@@ -152,7 +136,7 @@ def _intake(rows: Sequence[tuple[str, str, str, int]]) -> str:
     ]
     about = "A refused row carries every reason that applies, so that reasons may add up to more than the refused rows."
     header = ("source", "step", "reason", "rows", "share of received")
-    return f"<h2>What came in, and what was refused</h2>{_table(header, lines)}<p>{about} The rows: silver.events_rejected.</p>"
+    return f"<h2>What came in, and what was refused</h2>{table(header, lines)}<p>{about} The rows: silver.events_rejected.</p>"
 
 
 def _labels(rows: Sequence[tuple[str, str, int, int | None, float | None]]) -> str:
@@ -160,7 +144,7 @@ def _labels(rows: Sequence[tuple[str, str, int, int | None, float | None]]) -> s
         return ""
     lines = [(day, use, f"{n:,}", number(bought, ",d"), number(rate, ".3%")) for day, use, n, bought, rate in rows]
     header = ("as of", "used to", "candidate pairs", "bought", "rate")
-    return f"<h2>Labels</h2>{_table(header, lines)}<p>Sampled negatives are counted by what they stand for.</p>"
+    return f"<h2>Labels</h2>{table(header, lines)}<p>Sampled negatives are counted by what they stand for.</p>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,21 +164,34 @@ _FIGURES = (
     _Figure("Brier", lambda s: s.metrics.brier, ".5f", -1),
     _Figure("ECE", lambda s: s.metrics.ece, ".5f", -1),
     _Figure("predicted / observed", lambda s: s.metrics.flat()["predicted_over_observed"], ".3f", 0),
-    _Figure("recall@10", lambda s: s.ranking.recall),
-    _Figure("NDCG@10", lambda s: s.ranking.ndcg),
-    _Figure("hit rate@10", lambda s: s.ranking.hit_rate),
+)
+_LISTS = (
+    _Figure("recall", lambda s: s.ranking.recall),
+    _Figure("NDCG", lambda s: s.ranking.ndcg),
+    _Figure("hit rate", lambda s: s.ranking.hit_rate),
+    _Figure("MAP", lambda s: s.ranking.map),
+    _Figure("MRR", lambda s: s.ranking.mrr),
+    _Figure("catalogue", lambda s: s.ranking.catalogue_coverage, ".1%", 0),
+    _Figure("novelty, bits", lambda s: s.ranking.novelty, ".2f", 0),
 )
 _GAP = _Figure("gap to truth", lambda s: s.truth_gap, ".3f", 0)
 
 
-def _compare(scorers: Sequence[Scored]) -> str:
-    figures = (*_FIGURES, _GAP) if any(s.truth_gap is not None for s in scorers) else _FIGURES
+def _compare(scorers: Sequence[Scored], figures: Sequence[_Figure]) -> str:
     best = {}
     for x, figure in enumerate(figures):
         values = [(v * figure.good, y) for y, s in enumerate(scorers) if s.name != "truth" and (v := figure.read(s)) is not None]
         best[x + 1] = max(values)[1] if values and figure.good else None
     rows = [(s.label, *(number(f.read(s), f.style) for f in figures)) for s in scorers]
-    return _table(("scorer", *(f.title for f in figures)), rows, lambda y, x: x > 0 and best[x] == y)
+    return table(("scorer", *(f.title for f in figures)), rows, lambda y, x: x > 0 and best[x] == y)
+
+
+def _probabilities(scorers: Sequence[Scored]) -> str:
+    return _compare(scorers, (*_FIGURES, _GAP) if any(s.truth_gap is not None for s in scorers) else _FIGURES)
+
+
+def _lists(scorers: Sequence[Scored]) -> str:
+    return f"<h3>Each user's {scorers[0].ranking.k} best</h3>{_compare(scorers, _LISTS)}"
 
 
 def _period(period: Period) -> str:
@@ -214,8 +211,20 @@ def _period(period: Period) -> str:
     ]
     shown = "".join(f"<figure>{figure}</figure>" for figure in figures)
     return (
-        f"<h2>{escape(period.name)}, as of {escape(period.as_of)}</h2><p>{escape(period.about)}</p>{_compare(period.scorers)}"
-        f'<p>{ceiling}</p><div class="plots">{shown}</div>{_repeat_and_new(period.scorers)}'
+        f"<h2>{escape(period.name)}, as of {escape(period.as_of)}</h2><p>{escape(period.about)}</p>{_probabilities(period.scorers)}"
+        f'{_lists(period.scorers)}<p>{ceiling}</p><div class="plots">{shown}</div>'
+        f"{_closer(period)}{_repeat_and_new(period.scorers)}"
+    )
+
+
+def _closer(period: Period) -> str:
+    """The champion alone: how sure it is, from where on to act on it, and in which parts of the shop it fails."""
+    first = period.scorers[0]
+    return (
+        closer.how_sure(first.label, {**first.metrics.flat(), **first.ranking.flat()}, period.sure, first.ranking.k)
+        + closer.thresholds(first.label, first.metrics)
+        + closer.captured(first.label, first.metrics)
+        + closer.slices(first.name, first.label, period.slices, first.ranking.k)
     )
 
 
@@ -227,7 +236,7 @@ def _repeat_and_new(scorers: Sequence[Scored]) -> str:
                 figures = (found.base_rate, found.mean_predicted, found.roc_auc, found.pr_auc, found.log_loss)
                 rows.append((scorer.label, what, f"{found.rows:,}", *(number(f, ".4f") for f in figures)))
     header = ("scorer", "pairs", "rows", "bought", "predicted", "ROC-AUC", "PR-AUC", "log loss")
-    return f"<h3>Repeat and new products apart</h3>{_table(header, rows)}" if rows else ""
+    return f"<h3>Repeat and new products apart</h3>{table(header, rows)}" if rows else ""
 
 
 def _importance(importance: Mapping[str, Sequence[tuple[str, str, float]]]) -> str:
@@ -252,8 +261,8 @@ def _groups(groups: Sequence[Brought], as_of: str) -> str:
         "lines hold 95 of 100 samples of users, green where all of it is a gain, red where all of it is a loss."
     )
     header = ("features", "how many", *_REACHED, "gain PR-AUC", "gain NDCG@10", "fit, s")
-    table = _table(header, [_reached(each) for each in groups])
-    return f"<h2>What each feature group brings</h2><p>{escape(about)}</p>{table}{_gains(groups)}"
+    reached = table(header, [_reached(each) for each in groups])
+    return f"<h2>What each feature group brings</h2><p>{escape(about)}</p>{reached}{_gains(groups)}"
 
 
 def _reached(group: Brought) -> tuple[str, ...]:
@@ -273,13 +282,13 @@ def _gains(groups: Sequence[Brought]) -> str:
 
 
 def _scores(scores: Sequence[Sequence[str]]) -> str:
-    return f"<h2>A sample of gold.propensity</h2>{_table(scores[0], scores[1:])}" if scores else ""
+    return f"<h2>A sample of gold.propensity</h2>{table(scores[0], scores[1:])}" if scores else ""
 
 
 def _facts(page: Page) -> str:
     rows = [*page.facts, ("this page was made at", page.made_at)]
-    timings = _table(("stage", "seconds"), [(name, f"{seconds:,.1f}") for name, seconds in page.timings]) if page.timings else ""
-    return f"<h2>Where it comes from</h2>{_table(('what', 'value'), rows)}{timings}"
+    timings = table(("stage", "seconds"), [(name, f"{seconds:,.1f}") for name, seconds in page.timings]) if page.timings else ""
+    return f"<h2>Where it comes from</h2>{table(('what', 'value'), rows)}{timings}"
 
 
 _WORDS = {
@@ -289,10 +298,16 @@ _WORDS = {
     "Brier": "mean squared error of the probability, smaller is better",
     "ECE": "mean distance of predicted from observed rates over 20 bins of equal size",
     "predicted / observed": "mean probability over the rate that came true: 1 is right",
-    "recall@10": "share of what a user bought that is among her ten best",
-    "NDCG@10": "the same, where early places count more",
-    "hit rate@10": "share of the buyers with at least one hit among their ten best",
+    "recall": "share of what a user bought that is in her list",
+    "NDCG": "the same, where early places count more",
+    "hit rate": "share of the buyers with at least one hit in their lists",
+    "MAP": "mean precision of a buyer's list down to each of its hits, of the purchases that could be in it",
+    "MRR": "mean of 1 / place of the first hit of a buyer's list",
+    "catalogue": "share of all products that are in anybody's list",
+    "novelty": "mean of -log2 of a listed product's share of all that was lately bought: 1 more is half as usual",
     "lift": "a tenth's rate of purchases over the mean rate",
+    "captured": "share of the purchases that lie in the best so many of the pairs",
+    "precision": "share of the pairs above a threshold that were bought",
     "gap to truth": "log loss between the simulator's true probabilities (0) and the best baseline (1)",
 }
 

@@ -13,9 +13,10 @@ from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.judge.baselines import BASELINES
 from propensity_spark.judge.report import Brought, Change, Page, Period, Scored, render
-from propensity_spark.pipeline import judging
+from propensity_spark.judge.slices import NEW, REPEAT
+from propensity_spark.pipeline import figures
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.judging import NEW, REPEAT, TRUTH, Judged
+from propensity_spark.pipeline.figures import TRUTH, Judged
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import FEATURE_GAINS
 from propensity_spark.serve import registry
@@ -82,7 +83,7 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
         as_of=str(moment.timeline.as_of),
         horizon_days=moment.timeline.horizon_days,
         made_at=_now(),
-        verdict=_verdict(judged["test"], champion),
+        verdict=_verdict(judged["test"], champion, config.judge.k),
         notes=tuple(note for name in names for note in _warnings(judged[name], champion, f"{name} as of {dates[name]}")),
         facts=_facts(config, moment, trained),
         intake=_intake(spark),
@@ -96,35 +97,36 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
     )
 
 
-def _verdict(judged: Judged, champion: str) -> str:
+def _verdict(judged: Judged, champion: str, k: int) -> str:
     """The champion against the best baseline, in one sentence each for probabilities and for lists."""
-    figures = judging.figures(judged)
-    losses = {name: figures[name]["log_loss"] for name in BASELINES}
+    found = figures.of_scorers(judged)
+    losses = {name: found[name]["log_loss"] for name in BASELINES if name in found}
     known = {name: loss for name, loss in losses.items() if loss is not None}
-    mine, recall = figures[champion]["log_loss"], figures[champion]["recall_at_10"]
+    mine, recall = found[champion]["log_loss"], found[champion][f"recall_at_{k}"]
     if mine is None or recall is None or not known:
         return "Nobody bought anything in the test window: how good the scores are is unknown."
     best = min(known, key=lambda name: known[name])
-    recalls = {name: figures[name]["recall_at_10"] or 0.0 for name in BASELINES}
+    recalls = {name: found[name][f"recall_at_{k}"] or 0.0 for name in losses}
     listed = max(recalls, key=lambda name: recalls[name])
     better = "below" if mine < known[best] else "NOT below"
     ahead = "ahead of" if recall > recalls[listed] else "NOT ahead of"
     return (
         f"On the test, {champion} has a log loss of {mine:.5f}, {better} the {known[best]:.5f} of the best baseline "
-        f"({BASELINES[best]}), and finds {recall:.1%} of what each buyer bought in her ten best, {ahead} the "
+        f"({BASELINES[best]}), and finds {recall:.1%} of what each buyer bought in her {k} best, {ahead} the "
         f"{recalls[listed]:.1%} of the best baseline ({BASELINES[listed]})."
     )
 
 
 def _warnings(judged: Judged, champion: str, where: str) -> list[str]:
     """What a careful reader should know before she uses the scores."""
-    mine = judging.figures(judged)[champion]
+    scorers = figures.of_scorers(judged)
+    mine = scorers[champion]
     found, ratio, ece = [], mine["predicted_over_observed"], mine["ece"]
     if ratio is not None and abs(ratio - 1) > _OFF:
         found.append(f"{where}: the mean prediction is {ratio:.2f} times the observed rate; calibration moved with the season.")
     if ece is not None and ece > 0.01:
         found.append(f"{where}: the expected calibration error is {ece:.4f}, above 0.01.")
-    baselines = [judging.figures(judged)[name]["log_loss"] for name in BASELINES]
+    baselines = [scorers[name]["log_loss"] for name in BASELINES if name in scorers]
     loss = mine["log_loss"]
     if loss is not None and any(b is not None and b <= loss for b in baselines):
         found.append(f"{where}: a baseline has a lower log loss than {champion}.")
@@ -132,7 +134,7 @@ def _warnings(judged: Judged, champion: str, where: str) -> list[str]:
 
 
 def _period(judged: Judged, name: str, as_of: str, champion: str) -> Period:
-    results, gaps = judging.typed(judged), judging.figures(judged)
+    results, gaps = figures.typed(judged), figures.of_scorers(judged)
     order = sorted(results["metrics"], key=lambda n: (n != champion, n in BASELINES, n == TRUTH))
     labels = {**BASELINES, TRUTH: "the truth (simulator)"}
     scorers = tuple(
@@ -148,7 +150,8 @@ def _period(judged: Judged, name: str, as_of: str, champion: str) -> Period:
         )
         for scorer in order
     )
-    return Period(name=name.capitalize(), as_of=as_of, about=_ABOUT[name], scorers=scorers)
+    sure, slices = results[figures.INTERVALS].get(champion, {}), results[figures.SLICES]
+    return Period(name=name.capitalize(), as_of=as_of, about=_ABOUT[name], scorers=scorers, sure=sure, slices=slices)
 
 
 def _facts(config: Config, moment: Moment, trained: registry.Run) -> tuple[tuple[str, str], ...]:

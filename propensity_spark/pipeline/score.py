@@ -11,7 +11,7 @@ from propensity_spark.config import Config
 from propensity_spark.errors import PropensityError
 from propensity_spark.judge.order import add_ranking
 from propensity_spark.models import fast
-from propensity_spark.pipeline import judging, rows
+from propensity_spark.pipeline import figures, judging, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
@@ -58,9 +58,9 @@ def _backtest(scored: DataFrame, config: Config, moment: Moment, trained: regist
     """Judge the scores of a date whose horizon has passed: the models could not know its labels, the data do."""
     spark, as_of = scored.sparkSession, moment.timeline.as_of
     with progress.stage("backtest") as stage:
-        judged = judging.judge(spark, config, moment, scored, trained.bundle.calibrators, as_of)
-        judging.write(spark, judged, as_of, "backtest", trained.run_id)
+        judged = judging.judge(spark, config, moment, scored, trained.bundle.calibrators, as_of, trained.bundle.thresholds)
+        figures.write(spark, judged, as_of, "backtest", trained.run_id)
         texts = {"backtest.json": json.dumps(judged)}
-        registry.add(config, trained.run_id, judging.logged(judged, "backtest"), texts)
+        registry.add(config, trained.run_id, figures.logged(judged, "backtest"), texts)
         stage.rows_out = next(iter(judged["metrics"].values()))["rows"]
         stage.note = f"as of {as_of}"

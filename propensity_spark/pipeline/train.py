@@ -11,16 +11,17 @@ from pyspark.sql import functions as F
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.features import encoders
-from propensity_spark.judge import calibrate
+from propensity_spark.judge import calibrate, thresholds
+from propensity_spark.judge.baselines import KINDS
 from propensity_spark.judge.calibrate import Calibrator
 from propensity_spark.judge.order import add_ranking
 from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
 from propensity_spark.models.ranker import fit_ranker
-from propensity_spark.pipeline import audit, judging, rows
+from propensity_spark.pipeline import audit, figures, judging, rows
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.judging import Judged
+from propensity_spark.pipeline.figures import Judged
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
 from propensity_spark.serve.bundle import Bundle
@@ -34,12 +35,13 @@ _PARTITIONS = 8  # of the training rows: fixed, so that their order does not dep
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """One procedure's encoders, models and ranker, and the calibrators of models and baselines by name."""
+    """One procedure's encoders, models and ranker, all scorers' calibrators, and the champion's thresholds by rule."""
 
     encoders: encoders.Fitted
     models: dict[str, Fitted]
     ranker: Scorer | None
     calibrators: dict[str, Calibrator]
+    thresholds: dict[str, float]
 
     @property
     def scorers(self) -> list[Scorer]:
@@ -68,7 +70,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     trained = _prepared(config, moment, final, popular, "final", progress)
     with progress.stage("log to MLflow"):
         logged = _log(config, moment, trained, judged)
-        judging.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
+        figures.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
     return logged
 
 
@@ -120,6 +122,7 @@ class Parts:
 
     procedure: Procedure
     rows: DataFrame
+    share: float  # of the users, who calibrate
     held: Column
 
     @property
@@ -137,7 +140,7 @@ def _parts(config: Config, procedure: Procedure, sampled: DataFrame, counts: Map
     _, positives, _ = counts.get(procedure.calibrate, _NONE)
     share = calibration_share(config, positives)
     mine = sampled.where(F.col("as_of").isin(list(procedure.train)))
-    return Parts(procedure, mine, held_out(procedure, share, config.train.seed))
+    return Parts(procedure, mine, share, held_out(procedure, share, config.train.seed))
 
 
 def _rehearse(spark: SparkSession, config: Config, moment: Moment, parts: Parts, popular: float, progress: Progress) -> Judged:
@@ -148,7 +151,7 @@ def _rehearse(spark: SparkSession, config: Config, moment: Moment, parts: Parts,
         scored = judging.scored(trained.encoders.transform(everything), trained.scorers, popular)
         champion, ranker = trained.models[config.models.champion].scorer.column, trained.ranker.column if trained.ranker else None
         ordered = add_ranking(scored, champion, ranker)
-        judged = judging.judge(spark, config, moment, ordered, trained.calibrators, parts.procedure.score)
+        judged = judging.judge(spark, config, moment, ordered, trained.calibrators, parts.procedure.score, trained.thresholds)
         stage.rows_out = next(iter(judged["metrics"].values()))["rows"]
         stage.note = f"as of {parts.procedure.score}"
     return judged
@@ -158,7 +161,7 @@ def _prepared(config: Config, moment: Moment, parts: Parts, popular: float, what
     """The procedure's models, fitted and calibrated."""
     trained = _fit(config, moment, parts, what, progress)
     with progress.stage("calibrate") as stage:
-        trained = _calibrate(config, trained, parts.calibrate, popular)
+        trained = _calibrate(config, trained, parts, popular)
         stage.note = _methods(trained)
     return trained
 
@@ -175,7 +178,7 @@ def _fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Prog
     if config.models.ranker.rounds:
         with progress.stage("fit ranker"):
             ranker = fit_ranker(learnt.out_of_fold(parts.rows), made, config.models, config.train.seed)
-    return Trained(learnt, models, ranker, {})
+    return Trained(learnt, models, ranker, {}, {})
 
 
 def _encoders(config: Config, parts: Parts, progress: Progress) -> encoders.Fitted:
@@ -187,7 +190,7 @@ def _encoders(config: Config, parts: Parts, progress: Progress) -> encoders.Fitt
     return learnt
 
 
-def _calibrate(config: Config, trained: Trained, period: DataFrame, popular: float) -> Trained:
+def _calibrate(config: Config, trained: Trained, parts: Parts, popular: float) -> Trained:
     families = list(trained.models)
     tasks = {}
     for name, column in judging.score_columns(families).items():
@@ -195,9 +198,12 @@ def _calibrate(config: Config, trained: Trained, period: DataFrame, popular: flo
             method, rate = config.calibration.method, config.train.negative_rate
             tasks[name] = calibrate.Task(score=column, method=method, negative_rate=rate)
         else:
-            tasks[name] = calibrate.Task(score=column, kind=calibrate.COUNT)
-    scored = judging.scored(trained.encoders.transform(period), trained.scorers, popular)
-    return replace(trained, calibrators=calibrate.fit_all(scored, tasks))
+            tasks[name] = calibrate.Task(score=column, kind=KINDS[name])
+    scored = judging.scored(trained.encoders.transform(parts.calibrate), trained.scorers, popular)
+    found = calibrate.buckets(scored, tasks, judging.price(scored))
+    calibrators, champion = calibrate.fit_buckets(found, tasks), config.models.champion
+    levels = thresholds.levels(found[found["name"] == champion], calibrators[champion])
+    return replace(trained, calibrators=calibrators, thresholds=thresholds.choose(levels, config.judge, parts.share))
 
 
 def _methods(trained: Trained) -> str:
@@ -216,11 +222,12 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged) -> regi
         ranker=final.ranker,
         versions={},
         encoders=final.encoders,
+        thresholds=final.thresholds,
     )
     importance = {name: fitted.importance for name, fitted in final.models.items()}
     texts = {"test.json": json.dumps(judged), "importance.json": json.dumps(importance)}
     facts = {f"{name}_{fact}": value for name, fitted in final.models.items() for fact, value in fitted.facts.items()}
-    return registry.log(config, bundle, final.models, judging.logged(judged, "test") | facts, texts)
+    return registry.log(config, bundle, final.models, figures.logged(judged, "test") | facts, texts)
 
 
 def rehearsed(spark: SparkSession, config: Config, moment: Moment) -> Parts:

@@ -16,7 +16,7 @@ class Bundle:
 
     `calibrators` map a scorer's raw column, over candidates sampled at `negative_rate`, to the probability in all of them.
     `encoders` make the scorers' inputs that are not features, from the columns of the same rows. `ranker`
-    orders each user's list together with the champion; None: the champion alone.
+    orders each user's list together with the champion; None: the champion alone. `thresholds`: the champion's, by rule.
     """
 
     shop: str
@@ -29,6 +29,7 @@ class Bundle:
     versions: dict[str, str]
     encoders: Fitted = field(default_factory=Fitted)
     ranker: Scorer | None = None
+    thresholds: dict[str, float] = field(default_factory=dict)
 
     @property
     def all_scorers(self) -> list[Scorer]:
@@ -48,6 +49,7 @@ class Bundle:
                 "calibrators": {name: c.to_json() for name, c in self.calibrators.items()},
                 "versions": self.versions,
                 "encoders": self.encoders.to_plain(),
+                "thresholds": self.thresholds,
                 **({"ranker": self.ranker.to_json()} if self.ranker else {}),
             }
         )

@@ -5,17 +5,17 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from propensity_spark.config import Config
-from propensity_spark.errors import TableMissing
+from propensity_spark.errors import PropensityError, TableMissing
 from propensity_spark.loading import to_mapping
 from propensity_spark.models.contract import Fitted
 from propensity_spark.serve.bundle import Bundle
@@ -32,6 +32,18 @@ class Run:
 
     run_id: str
     bundle: Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What is known of a finished run without loading its models: settings by section.key, its champion's test figures by name."""
+
+    run_id: str
+    started: datetime
+    as_of: str
+    champion: str
+    settings: Mapping[str, str]
+    figures: Mapping[str, float]
 
 
 def connect(config: Config) -> Any:
@@ -141,6 +153,55 @@ def latest(config: Config, as_of: date) -> Run:
         raise TableMissing(f"MLflow run of {config.shop.name} as of {as_of}", "train")
     run_id = str(found[0].info.run_id)
     return Run(run_id, Bundle.from_json(read_text(config, run_id, _BUNDLE)))
+
+
+def finished(config: Config, wanted: Sequence[str], most: int) -> list[Finished]:
+    """The shop's finished runs of these ids (or how they begin), else the `most` newest, the oldest first.
+
+    Raises TableMissing where there is none, PropensityError where an id is none of them or begins several.
+    """
+    store = config.tracking.resolved(config.storage).removeprefix("sqlite:///")
+    if "://" not in store and not Path(store).exists():  # do not make a store in order to find it empty
+        raise TableMissing(f"MLflow run of {config.shop.name}", "train")
+    found = connect(config).search_runs(
+        filter_string=f"tags.shop = '{config.shop.name}' and attributes.status = 'FINISHED'",
+        order_by=["attributes.start_time DESC"],
+        output_format="list",
+        search_all_experiments=False,
+    )
+    if not found:
+        raise TableMissing(f"MLflow run of {config.shop.name}", "train")
+    chosen = [_named(found, run) for run in wanted] if wanted else found[:most]
+    return [_finished(config, run) for run in sorted(chosen, key=lambda run: int(run.info.start_time))]
+
+
+def _named(runs: Sequence[Any], wanted: str) -> Any:
+    matching = [run for run in runs if str(run.info.run_id).startswith(wanted)]
+    if len(matching) != 1:
+        there = ", ".join(str(run.info.run_id) for run in runs[:10])
+        raise PropensityError(f"{len(matching)} finished runs begin with {wanted!r}; name one of {there}.")
+    return matching[0]
+
+
+def _finished(config: Config, run: Any) -> Finished:
+    champion, run_id = str(run.data.params.get("champion", "")), str(run.info.run_id)
+    prefix = f"test_{champion}_"
+    return Finished(
+        run_id=run_id,
+        started=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
+        as_of=str(run.data.tags["as_of"]),
+        champion=champion,
+        settings=dict(_flat(yaml.safe_load(read_text(config, run_id, "config.yaml")))),
+        figures={name.removeprefix(prefix): value for name, value in run.data.metrics.items() if name.startswith(prefix)},
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
 
 
 def read_text(config: Config, run_id: str, name: str) -> str:

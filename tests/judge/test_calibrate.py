@@ -5,9 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from sklearn.isotonic import IsotonicRegression
 
 from propensity_spark.errors import InsufficientData
 from propensity_spark.judge import calibrate
+from propensity_spark.judge.baselines import BASELINES, KINDS, add_baselines
 
 Make = Callable[..., DataFrame]
 
@@ -84,3 +86,27 @@ def test_never_or_always_bought_among_a_few_is_not_certain(table: Make) -> None:
 
 def test_a_score_that_parts_the_classes_in_two_is_still_not_certain(table: Make) -> None:
     assert [value for _, value in _knots(table, {0: (9, 0), 1: (3, 3)})] == pytest.approx([3 / 12])
+
+
+@pytest.mark.parametrize("scale", [0.001, 1.0, 1000.0])
+def test_a_real_score_of_any_scale_and_sign_is_calibrated_in_its_order(spark: SparkSession, scale: float) -> None:
+    """scikit-learn's isotonic regression says the same of the same scores."""
+    draw = np.random.default_rng(9)
+    score = draw.normal(0.2, 0.4, 4000).round(2) * scale
+    y = (draw.random(4000) < 1 / (1 + np.exp(2 - 3 * score / scale))).astype(int)
+    rows = [(f"u{i % 80}", int(a), 1.0, float(b)) for i, (a, b) in enumerate(zip(y, score, strict=True))]
+    frame = spark.createDataFrame(rows, "user_id STRING, label INT, weight DOUBLE, s DOUBLE")
+    made = calibrate.fit(frame, "s", "auto", kind=calibrate.REAL)
+    assert made.method == "isotonic"
+    p = np.array([row[0] for row in frame.select(made.apply(frame.s)).collect()])
+    assert (np.diff(p[np.argsort(score, kind="stable")]) >= -1e-12).all()
+    assert np.abs(p - IsotonicRegression().fit_transform(score, y)).mean() < 0.015
+
+
+def test_every_baseline_has_a_kind_and_a_missing_fit_is_below_all_others(table: Make) -> None:
+    assert set(KINDS) == set(BASELINES)
+    rows = table("pair_orders FLOAT, product_buyers_recent FLOAT, als_score FLOAT", (1.0, 3.0, -0.4), (0.0, 9.0, None))
+    known, missing = add_baselines(rows, 9.0).collect()
+    assert known.als == pytest.approx(-0.4)
+    assert missing.als < known.als
+    assert (known.own_popular, missing.own_popular, missing.own) == (13.0, 9.0, 0.0)

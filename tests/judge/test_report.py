@@ -1,9 +1,11 @@
 """The report page: what is unknown is said, what is foreign is escaped, the best is marked in the right direction."""
 
+import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 from propensity_spark.judge import plots
-from propensity_spark.judge.metrics import Bin, Metrics
+from propensity_spark.judge.metrics import Bin, Cut, Metrics
 from propensity_spark.judge.ranking import RankingMetrics
 from propensity_spark.judge.report import Brought, Change, Page, Period, Scored, render
 
@@ -92,6 +94,52 @@ def test_every_plot_is_well_formed_even_without_points() -> None:
     ]
     for svg in made:
         ET.fromstring(f"<div>{svg}</div>")
+
+
+SURE = {
+    **{"pr_auc_low": 0.15, "pr_auc_high": 0.25, "pr_auc_gain": 0.03, "pr_auc_gain_low": 0.01, "pr_auc_gain_high": 0.05},
+    **{"log_loss_low": 0.04, "log_loss_high": 0.06, "log_loss_gain": 0.02, "log_loss_gain_low": 0.01, "log_loss_gain_high": 0.03},
+    **{"ece_low": 0.0038, "ece_high": 0.0147, "ece_gain": -0.001, "ece_gain_low": -0.003, "ece_gain_high": 0.002},
+    **{"recall_at_10_low": None, "recall_at_10_high": None},
+}
+
+
+def test_the_champion_is_shown_with_its_intervals_and_what_its_lead_is_worth() -> None:
+    section = render(_judged(sure=SURE)).split("How sure these figures are")[1].split("<h3>")[0]
+    assert "0.0100 [0.0038, 0.0147]" in section
+    assert "+0.0300 [+0.0100, +0.0500]" in section
+    verdicts = re.findall("surely better|surely worse|not sure", section)
+    assert verdicts == ["surely better", "surely worse", "not sure"], "more is better of PR-AUC, less of log loss and ECE"
+    assert "<td>0.5000</td>" in section, "a figure whose interval is unknown stands alone"
+    assert "How sure" not in render(_page()), "an older run has no intervals"
+
+
+def test_thresholds_and_what_the_best_capture_are_shown_where_they_are_known() -> None:
+    cut = Cut(rule="f1", threshold=0.125, share=0.02, precision=None, recall=0.0, f1=0.0)
+    more = {"captured": (0.1, 0.3, 0.4, 0.6), "value_captured": (0.2, 0.35, 0.5, 0.7), "cuts": (cut,)}
+    page = render(_judged(metrics=replace(_metrics(0.05, 0.8), **more)))
+    section = page.split("From where on to act")[1].split("<h2>")[0]
+    for told in ("best F1", "0.1250", "2.00%", "unknown", "10.0%", "35.0%", "their value"):
+        assert told in section, told
+    assert "From where on to act" not in render(_page())
+    assert "What the best pairs capture" not in render(_page())
+
+
+def test_slices_open_when_asked_and_stand_beside_the_reference() -> None:
+    mine, other = {"rows": 1234.0, "pr_auc": 0.31, "log_loss": None, "recall_at_10": 0.25}, {"pr_auc": 0.11, "log_loss": 0.07}
+    slices = {"category": {"<lamps>": {"lightgbm": mine, "own_popular": other}}, "users": {"cold": {"lightgbm": mine}}}
+    section = render(_judged(slices=slices)).split("<details>")[1].split("</details>")[0]
+    assert "in slices: 2" in section
+    for told in ("&lt;lamps&gt;", "1,234", "0.3100", "0.1100", "0.07000", "0.2500"):
+        assert told in section, told
+    assert section.index("cold") < section.index("lamps"), "users before categories"
+    assert "<details>" not in render(_page())
+
+
+def _judged(metrics: Metrics | None = None, **of_period: object) -> Page:
+    """The page with more said of its champion."""
+    first = Scored(name="lightgbm", label="lightgbm", is_model=True, metrics=metrics or _metrics(0.05, 0.8), ranking=_ranking())
+    return _page(periods=(Period(name="Test", as_of="2024-02-02", about="about", scorers=(first,), **of_period),))  # type: ignore[arg-type]
 
 
 def _brought(name: str, gain: Change | None) -> Brought:

@@ -40,9 +40,27 @@ def test_scores_are_probabilities_with_ranks_readable_without_spark(whole_shop: 
 def test_the_models_are_held_against_baselines_and_the_truth(whole_shop: Config) -> None:
     metrics = _gold(whole_shop, "metrics")
     loss = metrics[metrics["metric"] == "log_loss"].set_index("scorer")["value"]
-    assert set(loss.index) == {"lightgbm", "logistic", "popular", "own", "own_popular", "truth"}
+    assert set(loss.index) == {"lightgbm", "logistic", "popular", "own", "own_popular", "als", "truth"}
     assert loss["truth"] == loss.min()
-    assert loss["lightgbm"] < min(loss["popular"], loss["own"], loss["own_popular"])
+    assert loss["lightgbm"] < min(loss["popular"], loss["own"], loss["own_popular"], loss["als"])
+
+
+def test_the_champion_is_judged_at_thresholds_in_slices_and_with_intervals(whole_shop: Config) -> None:
+    metrics = _gold(whole_shop, "metrics")
+    assert not metrics.duplicated(["as_of", "period", "scorer", "metric"]).any()
+    mine = metrics[(metrics["scorer"] == "lightgbm") & (metrics["period"] == "test")].set_index("metric")["value"]
+    for figure in ("pr_auc", "log_loss", "predicted_over_observed", "recall_at_10", "ndcg_at_10"):
+        assert mine[f"{figure}_low"] < mine[figure] < mine[f"{figure}_high"], figure
+    assert mine["log_loss_gain_high"] < 0, "surely below the best baseline"
+    assert mine["budget_cut_share"] < 0.05
+    assert mine["budget_cut_precision"] > mine["base_rate"]
+    assert 0 < mine["captured_top_1"] < mine["captured_top_20"] <= 1
+    slices = _gold(whole_shop, "metric_slices")
+    rows = slices[(slices["scorer"] == "lightgbm") & (slices["metric"] == "rows")].groupby("sliced_by")["value"].sum()
+    assert set(rows.index) == {"exists", "activity", "users", "products", "category", "segment"}
+    assert (rows == mine["rows"]).all(), "every row is in one slice of each kind"
+    buyers = slices[(slices["scorer"] == "lightgbm") & (slices["metric"] == "buyers")].groupby("sliced_by")["value"].sum()
+    assert buyers.to_dict() == dict.fromkeys(("activity", "segment", "users"), mine["buyers"])
 
 
 def test_the_encoders_are_stored_with_the_models_that_they_feed(whole_shop: Config) -> None:

@@ -1,0 +1,59 @@
+"""From which probability on a shop acts: chosen on the calibration period, then held fixed and applied to later rows.
+
+No test row is looked at. The champion's score buckets of the held-out users, which its calibrator is fitted from, are the rows
+that choose: each bucket's lower edge, calibrated, is a candidate threshold, with the pairs and the purchases above it. So
+choosing costs no pass over rows, and what the test says of the threshold is what a shop that had set it before would have met.
+(On the calibration rows themselves the chosen threshold looks a little better than it is; those figures are not reported.)
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from propensity_spark.config import JudgeConfig
+from propensity_spark.judge.calibrate import WIDTH, Calibrator
+from propensity_spark.judge.cells import Vector
+
+F1, COST, BUDGET = "f1", "cost", "budget"
+NOBODY = 1.0  # above every calibrated probability
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Candidate thresholds, highest first, and the pairs, purchases and their value at or above each."""
+
+    threshold: Vector
+    pairs: Vector
+    bought: Vector
+    value: Vector
+
+
+def levels(buckets: pd.DataFrame, calibrator: Calibrator) -> Levels:
+    """What a scorer's buckets (see calibrate.buckets) say of each threshold; equal probabilities are one."""
+    edge = calibrator.on(buckets["bucket"].to_numpy(dtype=np.float64) * WIDTH)
+    falling, place = np.unique(-edge, return_inverse=True)
+    pairs, bought, value = (
+        np.cumsum(np.bincount(place, buckets[name].to_numpy())).astype(np.float64) for name in ("weight", "positives", "value")
+    )
+    return Levels(-falling, pairs, bought, value)
+
+
+def choose(found: Levels, config: JudgeConfig, held: float) -> dict[str, float]:
+    """The probability from which on to act, by rule.
+
+    Takes   `held`: the share of the users that the levels come from; contacts are counted for all of them.
+    Returns f1: where the harmonic mean of precision and recall is highest; cost: where contacts in vain and missed purchases
+            cost least (left out where a missed purchase costs its price and no price is known); budget: as low as the contacts
+            allow, never lower; NOBODY where even the highest is too many. Of equals the higher.
+    """
+    vain, missed = found.pairs - found.bought, found.bought[-1] - found.bought
+    chosen = {F1: float(found.threshold[np.argmax(2 * found.bought / (found.pairs + found.bought[-1]))])}
+    each = config.cost_missed or float(found.value[-1] / max(found.bought[-1], 1e-12))
+    if each:
+        cost = np.concatenate([[found.bought[-1] * each], vain * config.cost_false_positive + missed * each])
+        chosen[COST] = float(np.concatenate([[NOBODY], found.threshold])[np.argmin(cost)])
+    most = config.budget_contacts * held if config.budget_contacts else config.budget_share * found.pairs[-1]
+    inside = np.flatnonzero(found.pairs <= most * (1 + 1e-12))
+    chosen[BUDGET] = float(found.threshold[inside[-1]]) if inside.size else NOBODY
+    return chosen
