@@ -5,6 +5,7 @@ A section's defaults are the product's defaults; conf/base.yaml spells them out,
 
 from dataclasses import dataclass, field
 
+from propensity_spark.config.balance import BALANCES, BalanceConfig
 from propensity_spark.config.learning import (
     ENCODERS,
     FEATURE_GROUPS,
@@ -48,6 +49,7 @@ from propensity_spark.config.shop import (
 from propensity_spark.errors import ConfigError
 
 __all__ = [
+    "BALANCES",
     "CALIBRATIONS",
     "ENCODERS",
     "ENGINES",
@@ -59,6 +61,7 @@ __all__ = [
     "SOURCE_FORMATS",
     "TIME_FORMATS",
     "AuditConfig",
+    "BalanceConfig",
     "CalibrationConfig",
     "CandidateConfig",
     "ColumnMap",
