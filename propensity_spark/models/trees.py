@@ -36,7 +36,8 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
     if _is_native(settings, total):
         names = [feature.name for feature in features]
         parameters = {"objective": "binary", "num_leaves": leaves, **shared(settings, seed)}
-        model = fit_in_one_task(rows, LABEL, names, parameters, settings.rounds, settings.timeout_seconds)
+        limit, gamma = settings.timeout_seconds, settings.focal_gamma
+        model = fit_in_one_task(rows, LABEL, names, parameters, settings.rounds, limit, focal_gamma=gamma)
         facts = {"trees": float(model.count("\nTree=")), "leaves": float(leaves), "tasks": 1.0}
         return from_native(model, features, facts)
     return _fit_on_slots(rows, features, settings, total, leaves, seed)
@@ -71,9 +72,13 @@ def shared(settings: LightGBMConfig, seed: int) -> Parameters:
 
 
 def _is_native(settings: LightGBMConfig, rows: int) -> bool:
-    if settings.engine == "auto":
-        return not settings.tasks and rows <= settings.rows_on_one_task
-    return settings.engine == "native"
+    few = not settings.tasks and rows <= settings.rows_on_one_task
+    if settings.focal_gamma and settings.engine == "auto" and not few:
+        raise TrainingFailed(
+            f"models.lightgbm.focal_gamma is for the native engine, and {rows} rows are more than models.lightgbm.rows_on_one_task "
+            f"({settings.rows_on_one_task}). Set focal_gamma: 0, or engine: native where one machine carries them."
+        )
+    return few if settings.engine == "auto" else settings.engine == "native"
 
 
 def _fit_on_slots(
@@ -105,9 +110,10 @@ def _fit_on_slots(
 
 
 def size(rows: DataFrame) -> tuple[int, int]:
-    """How many rows there are, and how many of them are positive."""
-    found = rows.agg(F.count(F.lit(1)), F.sum(LABEL)).collect()[0]
-    return int(found[0]), int(found[1] or 0)
+    """How many rows there are, and for how many bought pairs they stand: rows that balancing repeated or made add none."""
+    stands_for = F.col("weight") if "weight" in rows.columns else F.lit(1)
+    found = rows.agg(F.count(F.lit(1)), F.sum(stands_for * F.col(LABEL))).collect()[0]
+    return int(found[0]), round(found[1] or 0)
 
 
 def leaves_for(positives: int) -> int:
