@@ -21,7 +21,7 @@ from propensity_spark.judge.ranking import RankingMetrics
 from propensity_spark.models import fast
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
-from propensity_spark.pipeline import build_features, judging, rows, train
+from propensity_spark.pipeline import build_features, judging, learning, rows, train
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import FEATURE_GAINS
@@ -67,9 +67,9 @@ def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) ->
     with progress.stage("training rows") as stage:
         parts = train.rehearsed(spark, config, moment)
         stage.rows_out = parts.train.count() + parts.calibrate.count()
-    learnt, fits = _fit_all(config, moment, parts, progress)
+    learnt, fits, odds = _fit_all(config, moment, parts, progress)
     with progress.stage("calibrate"):
-        calibrators = _calibrate(config, learnt.transform(parts.calibrate), fits)
+        calibrators = _calibrate(config, learnt.transform(parts.calibrate), fits, odds)
     with progress.stage("test") as stage:
         results = _judge(spark, config, moment, learnt, fits, calibrators)
         stage.note = f"as of {moment.timeline.rehearsal.score}"
@@ -91,25 +91,26 @@ def title(name: str) -> str:
     return name if name in (FIRST, ALL) else f"{FIRST} + {name}"
 
 
-def _fit_all(config: Config, moment: Moment, parts: train.Parts, progress: Progress) -> tuple[encoders.Fitted, dict[str, Fit]]:
+def _fit_all(
+    config: Config, moment: Moment, parts: train.Parts, progress: Progress
+) -> tuple[encoders.Fitted, dict[str, Fit], float]:
+    """The encoders, the models, and the odds to which the rows of all of them were balanced, once, by all features."""
     learnt, seed = encoders.Fitted(), config.train.seed
     if config.encoders:
         learnt = encoders.fit(parts.train, config.encoders, parts.procedure.train, seed)
-    period, fits = learnt.out_of_fold(parts.train), {}
+    balanced, fits = learning.balanced(config, parts.train, learnt, (*inputs(moment.features), *learnt.features), progress), {}
     for name, chosen in sets(inputs(moment.features)).items():
         with progress.stage(f"fit {title(name)}".replace("together_recent", "together")) as stage:
             begun = monotonic()
-            fitted = FAMILIES[config.models.champion](period, (*chosen, *learnt.features), config.models, seed)
+            fitted = FAMILIES[config.models.champion](balanced.rows, (*chosen, *learnt.features), config.models, seed)
             fits[name] = Fit(len(fitted.scorer.inputs), replace(fitted.scorer, name=name), monotonic() - begun)
             stage.note = f"{fits[name].features} features"
-    return learnt, fits
+    return learnt, fits, balanced.odds
 
 
-def _calibrate(config: Config, period: DataFrame, fits: Mapping[str, Fit]) -> dict[str, calibrate.Calibrator]:
+def _calibrate(config: Config, period: DataFrame, fits: Mapping[str, Fit], odds: float) -> dict[str, calibrate.Calibrator]:
     scored = fast.score(period, [fit.scorer for fit in fits.values()], _KEEP)
-    method, rate = config.calibration.method, config.train.negative_rate
-    tasks = {name: calibrate.Task(score=f.scorer.column, method=method, negative_rate=rate) for name, f in fits.items()}
-    return calibrate.fit_all(scored, tasks)
+    return calibrate.fit_all(scored, {name: learning.task_of(config, fit.scorer, odds) for name, fit in fits.items()})
 
 
 def _judge(

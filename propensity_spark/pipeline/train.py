@@ -18,7 +18,7 @@ from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
 from propensity_spark.models.ranker import fit_ranker
-from propensity_spark.pipeline import audit, judging, rows
+from propensity_spark.pipeline import audit, judging, learning, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.judging import Judged
 from propensity_spark.progress import Progress
@@ -34,11 +34,15 @@ _PARTITIONS = 8  # of the training rows: fixed, so that their order does not dep
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """One procedure's encoders, models and ranker, and the calibrators of models and baselines by name."""
+    """One procedure's encoders, models and ranker, and the calibrators of models and baselines by name.
+
+    `odds`: how many times as high balancing made the odds in the rows that the models learnt from.
+    """
 
     encoders: encoders.Fitted
     models: dict[str, Fitted]
     ranker: Scorer | None
+    odds: float
     calibrators: dict[str, Calibrator]
 
     @property
@@ -166,16 +170,17 @@ def _prepared(config: Config, moment: Moment, parts: Parts, popular: float, what
 def _fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Progress) -> Trained:
     models, dates = {}, parts.procedure.train
     learnt = _encoders(config, parts, progress)
-    train, made = learnt.out_of_fold(parts.train), (*inputs(moment.features), *learnt.features)
+    made = (*inputs(moment.features), *learnt.features)
+    balanced = learning.balanced(config, parts.train, learnt, made, progress)
     for family in config.models.families:
         with progress.stage(f"fit {family}") as stage:
-            models[family] = FAMILIES[family](train, made, config.models, config.train.seed)
+            models[family] = FAMILIES[family](balanced.rows, made, config.models, config.train.seed)
             stage.note = f"{what}: {', '.join(map(str, dates))}"
     ranker = None
     if config.models.ranker.rounds:
         with progress.stage("fit ranker"):
             ranker = fit_ranker(learnt.out_of_fold(parts.rows), made, config.models, config.train.seed)
-    return Trained(learnt, models, ranker, {})
+    return Trained(learnt, models, ranker, balanced.odds, {})
 
 
 def _encoders(config: Config, parts: Parts, progress: Progress) -> encoders.Fitted:
@@ -192,8 +197,7 @@ def _calibrate(config: Config, trained: Trained, period: DataFrame, popular: flo
     tasks = {}
     for name, column in judging.score_columns(families).items():
         if name in families:
-            method, rate = config.calibration.method, config.train.negative_rate
-            tasks[name] = calibrate.Task(score=column, method=method, negative_rate=rate)
+            tasks[name] = learning.task_of(config, trained.models[name].scorer, trained.odds)
         else:
             tasks[name] = calibrate.Task(score=column, kind=calibrate.COUNT)
     scored = judging.scored(trained.encoders.transform(period), trained.scorers, popular)
