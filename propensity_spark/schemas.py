@@ -255,6 +255,18 @@ FEATURE_GAINS = Table(
     about="what each group of features brings, on the test date of as_of's rehearsal: `first`, `first + <group>` and `all`; "
     "gains are against `first`, with the interval of 95 % over users drawn with replacement; place: the order of the rows",
 )
+FAMILY_TRIALS = Table(
+    name="gold.family_trials",
+    ddl="as_of DATE, test_as_of DATE, place INT, family STRING, roc_auc DOUBLE, pr_auc DOUBLE, log_loss DOUBLE, ece DOUBLE, "
+    "predicted_over_observed DOUBLE, recall_at_10 DOUBLE, ndcg_at_10 DOUBLE, fit_seconds DOUBLE, peak_gib DOUBLE, problem STRING, "
+    "feature_version STRING",
+    keys=("as_of", "family"),
+    writer="families",
+    partition_by=("as_of",),
+    about="what each model family reaches, on the test date of as_of's rehearsal, and the baselines beside; place: the order of "
+    "the rows; peak_gib: resident memory of the driver's process and its children while it was fitted (null: unknown, or nothing "
+    "to fit); problem: why a family has no figures",
+)
 
 TABLES = {
     table.name: table
@@ -283,5 +295,6 @@ TABLES = {
         PROPENSITY,
         METRICS,
         FEATURE_GAINS,
+        FAMILY_TRIALS,
     )
 }

@@ -165,7 +165,7 @@ def _prepared(config: Config, moment: Moment, parts: Parts, popular: float, what
 
 def _fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Progress) -> Trained:
     models, dates = {}, parts.procedure.train
-    learnt = _encoders(config, parts, progress)
+    learnt = fit_encoders(config, parts, progress)
     train, made = learnt.out_of_fold(parts.train), (*inputs(moment.features), *learnt.features)
     for family in config.models.families:
         with progress.stage(f"fit {family}") as stage:
@@ -178,7 +178,8 @@ def _fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Prog
     return Trained(learnt, models, ranker, {})
 
 
-def _encoders(config: Config, parts: Parts, progress: Progress) -> encoders.Fitted:
+def fit_encoders(config: Config, parts: Parts, progress: Progress) -> encoders.Fitted:
+    """The configured encoders, learnt from what the procedure's models learn from."""
     if not config.encoders:
         return encoders.Fitted()
     with progress.stage("fit encoders") as stage:
