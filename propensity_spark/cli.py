@@ -112,6 +112,18 @@ def _groups(asked: argparse.Namespace) -> None:
     run.compare_groups(_config(asked))
 
 
+def _imbalance(asked: argparse.Namespace) -> None:
+    from propensity_spark.pipeline import run
+
+    run.compare_balances(_config(asked))
+
+
+def _families(asked: argparse.Namespace) -> None:
+    from propensity_spark.pipeline import run
+
+    run.compare_families(_config(asked), asked.families)
+
+
 Command = Callable[[argparse.Namespace], int | None]
 _COMMANDS: dict[str, tuple[Command, str]] = {
     "run": (_run, "everything in order: ingest, build-features, train, score, report"),
@@ -123,6 +135,8 @@ _COMMANDS: dict[str, tuple[Command, str]] = {
     "report": (_stage("report"), "write the HTML report"),
     "totals": (_totals, "bring the totals of users, products and pairs to a date, or look them up for moments of your own"),
     "groups": (_groups, "fit and judge each group of features, to see what it brings"),
+    "imbalance": (_imbalance, "fit and judge the champion with each way of balancing bought and not bought rows"),
+    "families": (_families, "fit and judge each model family, to see which suits the shop"),
     "sql": (_sql, "query the tables, e.g. propensity sql 'select * from gold.top_products limit 10'"),
     "features": (_features, "list the declared features, describe one, or show what changed since they were built"),
     "check": (_check, "say what is wrong with a configuration and its sources before anything runs"),
@@ -172,7 +186,12 @@ def _add_totals(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
 
 
-_ARGUMENTS = {"totals": _add_totals, "sql": _add_sql, "init": _add_init, "features": _add_features}
+def _add_families(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--families", default="", metavar="NAME,NAME", help="which; default: all that are installed")
+    _add_config(parser)
+
+
+_ARGUMENTS = {"families": _add_families, "totals": _add_totals, "sql": _add_sql, "init": _add_init, "features": _add_features}
 
 
 def _config(asked: argparse.Namespace) -> Config:

@@ -72,6 +72,11 @@ class Calibrator:
         """The axis through the link and moved by the prior: where it is fitted."""
         return focal.logit_of(x, self.focal_gamma) + self.shift
 
+    @property
+    def corrected(self) -> "Calibrator":
+        """The same without what was fitted: the prior and the loss undone, exactly, and no more."""
+        return Calibrator(kind=self.kind, method="none", shift=self.shift, focal_gamma=self.focal_gamma)
+
     def to_json(self) -> str:
         """The calibrator as text."""
         return json.dumps(asdict(self))

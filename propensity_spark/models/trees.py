@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -15,6 +16,7 @@ from propensity_spark.config import LightGBMConfig, ModelsConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
 from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, vector_column
+from propensity_spark.models.fast import Matrix, Predict, Scorer
 from propensity_spark.models.native import Parameters, fit_in_one_task, is_local, threads
 from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
@@ -55,6 +57,18 @@ def from_native(model: str, features: Sequence[Feature], facts: dict[str, float]
     stage.set(stage.predictionCol, "")
     pipeline = PipelineModel(stages=[*with_missing(features, vector), stage])
     return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, model), _importance(stage, features), facts)
+
+
+def predictor(scorer: Scorer) -> Predict:
+    """The native model's probabilities of a matrix of raw inputs."""
+    import lightgbm
+
+    native = lightgbm.Booster(model_str=scorer.payload)
+
+    def predict(matrix: Matrix) -> Matrix:
+        return np.asarray(native.predict(matrix, num_threads=1), dtype=np.float64)
+
+    return predict
 
 
 def shared(settings: LightGBMConfig, seed: int) -> Parameters:

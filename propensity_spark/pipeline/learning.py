@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pyspark.sql import DataFrame
 
-from propensity_spark.config import Config
+from propensity_spark.config import Config, ModelsConfig
 from propensity_spark.features import encoders
 from propensity_spark.features.spec import Feature
 from propensity_spark.judge import calibrate
@@ -25,8 +25,8 @@ def balanced(config: Config, train: DataFrame, learnt: encoders.Fitted, made: Se
     return found
 
 
-def task_of(config: Config, scorer: Scorer, odds: float) -> calibrate.Task:
-    """How a model's score is calibrated that learnt from rows balanced to such odds."""
+def task_of(config: Config, models: ModelsConfig, scorer: Scorer, odds: float) -> calibrate.Task:
+    """How a model's score is calibrated that was fitted with such settings on rows balanced to such odds."""
     method, rate = config.calibration.method, config.train.negative_rate
-    gamma = config.models.lightgbm.focal_gamma if scorer.family == trees.FAMILY else 0.0
+    gamma = models.lightgbm.focal_gamma if scorer.family == trees.FAMILY else 0.0
     return calibrate.Task(score=scorer.column, method=method, negative_rate=rate, odds=odds, focal_gamma=gamma)

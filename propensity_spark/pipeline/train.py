@@ -169,7 +169,7 @@ def _prepared(config: Config, moment: Moment, parts: Parts, popular: float, what
 
 def _fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Progress) -> Trained:
     models, dates = {}, parts.procedure.train
-    learnt = _encoders(config, parts, progress)
+    learnt = fit_encoders(config, parts, progress)
     made = (*inputs(moment.features), *learnt.features)
     balanced = learning.balanced(config, parts.train, learnt, made, progress)
     for family in config.models.families:
@@ -183,7 +183,8 @@ def _fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Prog
     return Trained(learnt, models, ranker, balanced.odds, {})
 
 
-def _encoders(config: Config, parts: Parts, progress: Progress) -> encoders.Fitted:
+def fit_encoders(config: Config, parts: Parts, progress: Progress) -> encoders.Fitted:
+    """The configured encoders, learnt from what the procedure's models learn from."""
     if not config.encoders:
         return encoders.Fitted()
     with progress.stage("fit encoders") as stage:
@@ -197,7 +198,7 @@ def _calibrate(config: Config, trained: Trained, period: DataFrame, popular: flo
     tasks = {}
     for name, column in judging.score_columns(families).items():
         if name in families:
-            tasks[name] = learning.task_of(config, trained.models[name].scorer, trained.odds)
+            tasks[name] = learning.task_of(config, config.models, trained.models[name].scorer, trained.odds)
         else:
             tasks[name] = calibrate.Task(score=column, kind=calibrate.COUNT)
     scored = judging.scored(trained.encoders.transform(period), trained.scorers, popular)

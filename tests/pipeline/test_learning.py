@@ -10,14 +10,15 @@ import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from propensity_spark.config import Config
+from propensity_spark.config import BalanceConfig, Config
 from propensity_spark.features.spec import Feature
 from propensity_spark.judge import calibrate
 from propensity_spark.loading import from_mapping
 from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
-from propensity_spark.pipeline import groups, judging, train
+from propensity_spark.pipeline import groups, imbalance, judging, train, trials
+from propensity_spark.pipeline.trials import Trial
 from propensity_spark.progress import Progress
 from propensity_spark.trainset.split import Procedure
 
@@ -59,7 +60,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     for name in ("lightgbm", "logistic"):
         monkeypatch.setitem(FAMILIES, name, family(name))
     monkeypatch.setattr(train, "fit_ranker", ranker)
-    for job in (train, groups):
+    for job in (train, groups, trials):
         monkeypatch.setattr(job, "inputs", lambda _: FEATURES)
     return given
 
@@ -94,12 +95,16 @@ def test_training_balances_for_its_models_alone_and_undoes_it(
     assert tasks["popular"].shift == 0.0
 
 
-def test_groups_balance_once_for_all_sets_and_undo_it(
+def test_trials_balance_as_configured_or_in_a_way_of_their_own_and_undo_it(
     config: Config, parts: train.Parts, seen: Seen, tasks: dict[str, calibrate.Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    learnt, fits, odds = groups._fit_all(config, MOMENT, parts, Progress(quiet=True))
-    assert seen == [("lightgbm", {0: 8.0, 1: 8.0})] * 2
-    monkeypatch.setattr(groups.fast, "score", lambda rows, *_: rows)
-    groups._calibrate(config, learnt.transform(parts.calibrate), fits, odds)
-    assert {task.shift for task in tasks.values()} == {math.log(RATE) - math.log(RATIO)}
-    assert {task.focal_gamma for task in tasks.values()} == {2.0}
+    rehearsal = trials.Rehearsal(config, MOMENT, parts, train.fit_encoders(config, parts, Progress(quiet=True)))
+    plain = imbalance.with_gamma(config.models, 0.0)
+    own = Trial(name="own", family="lightgbm", models=plain, features=FEATURES, balance=BalanceConfig())
+    fits = trials.fit_all(rehearsal, [*groups._trials(rehearsal), own], Progress(quiet=True))
+    assert [name for name, _ in fits.items()] == ["first", "all", "own"]
+    assert [rows for _, rows in seen] == [{0: 8.0, 1: 8.0}, {0: 8.0, 1: 8.0}, {0: 8.0, 1: 2.0}]
+    monkeypatch.setattr(trials, "_raw", lambda *_: None)
+    trials.calibrated(rehearsal, fits)
+    told = [(task.shift, task.focal_gamma) for task in tasks.values()]
+    assert told == [(math.log(RATE) - math.log(RATIO), 2.0)] * 2 + [(math.log(RATE), 0.0)]
