@@ -124,6 +124,18 @@ def _groups(asked: argparse.Namespace) -> None:
     run.compare_groups(_config(asked))
 
 
+def _imbalance(asked: argparse.Namespace) -> None:
+    from propensity_spark.pipeline import run
+
+    run.compare_balances(_config(asked))
+
+
+def _families(asked: argparse.Namespace) -> None:
+    from propensity_spark.pipeline import run
+
+    run.compare_families(_config(asked), asked.families)
+
+
 Command = Callable[[argparse.Namespace], int | None]
 _COMMANDS: dict[str, tuple[Command, str]] = {
     "run": (_run, "everything in order: ingest, build-features, train, score, report"),
@@ -137,6 +149,8 @@ _COMMANDS: dict[str, tuple[Command, str]] = {
     "tune": (_tune, "search a family's settings by time-based validation, within a budget; goes on where it was left"),
     "groups": (_groups, "fit and judge each group of features, to see what it brings"),
     "compare": (_compare, "training runs side by side: what was set differently, and what the test said"),
+    "imbalance": (_imbalance, "fit and judge the champion with each way of balancing bought and not bought rows"),
+    "families": (_families, "fit and judge each model family, to see which suits the shop"),
     "sql": (_sql, "query the tables, e.g. propensity sql 'select * from gold.top_products limit 10'"),
     "features": (_features, "list the declared features, describe one, or show what changed since they were built"),
     "check": (_check, "say what is wrong with a configuration and its sources before anything runs"),
@@ -191,7 +205,19 @@ def _add_totals(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
 
 
-_ARGUMENTS = {"compare": _add_compare, "totals": _add_totals, "sql": _add_sql, "init": _add_init, "features": _add_features}
+def _add_families(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--families", default="", metavar="NAME,NAME", help="which; default: all that are installed")
+    _add_config(parser)
+
+
+_ARGUMENTS = {
+    "compare": _add_compare,
+    "families": _add_families,
+    "totals": _add_totals,
+    "sql": _add_sql,
+    "init": _add_init,
+    "features": _add_features,
+}
 
 
 def _config(asked: argparse.Namespace) -> Config:

@@ -265,6 +265,30 @@ FEATURE_GAINS = Table(
     about="what each group of features brings, on the test date of as_of's rehearsal: `first`, `first + <group>` and `all`; "
     "gains are against `first`, with the interval of 95 % over users drawn with replacement; place: the order of the rows",
 )
+FAMILY_TRIALS = Table(
+    name="gold.family_trials",
+    ddl="as_of DATE, test_as_of DATE, place INT, family STRING, roc_auc DOUBLE, pr_auc DOUBLE, log_loss DOUBLE, ece DOUBLE, "
+    "predicted_over_observed DOUBLE, recall_at_10 DOUBLE, ndcg_at_10 DOUBLE, fit_seconds DOUBLE, peak_gib DOUBLE, problem STRING, "
+    "feature_version STRING",
+    keys=("as_of", "family"),
+    writer="families",
+    partition_by=("as_of",),
+    about="what each model family reaches, on the test date of as_of's rehearsal, and the baselines beside; place: the order of "
+    "the rows; peak_gib: resident memory of the driver's process and its children while it was fitted (null: unknown, or nothing "
+    "to fit); problem: why a family has no figures",
+)
+IMBALANCE_TRIALS = Table(
+    name="gold.imbalance_trials",
+    ddl="as_of DATE, test_as_of DATE, place INT, method STRING, odds DOUBLE, roc_auc DOUBLE, pr_auc DOUBLE, log_loss DOUBLE, "
+    "ece_corrected DOUBLE, ece DOUBLE, predicted_over_observed_corrected DOUBLE, predicted_over_observed DOUBLE, "
+    "fit_seconds DOUBLE, feature_version STRING",
+    keys=("as_of", "method"),
+    writer="imbalance",
+    partition_by=("as_of",),
+    about="what the champion reaches with each way of balancing its training rows, on the test date of as_of's rehearsal; odds: "
+    "how many times as high sampling and balancing made them; _corrected: with that undone, before calibration; place: the order "
+    "of the rows",
+)
 
 TABLES = {
     table.name: table
@@ -294,5 +318,7 @@ TABLES = {
         METRICS,
         METRIC_SLICES,
         FEATURE_GAINS,
+        FAMILY_TRIALS,
+        IMBALANCE_TRIALS,
     )
 }

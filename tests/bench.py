@@ -9,13 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
@@ -26,7 +24,7 @@ import duckdb
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from propensity_spark import session
+from propensity_spark import memory, session
 from propensity_spark.features import totals
 from propensity_spark.features.declared import ENTITIES, Total
 from propensity_spark.loading import from_mapping
@@ -60,52 +58,13 @@ class Took:
         return f"{'' if self.finished else 'over '}{self.seconds:7.1f} s  {self.mib:7.0f} MiB"
 
 
-def _memory(root: int) -> float:
-    """MiB that a process and all its descendants hold."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except OSError:
-                continue
-    family, size = {root}, 0
-    while size != len(family):
-        size = len(family)
-        family |= {child for child, parent in parents.items() if parent in family}
-    held = 0
-    for process in family:
-        try:
-            held += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        except OSError:
-            continue
-    return held / _MIB
-
-
-@contextmanager
-def _watched(root: int) -> Iterator[list[float]]:
-    most, done = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.2):
-            most[0] = max(most[0], _memory(root))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield most
-    finally:
-        done.set()
-        watcher.join()
-
-
 def timed(work: Callable[[], object]) -> Took:
     """Do it once."""
-    with _watched(os.getpid()) as most:
+    with memory.watched() as most:
         began = time.monotonic()
         work()
         seconds = time.monotonic() - began
-    return Took(seconds, most[0])
+    return Took(seconds, (most.bytes or 0) / _MIB)
 
 
 def limited(spark: SparkSession, work: Callable[[], object], limit: float) -> Took:
@@ -201,13 +160,13 @@ def by_duckdb(files: str, folder: Path) -> Took:
     folder.mkdir(parents=True, exist_ok=True)
     code = "import duckdb, sys; duckdb.execute(sys.stdin.read())"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
-    with _watched(child.pid) as most:
+    with memory.watched(child.pid) as most:
         began = time.monotonic()
         child.communicate(duck_queries(files, folder))
         seconds = time.monotonic() - began
     if child.returncode:
         raise SystemExit("DuckDB failed")
-    return Took(seconds, most[0])
+    return Took(seconds, (most.bytes or 0) / _MIB)
 
 
 def per_window(events: DataFrame, keys: tuple[str, ...]) -> DataFrame:

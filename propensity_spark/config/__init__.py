@@ -5,6 +5,7 @@ A section's defaults are the product's defaults; conf/base.yaml spells them out,
 
 from dataclasses import dataclass, field
 
+from propensity_spark.config.balance import BALANCES, BalanceConfig
 from propensity_spark.config.judging import JudgeConfig
 from propensity_spark.config.learning import (
     ENCODERS,
@@ -50,6 +51,7 @@ from propensity_spark.config.tuning import TuneConfig
 from propensity_spark.errors import ConfigError
 
 __all__ = [
+    "BALANCES",
     "CALIBRATIONS",
     "ENCODERS",
     "ENGINES",
@@ -61,6 +63,7 @@ __all__ = [
     "SOURCE_FORMATS",
     "TIME_FORMATS",
     "AuditConfig",
+    "BalanceConfig",
     "CalibrationConfig",
     "CandidateConfig",
     "ColumnMap",

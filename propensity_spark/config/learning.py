@@ -1,7 +1,8 @@
 """What is learnt from: features, who is scored, which pairs, labels, dates, the audit and the encoders."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
+from propensity_spark.config.balance import BalanceConfig
 from propensity_spark.config.checks import named, one_of, within
 from propensity_spark.errors import ConfigError
 from propensity_spark.schemas import EVENT_TYPES
@@ -114,6 +115,7 @@ class TrainConfig:
     min_positives: int = 200
     min_buyers: int = 50
     min_history_days: int = 28
+    balance: BalanceConfig = field(default_factory=BalanceConfig)
     seed: int = 42
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from propensity_spark.config.checks import one_of, within
+from propensity_spark.errors import ConfigError
 
 CALIBRATIONS = ("auto", "platt", "isotonic", "none")
 FAMILIES = ("lightgbm", "logistic")
@@ -17,6 +18,8 @@ class LightGBMConfig:
     `leaves` 0: by the number of bought pairs, few for few. `engine` auto: native LightGBM in one task up to
     `rows_on_one_task`, beyond that, or with a number of `tasks`, SynapseML on that many slots of the cluster (0: on all).
     `fallback`: the engine that takes over where the other one fails, hangs or stops early; none: the job ends with an error.
+    `focal_gamma` above 0 counts pairs less that the trees are sure of (the focal loss), on the native engine; the scores
+    become probabilities by the loss's own inverse. The ranker has a loss of its own.
     """
 
     engine: str = "auto"
@@ -28,6 +31,7 @@ class LightGBMConfig:
     feature_fraction: float = 0.5
     bagging_fraction: float = 0.8
     l2: float = 20.0
+    focal_gamma: float = 0.0
     max_bin: int = 127
     tasks: int = 0
     rows_on_one_task: int = 5_000_000
@@ -44,6 +48,11 @@ class LightGBMConfig:
         within("models.lightgbm.feature_fraction", self.feature_fraction, 0.01, 1)
         within("models.lightgbm.bagging_fraction", self.bagging_fraction, 0.01, 1)
         within("models.lightgbm.l2", self.l2, 0, 1e6)
+        within("models.lightgbm.focal_gamma", self.focal_gamma, 0, 10)
+        if self.focal_gamma and ("synapseml" in (self.engine, self.fallback) or self.tasks):
+            raise ConfigError(
+                "models.lightgbm.focal_gamma is for the native engine: set it to 0, or engine: native, tasks: 0 and fallback: none"
+            )
         within("models.lightgbm.max_bin", self.max_bin, 2, 65535)
         within("models.lightgbm.tasks", self.tasks, 0, 100_000)
         within("models.lightgbm.rows_on_one_task", self.rows_on_one_task, 0, 10**12)

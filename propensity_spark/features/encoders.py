@@ -40,6 +40,12 @@ class Fitted:
         """The new columns, in order: inputs of a model."""
         return tuple(feature for encoding in self.encodings for feature in encoding.features)
 
+    @property
+    def together(self) -> list[tuple[str, ...]]:
+        """The new columns that are one value in several columns: one level's, or one bucket's."""
+        several = [e for e in self.encodings if isinstance(e, Hashed) or (isinstance(e, Levels) and e.how == "one_hot")]
+        return [tuple(feature.name for feature in encoding.features) for encoding in several]
+
     def transform(self, frame: DataFrame) -> DataFrame:
         """The rows plus the new columns DOUBLE, never null or NaN; for all rows but those of the training.
 

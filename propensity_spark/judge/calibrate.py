@@ -16,12 +16,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.errors import InsufficientData
+from propensity_spark.judge import isotonic
+from propensity_spark.judge.isotonic import EDGE, Vector
+from propensity_spark.models import focal
 from propensity_spark.trainset.sampling import uniform
 
-Vector = npt.NDArray[np.float64]
-EDGE = 1e-6  # probabilities stay strictly inside (0, 1)
 WIDTH = 0.01  # of a score bucket, on the axis of `axis`
-_KNOTS = 64
 _SALT = 2
 PROBABILITY, COUNT, REAL = "probability", "count", "real"
 _STEEP = 1000.0  # how much finer than 1 a real score is told apart
@@ -43,8 +43,9 @@ def axis(score: Column, kind: str) -> Column:
 class Calibrator:
     """A monotone map from scores to probabilities.
 
-    On the axis of its `kind`, moved by `shift` (the prior): Platt is sigmoid(intercept + slope x), isotonic the line
-    through its knots, none the sigmoid. `log_losses` holds what `auto` compared on users that it had not fitted.
+    On the axis of its `kind`, through the inverse link of the focal loss where there is a `focal_gamma`, moved by `shift` (the
+    prior): Platt is sigmoid(intercept + slope x), isotonic the line through its knots, none the sigmoid. `log_losses` holds
+    what `auto` compared on users that it had not fitted.
     """
 
     kind: str
@@ -54,22 +55,32 @@ class Calibrator:
     slope: float = 1.0
     knots: tuple[tuple[float, float], ...] = ()
     log_losses: tuple[tuple[str, float], ...] = ()
+    focal_gamma: float = 0.0
 
     def apply(self, score: Column) -> Column:
         """The calibrated probability of a score, strictly inside (0, 1)."""
-        x = axis(score, self.kind) + self.shift
+        x = focal.logit_column(axis(score, self.kind), self.focal_gamma) + self.shift
         if self.method == "isotonic":
-            return _segments(x, self.knots)
+            return isotonic.segments(x, self.knots)
         margin = x * self.slope + self.intercept
         return F.least(F.greatest(1 / (1 + F.exp(-margin)), F.lit(EDGE)), F.lit(1 - EDGE))
 
     def on(self, x: Vector) -> Vector:
         """The same map on numbers of the (unmoved) axis."""
-        moved = x + self.shift
+        moved = self.moved(x)
         if self.method == "isotonic":
             at, value = np.array(self.knots).T
             return np.asarray(np.interp(moved, at, value))
         return np.clip(1 / (1 + np.exp(-(moved * self.slope + self.intercept))), EDGE, 1 - EDGE)
+
+    def moved(self, x: Vector) -> Vector:
+        """The axis through the link and moved by the prior: where it is fitted."""
+        return focal.logit_of(x, self.focal_gamma) + self.shift
+
+    @property
+    def corrected(self) -> "Calibrator":
+        """The same without what was fitted: the prior and the loss undone, exactly, and no more."""
+        return Calibrator(kind=self.kind, method="none", shift=self.shift, focal_gamma=self.focal_gamma)
 
     def to_json(self) -> str:
         """The calibrator as text."""
@@ -86,12 +97,23 @@ class Calibrator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What to calibrate: the column, how, the rate of the sample that its model learnt from, and the kind of score."""
+    """What to calibrate: the column, how, what its model learnt from, and the kind of score.
+
+    `negative_rate`: the share of the pairs not bought that were among the rows; `odds`: how many times as high balancing
+    made the odds in them (trainset.balance); `focal_gamma`: that of the loss which it minimised (0: log loss).
+    """
 
     score: str
     method: str = "auto"
     negative_rate: float = 1.0
+    odds: float = 1.0
+    focal_gamma: float = 0.0
     kind: str = PROBABILITY
+
+    @property
+    def shift(self) -> float:
+        """What undoes both: minus the logarithm of the factor by which the model's odds exceed those of all pairs."""
+        return math.log(self.negative_rate) - math.log(self.odds) if self.kind == PROBABILITY else 0.0
 
 
 def fit(scored: DataFrame, score: str, method: str, negative_rate: float = 1.0, kind: str = PROBABILITY) -> Calibrator:
@@ -117,8 +139,7 @@ def fit_buckets(rows: pd.DataFrame, tasks: Mapping[str, Task]) -> dict[str, Cali
 def _calibrated(found: "_Buckets", task: Task) -> Calibrator:
     if not found.positives.sum() or found.positives.sum() >= found.weight.sum():
         raise InsufficientData("calibration needs bought and not bought pairs; its period has only one of them.")
-    shift = math.log(task.negative_rate) if task.kind == PROBABILITY else 0.0
-    plain, method = Calibrator(kind=task.kind, method="none", shift=shift), task.method
+    plain, method = Calibrator(kind=task.kind, method="none", shift=task.shift, focal_gamma=task.focal_gamma), task.method
     if method == "auto":
         method, compared = _choose(found, plain) if task.kind == PROBABILITY else ("isotonic", ())
         plain = replace(plain, log_losses=compared)
@@ -188,10 +209,10 @@ def _log_loss(calibrator: Calibrator, x: Vector, weight: Vector, positives: Vect
 def _fit(part: tuple[Vector, Vector, Vector], plain: Calibrator, method: str) -> Calibrator:
     x, weight, positives = part
     if method == "platt":
-        intercept, slope = _platt(x + plain.shift, weight, positives)
+        intercept, slope = _platt(plain.moved(x), weight, positives)
         return replace(plain, method="platt", intercept=intercept, slope=slope)
     if method == "isotonic":
-        return replace(plain, method="isotonic", knots=_isotonic(x + plain.shift, weight, positives))
+        return replace(plain, method="isotonic", knots=isotonic.knots(plain.moved(x), weight, positives))
     return plain
 
 
@@ -207,49 +228,3 @@ def _platt(x: Vector, weight: Vector, positives: Vector) -> tuple[float, float]:
         if np.abs(step).max() < 1e-9:
             break
     return float(beta[0]), float(max(beta[1], EDGE))
-
-
-def _isotonic(x: Vector, weight: Vector, positives: Vector) -> tuple[tuple[float, float], ...]:
-    """Pool adjacent violators; the knots are the centres of pools of both classes, at most _KNOTS of about equal weight."""
-    from sklearn.isotonic import IsotonicRegression
-
-    order = np.argsort(x, kind="stable")
-    x, weight, rate = x[order], weight[order], positives[order] / weight[order]
-    level = IsotonicRegression(out_of_bounds="clip").fit_transform(x, rate, sample_weight=weight)
-    pool = _of_both_classes(np.concatenate([[0], np.cumsum(np.diff(level) > 0)]), level)
-    mass = np.bincount(pool, weight).astype(np.float64)
-    centre, value = np.bincount(pool, weight * x) / mass, np.bincount(pool, weight * level) / mass
-    kept = _thin(mass)
-    # distinct in exact arithmetic; after merging close pools their order must still be strict
-    return tuple((float(a), float(np.clip(b, EDGE, 1 - EDGE))) for a, b in zip(centre[kept], value[kept], strict=True))
-
-
-def _of_both_classes(pool: npt.NDArray[np.int64], level: Vector) -> npt.NDArray[np.int64]:
-    """A pool that was never bought, or always, joins its neighbour: a few rows of one class make nothing certain."""
-    last = pool[-1]
-    if level[0] < EDGE:
-        pool = np.maximum(pool, 1)
-    if level[-1] > 1 - EDGE:
-        pool = np.minimum(pool, last - 1)
-    return np.unique(pool, return_inverse=True)[1]
-
-
-def _thin(mass: Vector) -> npt.NDArray[np.int64]:
-    """Which pools stay as knots: all of few; of many the first, the last and those at equal steps of log rank."""
-    if len(mass) <= _KNOTS:
-        return np.arange(len(mass))
-    above = np.log1p(np.cumsum(mass[::-1])[::-1])  # few scores are high, and those matter most
-    wanted = np.linspace(above[0], above[-1], _KNOTS)
-    return np.unique(np.concatenate([[0], np.searchsorted(-above, -wanted).clip(0, len(mass) - 1), [len(mass) - 1]]))
-
-
-def _segments(x: Column, knots: tuple[tuple[float, float], ...]) -> Column:
-    """The line through the knots, level beyond the ends, as a balanced tree of conditions."""
-    if len(knots) == 1:
-        return F.lit(knots[0][1])
-    if len(knots) == 2:
-        (x0, y0), (x1, y1) = knots
-        share = F.least(F.greatest((x - x0) / max(x1 - x0, 1e-12), F.lit(0.0)), F.lit(1.0))
-        return y0 + share * (y1 - y0)
-    middle = len(knots) // 2
-    return F.when(x < knots[middle][0], _segments(x, knots[: middle + 1])).otherwise(_segments(x, knots[middle:]))

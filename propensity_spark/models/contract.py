@@ -11,9 +11,10 @@ from propensity_spark.config import ModelsConfig
 from propensity_spark.features.spec import Feature
 from propensity_spark.models.fast import Scorer
 from propensity_spark.models.vectors import add_probability
+from propensity_spark.trainset import sampling
 
 LABEL = "label"
-LEARN_WEIGHT = "learn_weight"  # how much a row counts in the fit; not `weight`, which says how many pairs it stands for
+LEARN_WEIGHT = sampling.LEARN_WEIGHT
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,40 @@
-"""The families by name. Adding one is one file and one row here."""
+"""The families by name. Adding one is one file and one row here (and its settings in config/models.py)."""
 
-from propensity_spark.models.contract import Builder
-from propensity_spark.models.linear import fit_logistic
-from propensity_spark.models.trees import fit_lightgbm
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 
-FAMILIES: dict[str, Builder] = {"lightgbm": fit_lightgbm, "logistic": fit_logistic}
+from pyspark.sql import DataFrame
+
+from propensity_spark.config import ModelsConfig
+from propensity_spark.features.spec import Feature
+from propensity_spark.models import linear, trees
+from propensity_spark.models.contract import Builder, Fitted
+from propensity_spark.models.fast import Predict, Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How a family is fitted, and how its scorer predicts a matrix of its inputs (NaN: missing).
+
+    `package` is what it needs besides this package's own dependencies.
+    """
+
+    fit: Builder
+    predictor: Callable[[Scorer], Predict]
+    package: str = ""
+
+    def __call__(self, rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
+        """Fit the family on the rows: see `Builder`."""
+        return self.fit(rows, features, config, seed)
+
+
+FAMILIES: dict[str, Family] = {
+    "lightgbm": Family(trees.fit_lightgbm, trees.predictor),
+    "logistic": Family(linear.fit_logistic, linear.predictor),
+}
+
+
+def installed() -> tuple[str, ...]:
+    """The families whose packages are here."""
+    return tuple(name for name, family in FAMILIES.items() if not family.package or find_spec(family.package))

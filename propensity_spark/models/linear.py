@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+import numpy as np
 from pyspark.ml import PipelineModel
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
 from pyspark.ml.stat import Summarizer
@@ -11,7 +12,8 @@ from pyspark.sql import DataFrame
 from propensity_spark.config import LogisticConfig, ModelsConfig
 from propensity_spark.features.spec import Feature
 from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, vector_column
-from propensity_spark.models.vectors import scaled
+from propensity_spark.models.fast import Matrix, Predict, Scorer, sigmoid
+from propensity_spark.models.vectors import scaled, scaler
 
 FAMILY = "logistic"
 
@@ -33,6 +35,18 @@ def fit_logistic(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
     facts = {"iterations": float(model.summary.totalIterations), "intercept": float(model.intercept)}
     pipeline = PipelineModel(stages=[*prepare.stages, model])
     return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, payload), importance, facts)
+
+
+def predictor(scorer: Scorer) -> Predict:
+    """The same probabilities from a matrix of raw inputs."""
+    weights = json.loads(scorer.payload)
+    coefficients, intercept = np.array(weights["coefficients"]), float(weights["intercept"])
+    scale = scaler(scorer.units)
+
+    def predict(matrix: Matrix) -> Matrix:
+        return sigmoid(scale(matrix) @ coefficients + intercept)
+
+    return predict
 
 
 def _learner(settings: LogisticConfig, vector: str, weight: Sequence[str]) -> LogisticRegression:

@@ -3,6 +3,7 @@
 Up to the rows that one machine carries this is the faster way, and the same rows give the same model wherever it runs.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.errors import TrainingFailed
+from propensity_spark.models import focal
 from propensity_spark.models.contract import learn_weight
 from propensity_spark.models.watchdog import within
 
@@ -29,11 +31,13 @@ def fit_in_one_task(
     rounds: int,
     seconds: int,
     group: Sequence[str] = (),
+    focal_gamma: float = 0.0,
 ) -> str:
     """Train on the rows in their order and return the model's text.
 
     Takes   numeric columns: `target` and `inputs` (null: missing); rows of equal `group` columns lie one after another, and are
-            ranked among themselves; a learn_weight counts where it is there.
+            ranked among themselves; a learn_weight counts where it is there. With a `focal_gamma` the loss is the focal one,
+            and the model gives the scores that minimise it (see models.focal).
     Raises  TrainingFailed past the limit, and where nothing is found to split on.
     """
     spark = rows.sparkSession
@@ -47,7 +51,7 @@ def fit_in_one_task(
         *(F.col(name).cast("float").alias(name) for name in inputs),
     )
     settings = {**parameters, **_FIXED, "num_threads": threads(spark)}
-    task = _task(tuple(inputs), settings, rounds, grouped=bool(group), weighted=bool(weight))
+    task = _task(tuple(inputs), settings, rounds, grouped=bool(group), weighted=bool(weight), focal_gamma=focal_gamma)
     fitted = within(
         spark,
         seconds,
@@ -71,7 +75,12 @@ def is_local(spark: SparkSession) -> bool:
 
 
 def _task(
-    inputs: tuple[str, ...], parameters: Parameters, rounds: int, grouped: bool, weighted: bool = False
+    inputs: tuple[str, ...],
+    parameters: Parameters,
+    rounds: int,
+    grouped: bool,
+    weighted: bool = False,
+    focal_gamma: float = 0.0,
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import lightgbm
@@ -93,12 +102,36 @@ def _task(
             categorical_feature=[],
             params=dict(parameters),
         )
-        fitted = lightgbm.train(dict(parameters), data, num_boost_round=rounds)
+        if focal_gamma:
+            fitted, text = _fit_focal(data, parameters, rounds, focal_gamma)
+        else:
+            fitted = lightgbm.train(dict(parameters), data, num_boost_round=rounds)
+            text = fitted.model_to_string()
         splits = int(fitted.feature_importance("split").sum())
-        made = [pa.array([fitted.model_to_string()]), pa.array([splits], pa.int32())]
+        made = [pa.array([text]), pa.array([splits], pa.int32())]
         yield pa.RecordBatch.from_arrays(made, names=["model", "splits"])
 
     return fit
+
+
+def _fit_focal(data: Any, parameters: Parameters, rounds: int, gamma: float) -> tuple[Any, str]:
+    """A model of the focal loss, and its text, which says that its scores are sigmoids.
+
+    It starts from the score at which the loss of all rows together is least; LightGBM does not keep the start of a loss that it
+    does not know, so the first tree's leaves take it up.
+    """
+    import lightgbm
+
+    data.construct()
+    label = data.get_label()
+    mean = float(np.clip(np.average(label, weights=data.get_weight()), 1e-9, 1 - 1e-9))
+    start = focal.z_of(math.log(mean / (1 - mean)), gamma)
+    data.set_init_score(np.full(len(label), start))
+    fitted = lightgbm.train({**parameters, "objective": focal.objective(gamma)}, data, num_boost_round=rounds)
+    if fitted.feature_importance("split").sum():
+        for leaf in range(fitted.dump_model(num_iteration=1)["tree_info"][0]["num_leaves"]):
+            fitted.set_leaf_output(0, leaf, fitted.get_leaf_output(0, leaf) + start)
+    return fitted, fitted.model_to_string().replace("\nfeature_names=", "\nobjective=binary sigmoid:1\nfeature_names=", 1)
 
 
 def _arrays(batch: pa.RecordBatch, inputs: tuple[str, ...], weighted: bool) -> tuple[npt.NDArray[Any], ...]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -16,6 +17,7 @@ from propensity_spark.config import LightGBMConfig, ModelsConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
 from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, vector_column
+from propensity_spark.models.fast import Matrix, Predict, Scorer
 from propensity_spark.models.native import Parameters, fit_in_one_task, is_local, threads
 from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
@@ -56,7 +58,8 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
 def _fit_in_one_task(rows: DataFrame, features: Sequence[Feature], settings: LightGBMConfig, leaves: int, seed: int) -> Fitted:
     names = [feature.name for feature in features]
     parameters = {"objective": "binary", "num_leaves": leaves, **shared(settings, seed)}
-    model = fit_in_one_task(rows, LABEL, names, parameters, settings.rounds, settings.timeout_seconds)
+    limit, gamma = settings.timeout_seconds, settings.focal_gamma
+    model = fit_in_one_task(rows, LABEL, names, parameters, settings.rounds, limit, focal_gamma=gamma)
     facts = {"trees": float(model.count("\nTree=")), "leaves": float(leaves), "tasks": 1.0}
     return from_native(model, features, facts)
 
@@ -75,6 +78,18 @@ def from_native(model: str, features: Sequence[Feature], facts: dict[str, float]
     return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, model), _importance(stage, features), facts)
 
 
+def predictor(scorer: Scorer) -> Predict:
+    """The native model's probabilities of a matrix of raw inputs."""
+    import lightgbm
+
+    native = lightgbm.Booster(model_str=scorer.payload)
+
+    def predict(matrix: Matrix) -> Matrix:
+        return np.asarray(native.predict(matrix, num_threads=1), dtype=np.float64)
+
+    return predict
+
+
 def shared(settings: LightGBMConfig, seed: int) -> Parameters:
     """The native parameters that all objectives share."""
     return {
@@ -90,9 +105,13 @@ def shared(settings: LightGBMConfig, seed: int) -> Parameters:
 
 
 def _is_native(settings: LightGBMConfig, rows: int) -> bool:
-    if settings.engine == "auto":
-        return not settings.tasks and rows <= settings.rows_on_one_task
-    return settings.engine == NATIVE
+    few = not settings.tasks and rows <= settings.rows_on_one_task
+    if settings.focal_gamma and settings.engine == "auto" and not few:
+        raise TrainingFailed(
+            f"models.lightgbm.focal_gamma is for the native engine, and {rows} rows are more than models.lightgbm.rows_on_one_task "
+            f"({settings.rows_on_one_task}). Set focal_gamma: 0, or engine: native where one machine carries them."
+        )
+    return few if settings.engine == "auto" else settings.engine == NATIVE
 
 
 def _fit_on_slots(
@@ -123,9 +142,10 @@ def _fit_on_slots(
 
 
 def size(rows: DataFrame) -> tuple[int, int]:
-    """How many rows there are, and how many of them are positive."""
-    found = rows.agg(F.count(F.lit(1)), F.sum(LABEL)).collect()[0]
-    return int(found[0]), int(found[1] or 0)
+    """How many rows there are, and for how many bought pairs they stand: rows that balancing repeated or made add none."""
+    stands_for = F.col("weight") if "weight" in rows.columns else F.lit(1)
+    found = rows.agg(F.count(F.lit(1)), F.sum(stands_for * F.col(LABEL))).collect()[0]
+    return int(found[0]), round(found[1] or 0)
 
 
 def leaves_for(positives: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from pyspark.ml import PipelineModel, Transformer
 from pyspark.ml.feature import SQLTransformer, VectorAssembler
 from pyspark.ml.functions import vector_to_array
@@ -9,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.features.spec import Feature
+from propensity_spark.models.fast import Matrix, Predict
 
 DAYS_SCALE = 7.0  # a week ago weighs half of just now
 RATE_FLOOR = 0.001  # below this, one rate is as good as none
@@ -41,6 +43,21 @@ def _scale(feature: Feature) -> str:
     if feature.unit == "rate":
         return f"ln({RATE_FLOOR}D + greatest(coalesce({name}, 0.0D), 0.0D))"
     return f"coalesce(CAST(signum({name}) * ln(1.0D + abs({name})) AS DOUBLE), 0.0D)"
+
+
+def scaler(units: Sequence[str]) -> Predict:
+    """What `scaled` does in SQL, to a matrix whose columns have these units, NaN where a value is missing."""
+    is_days, is_rate = (np.array([unit == wanted for unit in units], dtype=bool) for wanted in ("days", "rate"))
+    is_other = ~(is_days | is_rate)
+
+    def scale(matrix: Matrix) -> Matrix:
+        inputs = np.empty_like(matrix)
+        inputs[:, is_days] = 1.0 / (1.0 + np.maximum(matrix[:, is_days], 0.0) / DAYS_SCALE)
+        inputs[:, is_rate] = np.log(RATE_FLOOR + np.maximum(np.nan_to_num(matrix[:, is_rate], nan=0.0), 0.0))
+        inputs[:, is_other] = np.sign(matrix[:, is_other]) * np.log1p(np.abs(matrix[:, is_other]))
+        return np.nan_to_num(inputs, nan=0.0)
+
+    return scale
 
 
 def add_probability(rows: DataFrame, pipeline: PipelineModel, vector: str, output: str) -> DataFrame:

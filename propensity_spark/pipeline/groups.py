@@ -3,45 +3,30 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from time import monotonic
 
 import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import FEATURE_GROUPS, Config
-from propensity_spark.features import encoders
 from propensity_spark.features.spec import FIRST, SERIES, Feature
-from propensity_spark.judge import bootstrap, calibrate, metrics, ranking
+from propensity_spark.judge import bootstrap, ranking
 from propensity_spark.judge.bootstrap import Interval
 from propensity_spark.judge.metrics import Metrics
 from propensity_spark.judge.ranking import RankingMetrics
-from propensity_spark.models import fast
-from propensity_spark.models.families import FAMILIES
-from propensity_spark.models.fast import Scorer
-from propensity_spark.pipeline import build_features, judging, rows, train
+from propensity_spark.pipeline import build_features, trials
 from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.trials import Fit, Scored, Trial, number
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import FEATURE_GAINS
 from propensity_spark.trainset.assemble import inputs
 from propensity_spark.trainset.sampling import uniform
 
 ALL = "all"
-_KEEP = ("user_id", "product_id", "label", "weight")
 _DRAWS = 300  # samples of users
 _ROWS = 3_000_000  # that are brought to the driver for them; beyond, a share of the users
 _SALT = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """A set of features, the model that was fitted on it, and how long that took."""
-
-    features: int
-    scorer: Scorer
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +49,12 @@ def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) ->
     config = replace(config, features=replace(config.features, groups=FEATURE_GROUPS))
     moment = build_features.prepare(spark, config, as_of)
     build_features.run(spark, config, moment, progress)
-    with progress.stage("training rows") as stage:
-        parts = train.rehearsed(spark, config, moment)
-        stage.rows_out = parts.train.count() + parts.calibrate.count()
-    learnt, fits = _fit_all(config, moment, parts, progress)
+    rehearsal = trials.rehearse(spark, config, moment, progress)
+    fits = trials.fit_all(rehearsal, _trials(rehearsal), progress)
     with progress.stage("calibrate"):
-        calibrators = _calibrate(config, learnt.transform(parts.calibrate), fits)
-    with progress.stage("test") as stage:
-        results = _judge(spark, config, moment, learnt, fits, calibrators)
+        calibrators = trials.calibrated(rehearsal, fits)
+    with progress.stage("test") as stage, trials.scored(spark, rehearsal, fits, calibrators) as scored:
+        results = _judge(scored, fits, config.train.seed)
         stage.note = f"as of {moment.timeline.rehearsal.score}"
     written = _rows(moment, results)
     tables.replace(_frame(spark, written), FEATURE_GAINS.name, f"as_of = DATE'{as_of}'")
@@ -91,64 +74,30 @@ def title(name: str) -> str:
     return name if name in (FIRST, ALL) else f"{FIRST} + {name}"
 
 
-def _fit_all(config: Config, moment: Moment, parts: train.Parts, progress: Progress) -> tuple[encoders.Fitted, dict[str, Fit]]:
-    learnt, seed = encoders.Fitted(), config.train.seed
-    if config.encoders:
-        learnt = encoders.fit(parts.train, config.encoders, parts.procedure.train, seed)
-    period, fits = learnt.out_of_fold(parts.train), {}
-    for name, chosen in sets(inputs(moment.features)).items():
-        with progress.stage(f"fit {title(name)}".replace("together_recent", "together")) as stage:
-            begun = monotonic()
-            fitted = FAMILIES[config.models.champion](period, (*chosen, *learnt.features), config.models, seed)
-            fits[name] = Fit(len(fitted.scorer.inputs), replace(fitted.scorer, name=name), monotonic() - begun)
-            stage.note = f"{fits[name].features} features"
-    return learnt, fits
+def _trials(rehearsal: trials.Rehearsal) -> list[Trial]:
+    """The champion on each set of features, and on what is encoded."""
+    models, learnt = rehearsal.config.models, rehearsal.encoders.features
+    chosen = sets(inputs(rehearsal.moment.features))
+    return [Trial(name=n, family=models.champion, models=models, features=(*own, *learnt)) for n, own in chosen.items()]
 
 
-def _calibrate(config: Config, period: DataFrame, fits: Mapping[str, Fit]) -> dict[str, calibrate.Calibrator]:
-    scored = fast.score(period, [fit.scorer for fit in fits.values()], _KEEP)
-    method, rate = config.calibration.method, config.train.negative_rate
-    tasks = {name: calibrate.Task(score=f.scorer.column, method=method, negative_rate=rate) for name, f in fits.items()}
-    return calibrate.fit_all(scored, tasks)
-
-
-def _judge(
-    spark: SparkSession,
-    config: Config,
-    moment: Moment,
-    learnt: encoders.Fitted,
-    fits: Mapping[str, Fit],
-    calibrators: Mapping[str, calibrate.Calibrator],
-) -> dict[str, Result]:
-    as_of = moment.timeline.rehearsal.score
-    scored = fast.score(learnt.transform(rows.of_dates(spark, moment, [as_of])), [f.scorer for f in fits.values()], _KEEP)
-    probabilities = {name: f"p_{name}" for name in fits}
-    made = [calibrators[name].apply(F.col(f.scorer.column)).alias(probabilities[name]) for name, f in fits.items()]
-    ready = scored.select("*", *made).persist()
-    raw = {name: f.scorer.column for name, f in fits.items()}
-    truth = judging.purchases(spark, config, moment, as_of)
-    try:
-        good = metrics.evaluate(ready, probabilities)
-        placed = ranking.per_user(ready, truth, raw)
-        pr_auc, ndcg = _intervals(ready, truth, probabilities, raw, config.train.seed)
-    finally:
-        ready.unpersist()
+def _judge(scored: Scored, fits: Mapping[str, Fit], seed: int) -> dict[str, Result]:
+    good, placed = scored.judged()
+    pr_auc, ndcg = _intervals(scored, seed)
     return {name: Result(f, good[name], placed[name], pr_auc.get(name), ndcg.get(name)) for name, f in fits.items()}
 
 
-def _intervals(
-    ready: DataFrame, truth: DataFrame, probabilities: Mapping[str, str], raw: Mapping[str, str], seed: int
-) -> tuple[dict[str, Interval], dict[str, Interval]]:
+def _intervals(scored: Scored, seed: int) -> tuple[dict[str, Interval], dict[str, Interval]]:
     """How sure the gains in PR-AUC and NDCG are; of more than _ROWS rows, by a share of the users."""
-    share = _ROWS / max(ready.count(), 1)
-    some = uniform(_SALT, "user_id") < share
+    ready, truth, probabilities = scored.rows, scored.truth, scored.probabilities
+    some = uniform(_SALT, "user_id") < _ROWS / max(ready.count(), 1)
     pairs = ready.where(some).select("user_id", "label", *probabilities.values()).toPandas()
-    each = ranking.ndcg_of_each(ready.where(some), truth.where(some), raw).toPandas()
+    each = ranking.ndcg_of_each(ready.where(some), truth.where(some), scored.raw).toPandas()
     people = pd.Index(pairs["user_id"].unique())
     user, label = people.get_indexer(pairs["user_id"]), pairs["label"].to_numpy(np.int64)
     buyer = people.get_indexer(each["user_id"])
     curves = {n: bootstrap.average_precision(user, label, pairs[p].to_numpy()) for n, p in probabilities.items()}
-    lists = {name: bootstrap.mean_of(buyer, each[name].to_numpy()) for name in raw}
+    lists = {name: bootstrap.mean_of(buyer, each[name].to_numpy()) for name in scored.raw}
     return tuple(bootstrap.paired(found, FIRST, len(people), _DRAWS, seed) for found in (curves, lists))  # type: ignore[return-value]
 
 
@@ -190,17 +139,13 @@ def told(written: Sequence[Row]) -> str:
     lines = [f"{'':<25}{head}  {'gain PR-AUC (95 %)':<29}gain NDCG@10 (95 %)"]
     for row in written:
         named = dict(zip(FEATURE_GAINS.columns, row, strict=True))
-        figures = "".join(f"{_number(named[key], style):>{width}}" for key, width, style in _SHOWN)
+        figures = "".join(f"{number(named[key], style):>{width}}" for key, width, style in _SHOWN)
         gains = (_between(named, "pr_auc_gain"), _between(named, "ndcg_gain"))
         lines.append(f"{named['feature_set']:<25}{named['features']:>5}{figures}  {gains[0]:<29}{gains[1]}".rstrip())
     return "\n".join(lines)
 
 
 _SHOWN = (("pr_auc", 9, ".4f"), ("ndcg_at_10", 9, ".4f"), ("recall_at_10", 10, ".4f"), ("log_loss", 10, ".5f"))
-
-
-def _number(value: object, style: str) -> str:
-    return format(value, style) if isinstance(value, float) else "unknown"
 
 
 def _between(named: Mapping[str, object], gain: str) -> str:

@@ -9,7 +9,7 @@ from propensity_spark import session, tables
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.ingest import preflight
-from propensity_spark.pipeline import audit, build_features, groups, ingest, report, score, totals, train, tune
+from propensity_spark.pipeline import audit, build_features, families, groups, imbalance, ingest, report, score, totals, train, tune
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import views
@@ -92,6 +92,21 @@ def tuned(config: Config) -> None:
     moment = build_features.prepare(spark, config, _as_of(spark, config))
     build_features.run(spark, config, moment, progress)
     tune.run(spark, config, moment, progress)
+
+
+def compare_balances(config: Config) -> None:
+    """Fit and judge the champion with each way of balancing its training rows at the configured date."""
+    progress = _start(config)
+    spark = _session(config, progress)
+    imbalance.run(spark, config, _as_of(spark, config), progress)
+
+
+def compare_families(config: Config, chosen: str) -> None:
+    """Fit and judge the model families named in `chosen` (a,b; empty: all that are installed) at the configured date."""
+    names = families.names(chosen)
+    progress = _start(config)
+    spark = _session(config, progress)
+    families.run(spark, config, _as_of(spark, config), names, progress)
 
 
 def sql(config: Config, query: str, rows: int) -> None:

@@ -19,7 +19,7 @@ from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
 from propensity_spark.models.ranker import fit_ranker
-from propensity_spark.pipeline import audit, figures, judging, rows
+from propensity_spark.pipeline import audit, figures, judging, learning, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.figures import Judged
 from propensity_spark.progress import Progress
@@ -35,11 +35,15 @@ _PARTITIONS = 8  # of the training rows: fixed, so that their order does not dep
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """One procedure's encoders, models and ranker, all scorers' calibrators, and the champion's thresholds by rule."""
+    """One procedure's encoders, models and ranker, all scorers' calibrators, and the champion's thresholds by rule.
+
+    `odds`: how many times as high balancing made the odds in the rows that the models learnt from.
+    """
 
     encoders: encoders.Fitted
     models: dict[str, Fitted]
     ranker: Scorer | None
+    odds: float
     calibrators: dict[str, Calibrator]
     thresholds: dict[str, float]
 
@@ -168,20 +172,22 @@ def _prepared(config: Config, moment: Moment, parts: Parts, popular: float, what
 
 def _fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Progress) -> Trained:
     models, dates = {}, parts.procedure.train
-    learnt = _encoders(config, parts, progress)
-    train, made = learnt.out_of_fold(parts.train), (*inputs(moment.features), *learnt.features)
+    learnt = fit_encoders(config, parts, progress)
+    made = (*inputs(moment.features), *learnt.features)
+    balanced = learning.balanced(config, parts.train, learnt, made, progress)
     for family in config.models.families:
         with progress.stage(f"fit {family}") as stage:
-            models[family] = FAMILIES[family](train, made, config.models, config.train.seed)
+            models[family] = FAMILIES[family](balanced.rows, made, config.models, config.train.seed)
             stage.note = "; ".join([f"{what}: {', '.join(map(str, dates))}", *filter(None, [models[family].note])])
     ranker = None
     if config.models.ranker.rounds:
         with progress.stage("fit ranker"):
             ranker = fit_ranker(learnt.out_of_fold(parts.rows), made, config.models, config.train.seed)
-    return Trained(learnt, models, ranker, {}, {})
+    return Trained(learnt, models, ranker, balanced.odds, {}, {})
 
 
-def _encoders(config: Config, parts: Parts, progress: Progress) -> encoders.Fitted:
+def fit_encoders(config: Config, parts: Parts, progress: Progress) -> encoders.Fitted:
+    """The configured encoders, learnt from what the procedure's models learn from."""
     if not config.encoders:
         return encoders.Fitted()
     with progress.stage("fit encoders") as stage:
@@ -195,8 +201,7 @@ def _calibrate(config: Config, trained: Trained, parts: Parts, popular: float) -
     tasks = {}
     for name, column in judging.score_columns(families).items():
         if name in families:
-            method, rate = config.calibration.method, config.train.negative_rate
-            tasks[name] = calibrate.Task(score=column, method=method, negative_rate=rate)
+            tasks[name] = learning.task_of(config, config.models, trained.models[name].scorer, trained.odds)
         else:
             tasks[name] = calibrate.Task(score=column, kind=KINDS[name])
     scored = judging.scored(trained.encoders.transform(parts.calibrate), trained.scorers, popular)

@@ -3,6 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+LEARN_WEIGHT = "learn_weight"  # how much a row counts in a fit; not `weight`, which says how many pairs it stands for
 _STEPS = 1_000_000  # resolution of a rate
 
 

@@ -71,6 +71,7 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("audit.users", 0, -1, 10_000, 10_001),
         ("models.lightgbm.leaves", 2, 1, 4096, 4097),
         ("models.lightgbm.leaves", 0, -1, 4096, 4097),
+        ("models.lightgbm.focal_gamma", 0, -0.1, 10, 10.1),
         ("models.lightgbm.timeout_seconds", 10, 9, 10**6, 10**6 + 1),
         ("models.logistic.elastic_net", 0, -0.1, 1, 1.1),
         ("judge.cost_false_positive", 1e-9, 0, 1e9, 1.1e9),
@@ -107,6 +108,7 @@ def test_no_number_is_no_number() -> None:
     [
         ("population.event", "buy"),
         ("calibration.method", "guess"),
+        ("train.balance.method", "rose"),
         ("models.champion", "forest"),
         ("models.families", ["forest"]),
         ("shop.time_zone", "London"),
@@ -129,6 +131,40 @@ def test_the_champion_must_be_among_the_trained_families() -> None:
     assert ModelsConfig(families=("logistic",), champion="logistic").champion == "logistic"
     with pytest.raises(ConfigError, match=r"models\.champion must be one of logistic"):
         ModelsConfig(families=("logistic",), champion="lightgbm")
+
+
+def test_balancing_raises_the_odds_or_is_left_out(config: Make) -> None:
+    for inside in (0.0, 1.01, 1_000_000.0):
+        assert config(train={"balance": {"method": "over", "ratio": inside}}).train.balance.ratio == inside
+    for outside in (-0.1, 0.5, 1.0, 1_000_001.0):
+        with pytest.raises(ConfigError, match=rf"train\.balance\.ratio must be 0 \(balanced\) or in \(1, 1000000\], got {outside}"):
+            config(train={"balance": {"method": "over", "ratio": outside}})
+    for inside in (1, 100):
+        assert config(train={"balance": {"method": "smote", "neighbours": inside}}).train.balance.neighbours == inside
+    for outside in (0, 101):
+        with pytest.raises(ConfigError, match=r"train\.balance\.neighbours must be in \[1, 100\]"):
+            config(train={"balance": {"method": "smote", "neighbours": outside}})
+
+
+@pytest.mark.parametrize(
+    ("balance", "message"),
+    [
+        ({"ratio": 2.0}, r"train\.balance\.ratio is for weights, under, over, smote, and the method is none"),
+        ({"neighbours": 3}, r"train\.balance\.neighbours is for smote, and the method is none"),
+        ({"method": "over", "neighbours": 3}, r"train\.balance\.neighbours is for smote, and the method is over"),
+    ],
+)
+def test_a_setting_of_balancing_that_would_change_nothing_is_refused(config: Make, balance: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config(train={"balance": balance})
+
+
+def test_the_focal_loss_is_for_the_native_engine(config: Make) -> None:
+    for native in ({}, {"engine": "native"}, {"engine": "native", "tasks": 0}):
+        assert config(models={"lightgbm": {**native, "focal_gamma": 2.0}}).models.lightgbm.focal_gamma == 2
+    for other in ({"engine": "synapseml"}, {"tasks": 2}):
+        with pytest.raises(ConfigError, match=r"models\.lightgbm\.focal_gamma is for the native engine"):
+            config(models={"lightgbm": {**other, "focal_gamma": 2.0}})
 
 
 @pytest.mark.parametrize("windows", [(), (7, 1), (1, 1), (0, 1)])

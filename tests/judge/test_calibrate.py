@@ -10,6 +10,7 @@ from sklearn.isotonic import IsotonicRegression
 from propensity_spark.errors import InsufficientData
 from propensity_spark.judge import calibrate
 from propensity_spark.judge.baselines import BASELINES, KINDS, add_baselines
+from propensity_spark.models import focal
 
 Make = Callable[..., DataFrame]
 
@@ -21,6 +22,34 @@ def test_the_prior_correction_undoes_a_sampling_of_negatives(table: Make) -> Non
     made = calibrate.Calibrator(kind=calibrate.PROBABILITY, method="none", shift=float(np.log(0.2)))
     row = frame.select(made.apply(frame.raw).alias("p"))
     assert row.collect()[0].p == pytest.approx(0.02)
+
+
+def test_the_correction_undoes_sampling_and_balancing_together(table: Make) -> None:
+    # a fifth of the negatives kept, then a bought row counted threefold: odds of .02 / .98 are read fifteen times as high
+    odds = 0.02 / 0.98 * 5 * 3
+    rows = [("a", 1, 1.0, odds / (1 + odds)), ("b", 0, 1.0, odds / (1 + odds))]
+    frame = table("user_id STRING, label INT, weight DOUBLE, raw DOUBLE", *rows)
+    task = calibrate.Task(score="raw", method="none", negative_rate=0.2, odds=3.0)
+    made = calibrate.fit_all(frame, {"it": task})["it"]
+    assert [row.p for row in frame.select(made.apply(frame.raw).alias("p")).collect()] == pytest.approx([0.02, 0.02])
+    count = calibrate.Task(score="raw", kind=calibrate.COUNT, negative_rate=0.2, odds=3.0)
+    assert count.shift == 0.0, "a count learnt from nothing"
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic"])
+def test_a_focal_score_is_calibrated_through_its_link(spark: SparkSession, method: str) -> None:
+    draw = np.random.default_rng(6)
+    z = draw.normal(-1.0, 0.7, 8000)
+    y = (draw.random(8000) < 1 / (1 + np.exp(-focal.logit_of(z, 2.0)))).astype(int)
+    rows = [(f"u{i % 500}", int(b), 1.0, float(1 / (1 + np.exp(-a)))) for i, (a, b) in enumerate(zip(z, y, strict=True))]
+    frame = spark.createDataFrame(rows, "user_id STRING, label INT, weight DOUBLE, raw DOUBLE")
+    made = calibrate.fit_all(frame, {"it": calibrate.Task(score="raw", method=method, focal_gamma=2.0)})["it"]
+    found = frame.select(made.apply(frame.raw)).toPandas().iloc[:, 0].to_numpy()
+    np.testing.assert_allclose(found, made.on(z), atol=1e-9)
+    assert np.abs(found - 1 / (1 + np.exp(-focal.logit_of(z, 2.0)))).mean() < 0.02
+    if method == "platt":
+        assert (made.intercept, made.slope) == pytest.approx((0, 1), abs=0.1), "the link left nothing to mend"
+    assert calibrate.Calibrator.from_json(made.to_json()) == made
 
 
 @pytest.mark.parametrize("method", ["platt", "isotonic", "auto"])

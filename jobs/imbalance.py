@@ -1,0 +1,8 @@
+"""spark-submit jobs/imbalance.py --config conf/SHOP.yaml [--as-of DATE] [--set section.key=value]"""
+
+import sys
+
+from propensity_spark.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["imbalance", *sys.argv[1:]]))

@@ -1,0 +1,111 @@
+"""Job: what each model family reaches, on the rehearsal of a date: one fit per family, judged alike, with the baselines."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from pyspark.sql import DataFrame, SparkSession
+
+from propensity_spark import tables
+from propensity_spark.config import FAMILIES, Config
+from propensity_spark.config.checks import one_of
+from propensity_spark.judge.baselines import BASELINES
+from propensity_spark.judge.metrics import Metrics
+from propensity_spark.judge.ranking import RankingMetrics
+from propensity_spark.models.families import installed
+from propensity_spark.pipeline import build_features, trials
+from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.trials import Fit, Trial, number
+from propensity_spark.progress import Progress
+from propensity_spark.schemas import FAMILY_TRIALS
+
+Row = tuple[object, ...]
+
+
+def names(chosen: str) -> tuple[str, ...]:
+    """The families of a list such as "lightgbm,logistic"; of an empty one all that are installed.
+
+    Raises ConfigError where one is not a family.
+    """
+    if not chosen:
+        return installed()
+    asked = tuple(dict.fromkeys(name.strip() for name in chosen.split(",")))
+    for name in asked:
+        one_of("--families", name, FAMILIES)
+    return asked
+
+
+def run(spark: SparkSession, config: Config, as_of: date, families: Sequence[str], progress: Progress) -> None:
+    """Write the as_of's rows of gold.family_trials, in place of those of an earlier run, and print them.
+
+    A family that cannot be fitted is a row that says why. Lists are ordered by each family alone, without a ranker.
+    Raises InsufficientData where the purchases cannot carry a model.
+    """
+    moment = build_features.prepare(spark, config, as_of)
+    build_features.run(spark, config, moment, progress)
+    rehearsal = trials.rehearse(spark, config, moment, progress)
+    asked = [Trial(name=name, family=name, models=config.models, features=rehearsal.features) for name in families]
+    fits, problems = trials.fit_what_can_be(rehearsal, asked, progress)
+    with progress.stage("calibrate"):
+        calibrators = trials.calibrated(rehearsal, fits, tuple(BASELINES))
+    with progress.stage("test") as stage, trials.scored(spark, rehearsal, fits, calibrators) as scored:
+        good, lists = scored.judged()
+        stage.note = f"as of {moment.timeline.rehearsal.score}"
+    written = _rows(moment, (*families, *BASELINES), fits, problems, good, lists)
+    tables.replace(_frame(spark, written), FAMILY_TRIALS.name, f"as_of = DATE'{as_of}'")
+    progress.say(told(written))
+
+
+def _rows(
+    moment: Moment,
+    names: Sequence[str],
+    fits: Mapping[str, Fit],
+    problems: Mapping[str, str],
+    good: Mapping[str, Metrics],
+    lists: Mapping[str, RankingMetrics],
+) -> list[Row]:
+    """The rows of gold.family_trials."""
+    timeline, made = moment.timeline, list[Row]()
+    for place, name in enumerate(names):
+        figures: list[float | None] = [None] * len(_REACHED)
+        if name in good:
+            reached = {**good[name].flat(), **lists[name].flat()}
+            figures = [reached[key] for key in _REACHED]
+        took = (fits[name].seconds, fits[name].peak_gib) if name in fits else (None, None)
+        numbers = (None if value is None else float(value) for value in (*figures, *took))
+        dates = (timeline.as_of, timeline.rehearsal.score)
+        made.append((*dates, place, name, *numbers, problems.get(name), moment.features.version))
+    return made
+
+
+_REACHED = ("roc_auc", "pr_auc", "log_loss", "ece", "predicted_over_observed", "recall_at_10", "ndcg_at_10")
+
+
+def _frame(spark: SparkSession, written: Sequence[Row]) -> DataFrame:
+    return spark.createDataFrame(list(written), FAMILY_TRIALS.ddl).coalesce(1)
+
+
+_SHOWN = (
+    ("roc_auc", "ROC-AUC", ".4f"),
+    ("pr_auc", "PR-AUC", ".4f"),
+    ("log_loss", "log loss", ".5f"),
+    ("ece", "ECE", ".5f"),
+    ("predicted_over_observed", "pred/obs", ".3f"),
+    ("recall_at_10", "recall@10", ".4f"),
+    ("ndcg_at_10", "NDCG@10", ".4f"),
+    ("fit_seconds", "fit s", ".1f"),
+    ("peak_gib", "peak GiB", ".2f"),
+)
+
+
+def told(written: Sequence[Row]) -> str:
+    """The rows as a table for people."""
+    lines = [f"{'family':<12}" + "".join(f"{head:>10}" for _, head, _ in _SHOWN)]
+    for row in written:
+        named = dict(zip(FAMILY_TRIALS.columns, row, strict=True))
+        if named["problem"]:
+            lines.append(f"{named['family']:<12}  {named['problem']}")
+            continue
+        fitted = named["family"] not in BASELINES
+        cells = (number(named[key], style) if fitted or key not in ("fit_seconds", "peak_gib") else "" for key, _, style in _SHOWN)
+        lines.append((f"{named['family']:<12}" + "".join(f"{cell:>10}" for cell in cells)).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,125 @@
+"""Job: what each way of balancing the training rows does, on the rehearsal of a date: the champion with each, judged alike."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark import tables
+from propensity_spark.config import BALANCES, BalanceConfig, Config, ModelsConfig
+from propensity_spark.judge import metrics
+from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.metrics import Metrics
+from propensity_spark.models import trees
+from propensity_spark.pipeline import build_features, trials
+from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.trials import Fit, Scored, Trial, number
+from propensity_spark.progress import Progress
+from propensity_spark.schemas import IMBALANCE_TRIALS
+
+FOCAL = "focal"
+_GAMMA = 2.0  # of the focal loss, where none is configured: that of its source
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a way of balancing reached: corrected alone, and calibrated as well; `odds`: what there was to correct."""
+
+    odds: float
+    seconds: float
+    corrected: Metrics
+    calibrated: Metrics
+
+
+def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) -> None:
+    """Write the as_of's rows of gold.imbalance_trials, in place of those of an earlier run, and print them.
+
+    Raises InsufficientData where the purchases cannot carry a model.
+    """
+    moment = build_features.prepare(spark, config, as_of)
+    build_features.run(spark, config, moment, progress)
+    rehearsal = trials.rehearse(spark, config, moment, progress)
+    fits = trials.fit_all(rehearsal, _trials(rehearsal), progress)
+    with progress.stage("calibrate"):
+        calibrators = trials.calibrated(rehearsal, fits)
+    with progress.stage("test") as stage, trials.scored(spark, rehearsal, fits, calibrators) as scored:
+        results = _judge(scored, fits, calibrators, config.train.negative_rate)
+        stage.note = f"as of {moment.timeline.rehearsal.score}"
+    written = _rows(moment, results)
+    frame = spark.createDataFrame(written, IMBALANCE_TRIALS.ddl).coalesce(1)
+    tables.replace(frame, IMBALANCE_TRIALS.name, f"as_of = DATE'{as_of}'")
+    progress.say(told(written))
+
+
+def _trials(rehearsal: trials.Rehearsal) -> list[Trial]:
+    """The champion with the log loss on rows balanced in every way, and with the focal loss on rows as they are."""
+    config = rehearsal.config
+    champion, plain = config.models.champion, with_gamma(config.models, 0.0)
+    ways = [(method, way(config.train.balance, method), plain) for method in BALANCES]
+    if champion == trees.FAMILY and not config.models.lightgbm.tasks and config.models.lightgbm.engine != "synapseml":
+        ways.append((FOCAL, BalanceConfig(), with_gamma(config.models, config.models.lightgbm.focal_gamma or _GAMMA)))
+    return [Trial(name=n, family=champion, models=models, features=rehearsal.features, balance=how) for n, how, models in ways]
+
+
+def way(configured: BalanceConfig, method: str) -> BalanceConfig:
+    """A method with what is configured for it."""
+    ratio = configured.ratio if method != "none" else 0.0
+    return replace(
+        BalanceConfig(), method=method, ratio=ratio, **({"neighbours": configured.neighbours} if method == "smote" else {})
+    )
+
+
+def with_gamma(models: ModelsConfig, gamma: float) -> ModelsConfig:
+    """The settings with such a focal loss; 0: the log loss."""
+    return replace(models, lightgbm=replace(models.lightgbm, focal_gamma=gamma))
+
+
+def _judge(scored: Scored, fits: Mapping[str, Fit], calibrators: Mapping[str, Calibrator], rate: float) -> dict[str, Result]:
+    good = metrics.evaluate(scored.rows, scored.probabilities)
+    before = {name: f"corrected_{name}" for name in fits}
+    made = [calibrators[name].corrected.apply(F.col(scored.raw[name])).alias(column) for name, column in before.items()]
+    corrected = metrics.evaluate(scored.rows.select("label", "weight", *made), before)
+    return {name: Result(fit.odds / rate, fit.seconds, corrected[name], good[name]) for name, fit in fits.items()}
+
+
+def _rows(moment: Moment, results: Mapping[str, Result]) -> list[Row]:
+    """The rows of gold.imbalance_trials."""
+    made = list[Row]()
+    for place, (name, result) in enumerate(results.items()):
+        before, after = result.corrected.flat(), result.calibrated.flat()
+        ratio = "predicted_over_observed"
+        reached = (
+            *(after[key] for key in ("roc_auc", "pr_auc", "log_loss")),
+            before["ece"],
+            after["ece"],
+            before[ratio],
+            after[ratio],
+        )
+        numbers = (None if value is None else float(value) for value in (result.odds, *reached, result.seconds))
+        dates = (moment.timeline.as_of, moment.timeline.rehearsal.score)
+        made.append((*dates, place, name, *numbers, moment.features.version))
+    return made
+
+
+_SHOWN = (
+    ("odds", "odds x", 9, ".2f"),
+    ("roc_auc", "ROC-AUC", 9, ".4f"),
+    ("pr_auc", "PR-AUC", 9, ".4f"),
+    ("log_loss", "log loss", 10, ".5f"),
+    ("ece_corrected", "ECE corrected", 15, ".5f"),
+    ("ece", "calibrated", 12, ".5f"),
+    ("predicted_over_observed_corrected", "pred/obs corrected", 20, ".3f"),
+    ("predicted_over_observed", "calibrated", 12, ".3f"),
+)
+
+
+def told(written: Sequence[Row]) -> str:
+    """The rows as a table for people."""
+    lines = [f"{'method':<8}" + "".join(f"{head:>{width}}" for _, head, width, _ in _SHOWN)]
+    for row in written:
+        named = dict(zip(IMBALANCE_TRIALS.columns, row, strict=True))
+        lines.append(f"{named['method']:<8}" + "".join(f"{number(named[key], style):>{width}}" for key, _, width, style in _SHOWN))
+    return "\n".join(lines)

@@ -1,0 +1,110 @@
+"""Whatever job fits: models learn from balanced rows, the ranker from all of them, and calibration undoes the balance."""
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import date
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from propensity_spark.config import BalanceConfig, Config
+from propensity_spark.features.spec import Feature
+from propensity_spark.judge import calibrate
+from propensity_spark.loading import from_mapping
+from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
+from propensity_spark.models.families import FAMILIES
+from propensity_spark.models.fast import Scorer
+from propensity_spark.pipeline import groups, imbalance, judging, train, trials
+from propensity_spark.pipeline.trials import Trial
+from propensity_spark.progress import Progress
+from propensity_spark.trainset.split import Procedure
+
+DAY, RATE, RATIO = date(2024, 4, 1), 0.2, 4.0
+FEATURES = (Feature(name="x0", expression="x0", description="x0"),)
+MOMENT: Any = SimpleNamespace(features=None)
+Seen = list[tuple[str, dict[int, float]]]
+
+
+def _weights(rows: DataFrame) -> dict[int, float]:
+    """Label -> how much its rows count."""
+    weight = F.col(LEARN_WEIGHT) if LEARN_WEIGHT in rows.columns else F.lit(1.0)
+    return {row[0]: row[1] for row in rows.groupBy("label").agg(F.sum(weight)).collect()}
+
+
+@pytest.fixture
+def config() -> Config:
+    balance = {"method": "weights", "ratio": RATIO}
+    encoders = [{"column": "category", "how": "one_hot", "levels": 2}]
+    focal = {"lightgbm": {"focal_gamma": 2.0}}
+    return from_mapping({"train": {"negative_rate": RATE, "balance": balance}, "encoders": encoders, "models": focal})
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """What each fit was given."""
+    given: Seen = []
+
+    def family(name: str) -> Callable[..., Fitted]:
+        def fit(rows: DataFrame, features: Sequence[Feature], *_: object) -> Fitted:
+            given.append((name, _weights(rows)))
+            return Fitted(name, None, Scorer(name, tuple(f.name for f in features), (), ""), {}, {})  # type: ignore[arg-type]
+
+        return fit
+
+    def ranker(rows: DataFrame, *_: object) -> None:
+        given.append(("ranker", _weights(rows)))
+
+    for name in ("lightgbm", "logistic"):
+        monkeypatch.setitem(FAMILIES, name, family(name))
+    monkeypatch.setattr(train, "fit_ranker", ranker)
+    for job in (train, groups, trials):
+        monkeypatch.setattr(job, "inputs", lambda _: FEATURES)
+    return given
+
+
+@pytest.fixture
+def parts(table: Callable[..., DataFrame]) -> train.Parts:
+    """Ten users who train, of whom two bought, and five who calibrate."""
+    rows = [(str(DAY), f"u{n:02}", "p", int(n % 5 == 0), 1.0, "tea" if n % 2 else "jam", float(n)) for n in range(15)]
+    ddl = "as_of DATE, user_id STRING, product_id STRING, label INT, weight DOUBLE, category STRING, x0 FLOAT"
+    return train.Parts(Procedure((DAY,), date(2024, 4, 29)), table(ddl, *rows), F.col("user_id") >= "u10")
+
+
+@pytest.fixture
+def tasks(monkeypatch: pytest.MonkeyPatch) -> dict[str, calibrate.Task]:
+    """What was asked of the calibration."""
+    asked: dict[str, calibrate.Task] = {}
+    monkeypatch.setattr(calibrate, "fit_all", lambda _, tasks: asked.update(tasks) or {})
+    return asked
+
+
+def test_training_balances_for_its_models_alone_and_undoes_it(
+    config: Config, parts: train.Parts, seen: Seen, tasks: dict[str, calibrate.Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = train._fit(config, MOMENT, parts, "rehearsal", Progress(quiet=True))
+    assert seen == [("lightgbm", {0: 8.0, 1: 8.0}), ("logistic", {0: 8.0, 1: 8.0}), ("ranker", {0: 12.0, 1: 3.0})]
+    assert trained.odds == RATIO
+    assert trained.encoders.encodings[0].values == {"jam": 0.0, "tea": 1.0}, "learnt from the rows as they are"
+    monkeypatch.setattr(judging, "scored", lambda rows, *_: rows)
+    train._calibrate(config, trained, parts.calibrate, 1.0)
+    assert tasks["lightgbm"].shift == tasks["logistic"].shift == pytest.approx(math.log(RATE) - math.log(RATIO))
+    assert (tasks["lightgbm"].focal_gamma, tasks["logistic"].focal_gamma) == (2.0, 0.0)
+    assert tasks["popular"].shift == 0.0
+
+
+def test_trials_balance_as_configured_or_in_a_way_of_their_own_and_undo_it(
+    config: Config, parts: train.Parts, seen: Seen, tasks: dict[str, calibrate.Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsal = trials.Rehearsal(config, MOMENT, parts, train.fit_encoders(config, parts, Progress(quiet=True)))
+    plain = imbalance.with_gamma(config.models, 0.0)
+    own = Trial(name="own", family="lightgbm", models=plain, features=FEATURES, balance=BalanceConfig())
+    fits = trials.fit_all(rehearsal, [*groups._trials(rehearsal), own], Progress(quiet=True))
+    assert [name for name, _ in fits.items()] == ["first", "all", "own"]
+    assert [rows for _, rows in seen] == [{0: 8.0, 1: 8.0}, {0: 8.0, 1: 8.0}, {0: 8.0, 1: 2.0}]
+    monkeypatch.setattr(trials, "_raw", lambda *_: None)
+    trials.calibrated(rehearsal, fits)
+    told = [(task.shift, task.focal_gamma) for task in tasks.values()]
+    assert told == [(math.log(RATE) - math.log(RATIO), 2.0)] * 2 + [(math.log(RATE), 0.0)]
