@@ -115,6 +115,11 @@ class Task:
         """What undoes both: minus the logarithm of the factor by which the model's odds exceed those of all pairs."""
         return math.log(self.negative_rate) - math.log(self.odds) if self.kind == PROBABILITY else 0.0
 
+    @property
+    def corrected(self) -> Calibrator:
+        """The prior and the loss undone, exactly, and nothing fitted."""
+        return Calibrator(kind=self.kind, method="none", shift=self.shift, focal_gamma=self.focal_gamma)
+
 
 def fit(scored: DataFrame, score: str, method: str, negative_rate: float = 1.0, kind: str = PROBABILITY) -> Calibrator:
     """Calibrate the column `score` on matured labels: see `fit_all`."""
@@ -139,7 +144,7 @@ def fit_buckets(rows: pd.DataFrame, tasks: Mapping[str, Task]) -> dict[str, Cali
 def _calibrated(found: "_Buckets", task: Task) -> Calibrator:
     if not found.positives.sum() or found.positives.sum() >= found.weight.sum():
         raise InsufficientData("calibration needs bought and not bought pairs; its period has only one of them.")
-    plain, method = Calibrator(kind=task.kind, method="none", shift=task.shift, focal_gamma=task.focal_gamma), task.method
+    plain, method = task.corrected, task.method
     if method == "auto":
         method, compared = _choose(found, plain) if task.kind == PROBABILITY else ("isotonic", ())
         plain = replace(plain, log_losses=compared)

@@ -14,6 +14,7 @@ from propensity_spark.errors import PropensityError
 from propensity_spark.features import encoders
 from propensity_spark.features.spec import Feature
 from propensity_spark.judge import calibrate, metrics, ranking
+from propensity_spark.judge.baselines import KINDS
 from propensity_spark.judge.calibrate import Calibrator
 from propensity_spark.judge.metrics import Metrics
 from propensity_spark.judge.ranking import RankingMetrics
@@ -146,7 +147,7 @@ def _fit(rehearsal: Rehearsal, trial: Trial, period: DataFrame, progress: Progre
 def calibrated(rehearsal: Rehearsal, fits: Mapping[str, Fit], baselines: Sequence[str] = ()) -> dict[str, Calibrator]:
     """The calibrators of models and baselines by name, from the held users."""
     tasks = {name: learning.task_of(rehearsal.config, fit.models, fit.scorer, fit.odds) for name, fit in fits.items()}
-    tasks |= {name: calibrate.Task(score=name, kind=calibrate.COUNT) for name in baselines}
+    tasks |= {name: calibrate.Task(score=name, kind=KINDS[name]) for name in baselines}
     return calibrate.fit_all(_raw(rehearsal, rehearsal.parts.calibrate, fits), tasks)
 
 

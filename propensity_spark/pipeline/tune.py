@@ -3,7 +3,6 @@
 Only dates that the rehearsal trains on take part, so that what the run's test judges stays unseen by the search too.
 """
 
-import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,17 +19,17 @@ from propensity_spark.config import Config, ModelsConfig
 from propensity_spark.errors import SetupError, TrainingFailed
 from propensity_spark.features import encoders
 from propensity_spark.features.spec import Feature
-from propensity_spark.judge import calibrate, metrics
-from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge import metrics
 from propensity_spark.models import fast
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.spaces import Parameter, present, space, with_values
-from propensity_spark.pipeline import train
+from propensity_spark.pipeline import learning, train
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
 from propensity_spark.settle import settle
 from propensity_spark.trainset.assemble import inputs
+from propensity_spark.trainset.balance import Balanced
 from propensity_spark.trainset.folds import Fold, folds
 from propensity_spark.trainset.sampling import uniform
 
@@ -43,10 +42,10 @@ _LOWER_IS_BETTER = {"log_loss": True, "pr_auc": False}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A fold's rows, with its own encoders' columns, and the inputs that models take from them."""
+    """A fold's rows, with its own encoders' columns and balanced as configured, and the inputs that models take from them."""
 
     fold: Fold
-    train: DataFrame
+    train: Balanced
     validate: DataFrame
     features: tuple[Feature, ...]
 
@@ -108,7 +107,9 @@ def _part(config: Config, moment: Moment, rows: DataFrame, fold: Fold) -> Part:
     made = encoders.Fitted()
     if config.encoders:
         made = encoders.fit(learnt, config.encoders, fold.train, config.train.seed)
-    return Part(fold, made.out_of_fold(learnt), made.transform(validate), (*inputs(moment.features), *made.features))
+    features = (*inputs(moment.features), *made.features)
+    balanced = learning.balanced(config, learnt, made, features, Progress(quiet=True))
+    return Part(fold, balanced, made.transform(validate), features)
 
 
 def _named(fold: Fold) -> str:
@@ -192,10 +193,10 @@ def _values(config: Config, models: ModelsConfig, search: Search) -> Iterator[fl
 
 def _judged(config: Config, models: ModelsConfig, family: str, part: Part) -> float:
     """Fit on the fold's past, score its date, correct the prior, and judge: nothing is calibrated, so levels count too."""
-    fitted = FAMILIES[family](part.train, part.features, models, config.train.seed)
+    fitted = FAMILIES[family](part.train.rows, part.features, models, config.train.seed)
     scored = fast.score(part.validate, [fitted.scorer], _KEEP)
-    plain = Calibrator(kind=calibrate.PROBABILITY, method="none", shift=math.log(config.train.negative_rate))
-    ready = scored.select(*_KEEP, plain.apply(F.col(fitted.scorer.column)).alias("p"))
+    corrected = learning.task_of(config, models, fitted.scorer, part.train.odds).corrected
+    ready = scored.select(*_KEEP, corrected.apply(F.col(fitted.scorer.column)).alias("p"))
     value = getattr(metrics.evaluate(ready, {"p": "p"})["p"], config.tune.figure)
     if value is None:
         day = part.fold.validate

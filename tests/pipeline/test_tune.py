@@ -60,7 +60,7 @@ def test_the_search_never_sees_a_label_that_the_rehearsal_is_judged_by(
     search = tune._search(spark, config, moment)
     (part,) = search.parts
     judged = moment.timeline.rehearsal.score
-    days = {row[0] for frame in (part.train, part.validate) for row in frame.select("as_of").distinct().collect()}
+    days = {row[0] for frame in (part.train.rows, part.validate) for row in frame.select("as_of").distinct().collect()}
     assert days == {*part.fold.train, part.fold.validate}
     assert all((judged - day).days >= config.labels.horizon_days for day in days)
     assert all((part.fold.validate - day).days >= config.labels.horizon_days for day in part.fold.train)
