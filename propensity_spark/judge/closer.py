@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 
 from propensity_spark.judge import intervals, plots, ranking
-from propensity_spark.judge.baselines import BASELINES, REFERENCE
+from propensity_spark.judge.baselines import REFERENCE
 from propensity_spark.judge.markup import number, table
 from propensity_spark.judge.metrics import DECILES, TOP, Metrics
 
@@ -71,7 +71,7 @@ def thresholds(label: str, metrics: Metrics) -> str:
         for cut in metrics.cuts
         for found in [(cut.precision, cut.recall, cut.f1)]
     ]
-    about = "Chosen on the calibration period, whose users and dates are not these, and applied to these rows as they stand."
+    about = "Chosen on the calibration period, whose labels were known before these rows, and applied as they stand."
     header = ("act on pairs by", "from probability", "share of pairs", "precision", "recall", "F1")
     return f"<h3>From where on to act: {escape(label)}</h3>{table(header, rows)}<p>{about}</p>" if rows else ""
 
@@ -132,6 +132,6 @@ def slices(name: str, label: str, found: Slices, k: int) -> str:
         "ECE",
         f"recall@{k}",
     )
-    held_against = (f"PR-AUC, {BASELINES[REFERENCE]}", f"log loss, {BASELINES[REFERENCE]}")
+    held_against = (f"PR-AUC, {REFERENCE}", f"log loss, {REFERENCE}")
     summary = f"<summary>{escape(label)} in slices: {len(rows)}</summary>"
     return f"<details>{summary}{table((*header, *held_against), rows)}</details>" if rows else ""

@@ -14,7 +14,7 @@ from propensity_spark.pipeline import compare
 from propensity_spark.serve import registry
 from propensity_spark.serve.registry import Finished
 
-FIGURES = {"pr_auc": 0.2, "log_loss": 0.05, "predicted_over_observed": 0.9, "recall_at_5": 0.3}
+FIGURES = {"pr_auc": 0.2, "log_loss": 0.05, "predicted_over_observed": 0.98, "recall_at_5": 0.3}
 ONE = Finished("a" * 32, datetime(2024, 3, 1, tzinfo=UTC), "2024-03-01", "lightgbm", {"judge.k": "5", "train.seed": "1"}, FIGURES)
 BETTER = {"pr_auc": 0.3, "pr_auc_low": 0.25, "pr_auc_high": 0.35, "log_loss": 0.06, "predicted_over_observed": 1.05}
 OTHER = replace(ONE, run_id="b" * 32, settings={"judge.k": "5", "train.seed": "2"}, figures=BETTER)
@@ -31,7 +31,7 @@ def test_only_what_differs_is_listed_and_the_good_end_of_each_figure_is_marked()
     assert _row(text, "pr_auc").split("  ")[0] == "0.2000"
     assert _row(text, "pr_auc").endswith("0.3000 [0.2500, 0.3500] *")
     assert _row(text, "log_loss").startswith("0.05000 *"), "less is better"
-    assert _row(text, "predicted_over_observed").endswith("1.050 *"), "the nearer to 1"
+    assert _row(text, "predicted_over_observed").startswith("0.980 *"), "the nearer to 1"
     assert _row(text, "recall_at_5").split() == ["0.3000", "unknown"], "nothing to be better than"
     assert "different dates" not in text
     assert "different dates" in compare.told([ONE, replace(OTHER, as_of="2024-03-02")])

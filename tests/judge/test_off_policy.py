@@ -1,0 +1,81 @@
+"""A policy's value is found from another's log: of a simulated log where it is known, and of a real one that ran both."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from propensity_spark.judge.off_policy import DR, IPS, SNIPS, Estimate, estimate, with_model
+
+LOGGED, TARGET, RATES = np.array([0.7, 0.2, 0.06, 0.04]), np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.05, 0.1, 0.3, 0.25])
+TRUE = float(TARGET @ RATES)
+
+
+@pytest.fixture(scope="module")
+def seen() -> pd.DataFrame:
+    draw = np.random.default_rng(17)
+    action = draw.choice(4, 20_000, p=LOGGED)
+    reward = (draw.random(20_000) < RATES[action]).astype(float)
+    unit = np.char.add("u", (np.arange(20_000) // 4).astype(str))
+    return pd.DataFrame({"unit": unit, "action": action, "reward": reward, "logged": LOGGED[action]})
+
+
+@pytest.fixture(scope="module")
+def log(spark: SparkSession, seen: pd.DataFrame) -> DataFrame:
+    policy = spark.createDataFrame([(a, float(p)) for a, p in enumerate(TARGET)], "action BIGINT, target DOUBLE")
+    return with_model(spark.createDataFrame(seen), policy).persist()
+
+
+def _estimates(log: DataFrame, max_weight: float) -> dict[str, Estimate]:
+    return estimate(log, max_weight, blocks=200, draws=300, seed=1)
+
+
+def test_the_known_value_lies_in_every_interval(log: DataFrame, seen: pd.DataFrame) -> None:
+    found = _estimates(log, 1e9)
+    weight = (TARGET / LOGGED)[seen["action"]]
+    assert found[IPS].value == pytest.approx((weight * seen["reward"]).mean())
+    assert found[SNIPS].value == pytest.approx(np.average(seen["reward"], weights=weight))
+    assert found[IPS].effective_rows == pytest.approx(weight.sum() ** 2 / (weight**2).sum())
+    for each in found.values():
+        assert each.low < TRUE < each.high, each
+        assert each.clipped == 0
+    assert abs(seen["reward"].mean() - TRUE) > 0.1, "the log's own mean is far off"
+    width = {method: each.high - each.low for method, each in found.items()}
+    assert width[DR] < width[IPS], "a model takes noise away"
+    by_rows = 2 * 1.96 * (weight * seen["reward"]).std() / np.sqrt(len(seen))
+    assert width[IPS] == pytest.approx(by_rows, rel=0.2)
+
+
+def test_clipped_weights_lean_towards_the_log_and_are_told(log: DataFrame, seen: pd.DataFrame) -> None:
+    found, free = _estimates(log, 6.0), _estimates(log, 1e9)
+    assert found[IPS].clipped == pytest.approx((seen["action"] == 3).mean())  # a weight of 10; that of 5 stays
+    assert found[IPS].value < free[IPS].value
+    assert found[IPS].effective_rows > free[IPS].effective_rows
+    assert abs(found[DR].value - TRUE) < abs(found[IPS].value - TRUE), "the model stands in for what was clipped"
+
+
+def test_a_model_does_not_see_the_unit_that_it_is_held_against(spark: SparkSession, log: DataFrame, seen: pd.DataFrame) -> None:
+    turned = seen.assign(reward=np.where(seen["unit"] == "u0", 1 - seen["reward"], seen["reward"]))
+    policy = spark.createDataFrame([(a, float(p)) for a, p in enumerate(TARGET)], "action BIGINT, target DOUBLE")
+    again = with_model(spark.createDataFrame(turned[["unit", "action", "reward", "logged"]]), policy)
+    columns = ["expected", "expected_of_policy"]
+    before, after = (frame.where("unit = 'u0'").orderBy("action").select(*columns).toPandas() for frame in (log, again))
+    pd.testing.assert_frame_equal(before, after)
+
+
+@pytest.mark.real
+def test_the_uniform_policy_is_found_from_the_log_of_another(spark: SparkSession, data: Path) -> None:
+    """Open Bandit: a Thompson sampling log says what random choice earns, and the random log, which ran beside it, agrees."""
+    for campaign, items in (("men", 34), ("women", 46)):
+        thompson, random = (pd.read_csv(data / "open_bandit" / f"{name}_{campaign}.csv.gz") for name in ("bts", "random"))
+        rows = [(str(n), int(r.item_id), float(r.click), float(r.propensity_score)) for n, r in enumerate(thompson.itertuples())]
+        log = spark.createDataFrame(rows, "unit STRING, action INT, reward DOUBLE, logged DOUBLE")
+        policy = spark.createDataFrame([(n, 1 / items) for n in range(items)], "action INT, target DOUBLE")
+        found, mean = estimate(with_model(log, policy), 100.0, blocks=200, draws=500, seed=1), random["click"].mean()
+        own = 1.96 * np.sqrt(mean * (1 - mean) / len(random))
+        for each in found.values():
+            print(campaign, f"random log {mean:.5f} +- {own:.5f}, Thompson's own {thompson['click'].mean():.5f};", each)
+            assert each.low - own < mean < each.high + own, each
+            assert each.effective_rows < 0.9 * len(thompson)
