@@ -50,6 +50,7 @@ def test_a_focal_score_is_calibrated_through_its_link(spark: SparkSession, metho
     if method == "platt":
         assert (made.intercept, made.slope) == pytest.approx((0, 1), abs=0.1), "the link left nothing to mend"
     assert calibrate.Calibrator.from_json(made.to_json()) == made
+    np.testing.assert_allclose(made.corrected.on(z), 1 / (1 + np.exp(-focal.logit_of(z, 2.0))), err_msg="without what was fitted")
 
 
 @pytest.mark.parametrize("method", ["platt", "isotonic", "auto"])

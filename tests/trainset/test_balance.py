@@ -16,7 +16,7 @@ from propensity_spark.config import BalanceConfig, LightGBMConfig, LogisticConfi
 from propensity_spark.errors import InsufficientData
 from propensity_spark.features.spec import Feature
 from propensity_spark.judge import calibrate
-from propensity_spark.models import fast
+from propensity_spark.models import fast, trees
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.trainset.balance import balance
 from propensity_spark.trainset.sampling import LEARN_WEIGHT, sample_negatives
@@ -153,6 +153,13 @@ def test_repeated_rows_lie_together_and_stand_for_as_many_pairs_as_before(table:
     assert set(times[:20]) == {2, 3}
     assert set(times[20:]) == {1}
     assert found.groupby("user_id")["weight"].sum().to_numpy() == pytest.approx(np.ones(100))
+
+
+@pytest.mark.parametrize("how", [SOME[2], METHODS[4]], ids=lambda how: how.method)
+def test_repeated_and_made_rows_add_no_leaves_to_a_tree(how: BalanceConfig, table: Callable[..., DataFrame]) -> None:
+    balanced = balance(table(DDL, *FEW), FEATURES, how, SEED).rows
+    assert balanced.where("label = 1").count() > 40
+    assert trees.size(balanced) == (balanced.count(), 20)
 
 
 def test_weights_multiply_those_that_are_there(table: Callable[..., DataFrame]) -> None:
