@@ -8,7 +8,7 @@ from html import escape
 from propensity_spark.judge.metrics import Bin
 
 Point = tuple[float, float]
-COLOURS = ("#2f6fde", "#e07b00", "#6b7280", "#9c6ade", "#1a9c74", "#c2334d")
+COLOURS = ("#2f6fde", "#e07b00", "#6b7280", "#9c6ade", "#1a9c74", "#c2334d", "#8a6d3b", "#0e8aa8", "#b5438f", "#5d7a1f")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 460, 340, 58, 46, 14, 14
 
 

@@ -80,6 +80,12 @@ def test_a_problem_stands_instead_of_results() -> None:
     assert "1,234,567" in page
 
 
+def test_models_baselines_and_the_truth_each_have_a_line() -> None:
+    made = plots.curve({f"scorer {n}": ((0, 0), (1, n / 9)) for n in range(9)}, "ROC", "x", "y")
+    assert made.count("<polyline") == 9
+    assert made.count("<i style") == 9
+
+
 def test_every_plot_is_well_formed_even_without_points() -> None:
     full = (Bin(1, 0.5, 0.4), Bin(1, 0.001, 0.0009))
     made = [
