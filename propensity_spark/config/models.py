@@ -6,7 +6,7 @@ from propensity_spark.config.checks import one_of, within
 from propensity_spark.errors import ConfigError
 
 CALIBRATIONS = ("auto", "platt", "isotonic", "none")
-FAMILIES = ("lightgbm", "logistic")
+FAMILIES = ("lightgbm", "logistic", "svm", "kernel_svm", "forest", "gbt", "xgboost")
 FALLBACKS = ("none", "native", "synapseml")  # of a LightGBM fit that fails
 ENGINES = ("auto", "native", "synapseml")  # of LightGBM
 
@@ -74,6 +74,122 @@ class LogisticConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SVMConfig:
+    """Linear support vector machine (Spark ML) on the inputs of the logistic regression.
+
+    `positive_weight`: how many rows a bought one counts for, since a margin pays no heed to a class of few rows; 0: as many as
+    make both classes weigh the same.
+    """
+
+    regularisation: float = 1e-3
+    max_iterations: int = 50
+    positive_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        within("models.svm.regularisation", self.regularisation, 0, 1e6)
+        within("models.svm.max_iterations", self.max_iterations, 1, 10_000)
+        within("models.svm.positive_weight", self.positive_weight, 0, 1e6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelSVMConfig:
+    """The same machine on random Fourier features of those inputs, which stand for a Gaussian kernel exp(-gamma distance^2).
+
+    `components`: how many, half of them cosines and half sines. `gamma` 0: one over the number of inputs that vary.
+    """
+
+    components: int = 256
+    gamma: float = 0.0
+    regularisation: float = 1e-3
+    max_iterations: int = 50
+    positive_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        within("models.kernel_svm.components", self.components, 2, 100_000)
+        within("models.kernel_svm.gamma", self.gamma, 0, 1e6)
+        within("models.kernel_svm.regularisation", self.regularisation, 0, 1e6)
+        within("models.kernel_svm.max_iterations", self.max_iterations, 1, 10_000)
+        within("models.kernel_svm.positive_weight", self.positive_weight, 0, 1e6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForestConfig:
+    """Random forest (Spark ML). `feature_fraction` of each split; 0: the square root of how many features there are."""
+
+    trees: int = 100
+    depth: int = 10
+    min_data_in_leaf: int = 50
+    feature_fraction: float = 0.0
+    bagging_fraction: float = 0.8
+    max_bin: int = 64
+
+    def __post_init__(self) -> None:
+        within("models.forest.trees", self.trees, 1, 100_000)
+        within("models.forest.depth", self.depth, 1, 30)
+        within("models.forest.min_data_in_leaf", self.min_data_in_leaf, 1, 10**7)
+        if self.feature_fraction:
+            within("models.forest.feature_fraction", self.feature_fraction, 0.01, 1)
+        within("models.forest.bagging_fraction", self.bagging_fraction, 0.01, 1)
+        within("models.forest.max_bin", self.max_bin, 2, 65535)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GBTConfig:
+    """Gradient boosted trees (Spark ML), a round after the other on all rows: slower than LightGBM."""
+
+    rounds: int = 50
+    depth: int = 5
+    learning_rate: float = 0.1
+    min_data_in_leaf: int = 100
+    feature_fraction: float = 0.5
+    bagging_fraction: float = 0.8
+    max_bin: int = 64
+
+    def __post_init__(self) -> None:
+        within("models.gbt.rounds", self.rounds, 1, 100_000)
+        within("models.gbt.depth", self.depth, 1, 30)
+        within("models.gbt.learning_rate", self.learning_rate, 1e-5, 1)
+        within("models.gbt.min_data_in_leaf", self.min_data_in_leaf, 1, 10**7)
+        within("models.gbt.feature_fraction", self.feature_fraction, 0.01, 1)
+        within("models.gbt.bagging_fraction", self.bagging_fraction, 0.01, 1)
+        within("models.gbt.max_bin", self.max_bin, 2, 65535)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XGBoostConfig:
+    """XGBoost's own Spark estimator (needs the extra `xgboost`). `timeout_seconds` ends a stuck fit.
+
+    `min_child_weight` is a sum of p (1 - p) over a leaf's rows, not a number of rows. With one of the `workers` equal rows give an
+    equal model; more of them share the rows, a core each.
+    """
+
+    rounds: int = 300
+    depth: int = 5
+    learning_rate: float = 0.05
+    min_child_weight: float = 10.0
+    feature_fraction: float = 0.5
+    bagging_fraction: float = 0.8
+    l1: float = 0.0
+    l2: float = 20.0
+    max_bin: int = 128
+    workers: int = 1
+    timeout_seconds: int = 1800
+
+    def __post_init__(self) -> None:
+        within("models.xgboost.rounds", self.rounds, 1, 100_000)
+        within("models.xgboost.depth", self.depth, 1, 30)
+        within("models.xgboost.learning_rate", self.learning_rate, 1e-5, 1)
+        within("models.xgboost.min_child_weight", self.min_child_weight, 0, 1e7)
+        within("models.xgboost.feature_fraction", self.feature_fraction, 0.01, 1)
+        within("models.xgboost.bagging_fraction", self.bagging_fraction, 0.01, 1)
+        within("models.xgboost.l1", self.l1, 0, 1e6)
+        within("models.xgboost.l2", self.l2, 0, 1e6)
+        within("models.xgboost.max_bin", self.max_bin, 2, 65535)
+        within("models.xgboost.workers", self.workers, 1, 100_000)
+        within("models.xgboost.timeout_seconds", self.timeout_seconds, 10, 10**6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RankerConfig:
     """LambdaRank, which orders each user's list together with the champion; `rounds` 0: the champion alone.
 
@@ -94,10 +210,15 @@ class RankerConfig:
 class ModelsConfig:
     """The families to train, the one whose scores are published, and the ranker beside it."""
 
-    families: tuple[str, ...] = FAMILIES
+    families: tuple[str, ...] = ("lightgbm", "logistic")
     champion: str = "lightgbm"
     lightgbm: LightGBMConfig = field(default_factory=LightGBMConfig)
     logistic: LogisticConfig = field(default_factory=LogisticConfig)
+    svm: SVMConfig = field(default_factory=SVMConfig)
+    kernel_svm: KernelSVMConfig = field(default_factory=KernelSVMConfig)
+    forest: ForestConfig = field(default_factory=ForestConfig)
+    gbt: GBTConfig = field(default_factory=GBTConfig)
+    xgboost: XGBoostConfig = field(default_factory=XGBoostConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
 
     def __post_init__(self) -> None:

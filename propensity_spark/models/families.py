@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 
 from propensity_spark.config import ModelsConfig
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import linear, trees
+from propensity_spark.models import forest, kernel, linear, svm, trees, xgb
 from propensity_spark.models.contract import Builder, Fitted
 from propensity_spark.models.fast import Predict, Scorer
 
@@ -32,6 +32,11 @@ class Family:
 FAMILIES: dict[str, Family] = {
     "lightgbm": Family(trees.fit_lightgbm, trees.predictor),
     "logistic": Family(linear.fit_logistic, linear.predictor),
+    "svm": Family(svm.fit_svm, svm.predictor),
+    "kernel_svm": Family(kernel.fit_kernel_svm, kernel.predictor),
+    "forest": Family(forest.fit_forest, forest.forest_predictor),
+    "gbt": Family(forest.fit_gbt, forest.gbt_predictor),
+    "xgboost": Family(xgb.fit_xgboost, xgb.predictor, package="xgboost"),
 }
 
 

@@ -78,13 +78,13 @@ def _batches(scorers: tuple[Scorer, ...], keep: tuple[str, ...]) -> Callable[[Ba
         predictors = [FAMILIES[scorer.family].predictor(scorer) for scorer in scorers]
         names = [*keep, *(scorer.column for scorer in scorers)]
         for batch in batches:
-            made = [pa.array(p(_matrix(batch, s.inputs))) for s, p in zip(scorers, predictors, strict=True)]
+            made = [pa.array(p(matrix_of(batch, s.inputs))) for s, p in zip(scorers, predictors, strict=True)]
             yield pa.RecordBatch.from_arrays([*(batch.column(name) for name in keep), *made], names=names)
 
     return run
 
 
-def _matrix(batch: pa.RecordBatch, inputs: tuple[str, ...]) -> Matrix:
+def matrix_of(batch: pa.RecordBatch, inputs: tuple[str, ...]) -> Matrix:
     """The batch's inputs as a matrix, NaN where there is none."""
     columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in inputs]
     return np.column_stack(columns).astype(np.float64, copy=False)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from pyspark.ml import PipelineModel
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
+from pyspark.ml.linalg import Vector
 from pyspark.ml.stat import Summarizer
 from pyspark.sql import DataFrame
 
@@ -28,13 +29,17 @@ def fit_logistic(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
     vectors = prepare.transform(rows).select(LABEL, *weight, vector).persist()
     try:
         model = _learner(config.logistic, vector, weight).fit(vectors)
-        importance = _importance(model, vectors, vector, features)
+        importance = importance_of(model.coefficients, vectors, vector, features)
     finally:
         vectors.unpersist()
-    payload = json.dumps({"coefficients": list(map(float, model.coefficients)), "intercept": float(model.intercept)})
     facts = {"iterations": float(model.summary.totalIterations), "intercept": float(model.intercept)}
     pipeline = PipelineModel(stages=[*prepare.stages, model])
-    return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, payload), importance, facts)
+    return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, payload_of(model)), importance, facts)
+
+
+def payload_of(model: LogisticRegressionModel) -> str:
+    """What `predictor` needs of a line."""
+    return json.dumps({"coefficients": model.coefficients.toArray().tolist(), "intercept": float(model.intercept)})
 
 
 def predictor(scorer: Scorer) -> Predict:
@@ -64,8 +69,13 @@ def _learner(settings: LogisticConfig, vector: str, weight: Sequence[str]) -> Lo
     return learner.setWeightCol(*weight) if weight else learner
 
 
-def _importance(model: LogisticRegressionModel, vectors: DataFrame, vector: str, features: Sequence[Feature]) -> dict[str, float]:
+def importance_of(coefficients: Vector, vectors: DataFrame, vector: str, features: Sequence[Feature]) -> dict[str, float]:
+    """Each feature's share of the absolute coefficients, standardised."""
     spread = vectors.select(Summarizer.std(vectors[vector])).collect()[0][0]
-    weights = [abs(c * s) for c, s in zip(model.coefficients.toArray(), spread.toArray(), strict=True)]
+    return shares([abs(c * s) for c, s in zip(coefficients.toArray(), spread.toArray(), strict=True)], features)
+
+
+def shares(weights: Sequence[float], features: Sequence[Feature]) -> dict[str, float]:
+    """Each feature's share of the weights."""
     total = sum(weights) or 1.0
-    return {f.name: float(w / total) for f, w in zip(features, weights, strict=True)}
+    return {feature.name: float(weight / total) for feature, weight in zip(features, weights, strict=True)}

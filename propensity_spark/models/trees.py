@@ -190,17 +190,18 @@ def _tasks(spark: SparkSession, rows: int, settings: LightGBMConfig) -> int:
 
     Raises TrainingFailed where more tasks are asked for than can run at once: they would wait for ever.
     """
-    slots = _slots(spark)
-    if settings.tasks > slots:
+    most = slots(spark)
+    if settings.tasks > most:
         raise TrainingFailed(
-            f"models.lightgbm.tasks is {settings.tasks}, but only {slots} task(s) can run at once here. Lower it or add executors."
+            f"models.lightgbm.tasks is {settings.tasks}, but only {most} task(s) can run at once here. Lower it or add executors."
         )
     if settings.tasks:
         return settings.tasks
-    return 1 if rows <= settings.rows_on_one_task else slots
+    return 1 if rows <= settings.rows_on_one_task else most
 
 
-def _slots(spark: SparkSession) -> int:
+def slots(spark: SparkSession) -> int:
+    """How many tasks can run at once."""
     context = spark.sparkContext
     executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1  # the driver is in the list
     if executors < 1:

@@ -14,6 +14,7 @@ from propensity_spark.models.fast import Matrix, Predict
 
 DAYS_SCALE = 7.0  # a week ago weighs half of just now
 RATE_FLOOR = 0.001  # below this, one rate is as good as none
+FAR = 1e12  # beyond every value of a feature
 
 
 def with_missing(features: Sequence[Feature], output: str) -> list[Transformer]:
@@ -58,6 +59,29 @@ def scaler(units: Sequence[str]) -> Predict:
         return np.nan_to_num(inputs, nan=0.0)
 
     return scale
+
+
+def filled(features: Sequence[Feature], output: str) -> list[Transformer]:
+    """For trees that take no missing values: the raw numbers, a missing one beyond all others (see `_beyond`)."""
+    columns = ", ".join(
+        f"coalesce(nanvl(CAST({f.name} AS DOUBLE), NULL), {_beyond(f.unit)}D) AS _filled_{f.name}" for f in features
+    )
+    names = [f"_filled_{feature.name}" for feature in features]
+    return [
+        SQLTransformer(statement=f"SELECT *, {columns} FROM __THIS__"),
+        VectorAssembler(inputCols=names, outputCol=output),
+    ]
+
+
+def filler(units: Sequence[str]) -> Predict:
+    """What `filled` does in SQL, to a matrix whose columns have these units."""
+    beyond = np.array([_beyond(unit) for unit in units])
+    return lambda matrix: np.where(np.isnan(matrix), beyond, matrix)
+
+
+def _beyond(unit: str) -> float:
+    """Days since what never happened are more than any; everything else that is missing is less than any value."""
+    return FAR if unit == "days" else -FAR
 
 
 def add_probability(rows: DataFrame, pipeline: PipelineModel, vector: str, output: str) -> DataFrame:

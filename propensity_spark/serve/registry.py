@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from propensity_spark.config import Config
 from propensity_spark.errors import PropensityError, TableMissing
 from propensity_spark.loading import to_mapping
 from propensity_spark.models.contract import Fitted
+from propensity_spark.models.families import FAMILIES
 from propensity_spark.serve.bundle import Bundle
 
 _BUNDLE = "bundle.json"
@@ -129,10 +131,16 @@ def _log_model(mlflow: Any, config: Config, fitted: Fitted) -> str:
             artifact_path=fitted.family,
             registered_model_name=f"{config.shop.name}_{fitted.family}",
             signature=signature,
-            pip_requirements=list(_REQUIREMENTS),
+            pip_requirements=_requirements(fitted),
             dfs_tmpdir=scratch,
         )
     return str(logged.registered_model_version)
+
+
+def _requirements(fitted: Fitted) -> list[str]:
+    """What the model needs where it is loaded. A kernel's waves are this package's own stage."""
+    package = FAMILIES[fitted.family].package
+    return [*_REQUIREMENTS, *([f"{package}=={version(package)}"] if package else [])]
 
 
 def latest(config: Config, as_of: date) -> Run:

@@ -2,20 +2,32 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyspark.ml import PipelineModel, util
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from sklearn.metrics import roc_auc_score
 
-from propensity_spark.config import LightGBMConfig, ModelsConfig
+from propensity_spark.config import (
+    ForestConfig,
+    GBTConfig,
+    KernelSVMConfig,
+    LightGBMConfig,
+    ModelsConfig,
+    SVMConfig,
+    XGBoostConfig,
+)
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
 from propensity_spark.models import fast, native, trees
-from propensity_spark.models.contract import LEARN_WEIGHT
+from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
 from propensity_spark.models.families import FAMILIES
 
 pytestmark = pytest.mark.fit
@@ -23,7 +35,15 @@ FEATURES = tuple(
     Feature(name=name, expression=name, description=name, unit=unit)
     for name, unit in (("x0", "count"), ("x1", "days"), ("x2", "rate"))
 )
-SMALL = ModelsConfig(lightgbm=LightGBMConfig(rounds=20, leaves=7, min_data_in_leaf=5))
+SMALL = ModelsConfig(
+    lightgbm=LightGBMConfig(rounds=20, leaves=7, min_data_in_leaf=5),
+    svm=SVMConfig(max_iterations=20, positive_weight=1),
+    kernel_svm=KernelSVMConfig(components=64, max_iterations=20, positive_weight=1),
+    forest=ForestConfig(trees=8, depth=5, min_data_in_leaf=5),
+    gbt=GBTConfig(rounds=6, depth=3, learning_rate=0.3, min_data_in_leaf=5),
+    xgboost=XGBoostConfig(rounds=20, depth=3, learning_rate=0.3, min_child_weight=1, feature_fraction=1, l2=1),
+)
+Fit = Callable[[str], Fitted]
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +60,15 @@ def toy(spark: SparkSession) -> DataFrame:
     )
 
 
+@pytest.fixture(scope="module")
+def fit(toy: DataFrame) -> Fit:
+    """fit(family): the family on the toy, once for all tests."""
+    return cache(lambda family: FAMILIES[family](toy, FEATURES, SMALL, 1))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_solves_the_obvious_case_both_ways(family: str, toy: DataFrame) -> None:
-    fitted = FAMILIES[family](toy, FEATURES, SMALL, 1)
+def test_every_family_solves_the_obvious_case_both_ways(family: str, toy: DataFrame, fit: Fit) -> None:
+    fitted = fit(family)
     batch = fast.score(toy, [fast.Scorer.from_json(fitted.scorer.to_json())], ["id", "label"]).toPandas().sort_values("id")
     column = fitted.scorer.column
     assert roc_auc_score(batch["label"], batch[column]) > 0.95
@@ -50,6 +76,44 @@ def test_every_family_solves_the_obvious_case_both_ways(family: str, toy: DataFr
     np.testing.assert_allclose(batch[column], spark_way[column], atol=1e-6)
     assert sum(fitted.importance.values()) == pytest.approx(1.0)
     assert fitted.importance["x2"] < 0.2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_equal_rows_and_an_equal_seed_give_an_equal_scorer(family: str, toy: DataFrame, fit: Fit) -> None:
+    assert FAMILIES[family](toy, FEATURES, SMALL, 1).scorer == fit(family).scorer
+
+
+@pytest.fixture
+def without_synapseml(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spark's own way of loading a pipeline's stages: once SynapseML is imported it refuses those of other Python packages."""
+    spec = spec_from_file_location("pyspark_ml_util_as_shipped", util.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    as_shipped = module_from_spec(spec)
+    spec.loader.exec_module(as_shipped)
+    own = staticmethod(as_shipped.DefaultParamsReader.loadParamsInstance)
+    monkeypatch.setattr(util.DefaultParamsReader, "loadParamsInstance", own)
+
+
+@pytest.mark.usefixtures("without_synapseml")
+@pytest.mark.parametrize("family", ["kernel_svm", "xgboost"])
+def test_a_pipeline_with_a_stage_in_python_is_loaded_where_synapseml_is_not_imported(
+    family: str, toy: DataFrame, fit: Fit, tmp_path: Path
+) -> None:
+    _saved_and_loaded(fit(family), toy.where("id < 50"), tmp_path / "pipeline")
+
+
+@pytest.mark.parametrize("family", ["svm", "forest", "gbt"])
+def test_a_pipeline_is_the_same_after_it_was_saved_and_loaded(family: str, toy: DataFrame, fit: Fit, tmp_path: Path) -> None:
+    _saved_and_loaded(fit(family), toy.where("id < 50"), tmp_path / "pipeline")
+
+
+def _saved_and_loaded(fitted: Fitted, some: DataFrame, folder: Path) -> None:
+    fitted.pipeline.write().save(str(folder))
+    back = replace(fitted, pipeline=PipelineModel.load(str(folder)))
+    before, after = (f.transform(some).select("id", f.scorer.column).toPandas().sort_values("id") for f in (fitted, back))
+    np.testing.assert_allclose(after[fitted.scorer.column], before[fitted.scorer.column], atol=1e-12)
+    assert before[fitted.scorer.column].nunique() > 5
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -69,9 +133,8 @@ def test_a_row_counts_as_much_as_its_learn_weight_says(family: str, toy: DataFra
 ENGINES = {engine: replace(SMALL, lightgbm=replace(SMALL.lightgbm, engine=engine)) for engine in ("native", "synapseml")}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_equal_rows_give_an_equal_lightgbm(engine: str, toy: DataFrame) -> None:
-    one, two = (FAMILIES["lightgbm"](toy, FEATURES, ENGINES[engine], 1).scorer for _ in range(2))
+def test_equal_rows_give_an_equal_lightgbm_of_synapseml(toy: DataFrame) -> None:
+    one, two = (FAMILIES["lightgbm"](toy, FEATURES, ENGINES["synapseml"], 1).scorer for _ in range(2))
     assert one == two
 
 

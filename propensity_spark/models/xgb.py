@@ -1,0 +1,110 @@
+"""Gradient boosting by XGBoost's own Spark estimator; needs the extra `xgboost`.
+
+Its workers wait for one another: the fit has a limit, and never asks for more of them than can run at once.
+"""
+
+import logging
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark.config import ModelsConfig, XGBoostConfig
+from propensity_spark.errors import SetupError, TrainingFailed
+from propensity_spark.features.spec import Feature
+from propensity_spark.models.contract import LABEL, LEARN_WEIGHT, Fitted, learn_weight, make_scorer, vector_column
+from propensity_spark.models.fast import Matrix, Predict, Scorer
+from propensity_spark.models.linear import shares
+from propensity_spark.models.trees import slots
+from propensity_spark.models.vectors import with_missing
+from propensity_spark.models.watchdog import within
+
+FAMILY = "xgboost"
+_ORDER = "_order"
+
+
+def fit_xgboost(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
+    """Fit XGBoost; its importance is the gain. It splits on missing values itself, and begins with the rows' rate of label 1.
+
+    Raises SetupError where the package is absent; TrainingFailed on a hang, on too few slots, and where there is nothing to split
+    on.
+    """
+    if not find_spec("xgboost"):
+        raise SetupError("the family xgboost needs the package xgboost. Install it: pip install 'propensity_spark[xgboost]'.")
+    settings, vector, weight = config.xgboost, vector_column(FAMILY, "features"), learn_weight(rows)
+    _check_slots(rows.sparkSession, settings)
+    prepare = PipelineModel(stages=with_missing(features, vector))
+    laid_out = _lay_out(prepare.transform(rows).select(LABEL, *weight, vector), settings.workers)
+    learner = _learner(settings, vector, bool(weight), seed)
+    what = f"fitting XGBoost on {settings.workers} worker(s)"
+    model = within(rows.sparkSession, settings.timeout_seconds, what, lambda: learner.fit(laid_out))
+    booster = model.get_booster()
+    gains = booster.get_score(importance_type="total_gain")
+    if not gains:
+        raise TrainingFailed("XGBoost found nothing to split on. Bring more rows, or a smaller models.xgboost.min_child_weight.")
+    scorer = make_scorer(FAMILY, features, booster.save_raw("json").decode("utf-8"))
+    importance = shares([float(gains.get(f"f{place}", 0.0)) for place in range(len(features))], features)
+    facts = {"trees": float(booster.num_boosted_rounds()), "workers": float(settings.workers)}
+    return Fitted(FAMILY, PipelineModel(stages=[*prepare.stages, model]), scorer, importance, facts)
+
+
+def predictor(scorer: Scorer) -> Predict:
+    """The native booster's probabilities of a matrix of raw inputs."""
+    import xgboost
+
+    booster = xgboost.Booster(params={"nthread": 1})
+    booster.load_model(bytearray(scorer.payload.encode("utf-8")))
+    booster.set_param({"nthread": 1})  # what is loaded brings its own
+
+    def predict(matrix: Matrix) -> Matrix:
+        found = booster.inplace_predict(matrix.astype(np.float32), missing=np.nan)
+        return np.asarray(found, dtype=np.float64)
+
+    return predict
+
+
+def _check_slots(spark: SparkSession, settings: XGBoostConfig) -> None:
+    most = slots(spark)
+    if settings.workers > most:
+        raise TrainingFailed(
+            f"models.xgboost.workers is {settings.workers}, but only {most} task(s) can run at once. Lower it or add executors."
+        )
+
+
+def _lay_out(vectors: DataFrame, workers: int) -> DataFrame:
+    """A partition per worker, its rows in the order of the given ones: rows are drawn by place."""
+    ordered = vectors.select("*", F.monotonically_increasing_id().alias(_ORDER))
+    return ordered.repartition(workers, _ORDER).sortWithinPartitions(_ORDER)
+
+
+def _learner(settings: XGBoostConfig, vector: str, weighted: bool, seed: int) -> Any:
+    from xgboost.spark import SparkXGBClassifier
+
+    logging.getLogger("XGBoost-PySpark").setLevel(logging.WARNING)  # else it tells of each fit on our screen
+    return SparkXGBClassifier(
+        features_col=vector,
+        label_col=LABEL,
+        prediction_col=vector_column(FAMILY, "class"),
+        probability_col=vector_column(FAMILY, "probability"),
+        raw_prediction_col=vector_column(FAMILY, "margin"),
+        num_workers=settings.workers,
+        n_estimators=settings.rounds,
+        max_depth=settings.depth,
+        learning_rate=settings.learning_rate,
+        min_child_weight=settings.min_child_weight,
+        colsample_bytree=settings.feature_fraction,
+        subsample=settings.bagging_fraction,
+        reg_alpha=settings.l1,
+        reg_lambda=settings.l2,
+        max_bin=settings.max_bin,
+        tree_method="hist",
+        random_state=seed,
+        missing=float("nan"),
+        verbosity=0,
+        verbose=False,  # else a line per round, in the executors' logs or on our screen
+        **({"weight_col": LEARN_WEIGHT} if weighted else {}),  # a null could not be read back where the model is loaded
+    )
