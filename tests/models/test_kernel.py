@@ -54,7 +54,7 @@ def test_few_bought_rows_weigh_as_much_as_all_others_unless_told_otherwise(squar
     few = squares.withColumn("label", (F.col("id") % 20 == 0).cast("int"))
 
     def level(weight: float) -> float:
-        settings = ModelsConfig(svm=SVMConfig(positive_weight=weight, max_iterations=10))
+        settings = ModelsConfig(svm=SVMConfig(positive_weight=weight))
         scorer = FAMILIES["svm"](few, FEATURES, settings, 1).scorer
         return float(fast.score(few, [scorer], ["id"]).agg(F.avg(scorer.column)).collect()[0][0])
 
