@@ -52,6 +52,7 @@ def connect(config: Config) -> Any:
     """MLflow pointed at the configured store, quiet."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # else there is one as soon as tqdm is installed
     import mlflow
 
     for noisy in ("mlflow", "alembic", "mlflow.store.model_registry", "mlflow.tracking._model_registry"):
