@@ -14,7 +14,7 @@ from propensity_spark.models.fast import Scorer
 class Bundle:
     """Everything that turns a date's candidate rows into probabilities.
 
-    `calibrators` map a scorer's raw column, over candidates sampled at `negative_rate`, to the probability in all of them.
+    `calibrators` map a scorer's raw column, over the sampled and balanced rows that it learnt from, to the probability in all.
     `encoders` make the scorers' inputs that are not features, from the columns of the same rows. `ranker`
     orders each user's list together with the champion; None: the champion alone. `thresholds`: the champion's, by rule.
     """

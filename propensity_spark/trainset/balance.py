@@ -4,7 +4,8 @@ weights  a bought row counts more.
 under    a share of the rows that were not bought, by a hash of their keys.
 over     a bought row is there several times; of a fraction, by a hash of its keys.
 smote    rows between bought rows are made: see trainset.smote.
-Each makes the odds of a purchase the same number of times as high for all pairs, or nearly so with smote, whose rows lie elsewhere.
+Each makes the odds of a purchase the same number of times as high for all pairs; not so smote, whose rows lie
+elsewhere: its factor is that of the numbers of rows, and a model that tells made rows from bought ones is not corrected by it.
 """
 
 from collections.abc import Callable, Mapping, Sequence

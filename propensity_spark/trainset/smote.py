@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
 from propensity_spark.settle import settle
+from propensity_spark.trainset.sampling import LEARN_WEIGHT
 
 Matrix = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
@@ -46,7 +47,7 @@ def synthesise(bought: DataFrame, plan: Smote, share: float, sizes: Mapping[date
 
     Takes   bought rows: as_of, user_id, product_id, label, weight, the plan's columns; `sizes`: how many there are per as_of.
     Returns the same columns, computed: keys and label of the row that one begins from, weight 0 (it stands for no pair), the
-            plan's columns; all else is null. Equal for a seed, whatever the partitioning.
+            plan's columns, learn_weight 1 where there is one; all else is null. Equal for a seed, whatever the partitioning.
     """
     numbers = [F.col(name).cast("double").alias(name) for name in plan.columns]
     blocks = bought.select(*_KEYS, *numbers, _block(sizes).alias("_block")).groupBy("as_of", "_block")
@@ -67,7 +68,9 @@ def _block(sizes: Mapping[date, int]) -> Column:
 
 def _filled(bought: DataFrame, plan: Smote) -> list[Column]:
     """The columns of the rows given, in their types and order."""
-    given = {"label": F.lit(1), "weight": F.lit(0.0)} | {name: F.col(name) for name in (*_KEYS, *plan.columns)}
+    given = {"label": F.lit(1), "weight": F.lit(0.0), LEARN_WEIGHT: F.lit(1.0)} | {
+        name: F.col(name) for name in (*_KEYS, *plan.columns)
+    }
     return [given.get(f.name, F.lit(None)).cast(f.dataType).alias(f.name) for f in bought.schema]
 
 

@@ -78,9 +78,17 @@ def test_every_family_solves_the_obvious_case_both_ways(family: str, toy: DataFr
     assert fitted.importance["x2"] < 0.2
 
 
+# Spark adds up what its tasks found in the order in which they end: the last digits of these models may differ.
+ROUNDED = ("logistic", "svm", "kernel_svm", "gbt")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_equal_rows_and_an_equal_seed_give_an_equal_scorer(family: str, toy: DataFrame, fit: Fit) -> None:
-    assert FAMILIES[family](toy, FEATURES, SMALL, 1).scorer == fit(family).scorer
+    again, before = FAMILIES[family](toy, FEATURES, SMALL, 1).scorer, fit(family).scorer
+    if family not in ROUNDED:
+        assert again == before
+    one, two = (fast.score(toy, [s], ["id"]).toPandas().sort_values("id")[s.column].to_numpy() for s in (again, before))
+    np.testing.assert_allclose(one, two, rtol=1e-6)
 
 
 @pytest.fixture

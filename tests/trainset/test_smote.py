@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from propensity_spark.trainset import smote
+from propensity_spark.trainset.sampling import LEARN_WEIGHT
 from propensity_spark.trainset.smote import Smote, synthesise
 
 Make = Callable[..., DataFrame]
@@ -129,6 +131,7 @@ def test_no_more_rows_than_a_block_are_searched_together(
 
 
 def test_a_bought_row_alone_at_its_date_makes_none(table: Make) -> None:
-    alone = table(DDL, *_bought(DAYS[0], 1), *_bought(DAYS[1], 2))
+    alone = table(DDL, *_bought(DAYS[0], 1), *_bought(DAYS[1], 2)).withColumn(LEARN_WEIGHT, F.lit(3.0))
     made = synthesise(alone, PLAN, 3.0, {DAYS[0]: 1, DAYS[1]: 2}).toPandas()
     assert made.groupby("as_of").size().to_dict() == {DAYS[1]: 6}
+    assert set(made[LEARN_WEIGHT]) == {1.0}, "a row that was made counts as one, whatever those count that it lies between"
