@@ -46,7 +46,8 @@ def test_every_way_is_undone_before_calibration(found: dict[str, Row]) -> None:
     level = found["none"]["predicted_over_observed_corrected"]
     for name, row in found.items():
         assert row["predicted_over_observed_corrected"] == pytest.approx(level, rel=0.5), name  # uncorrected it is ten times that
-        assert row["predicted_over_observed"] == pytest.approx(found["none"]["predicted_over_observed"], rel=0.1), name
+        # some two hundred buyers calibrate: what each model makes of them differs by chance
+        assert row["predicted_over_observed"] == pytest.approx(found["none"]["predicted_over_observed"], rel=0.2), name
         assert row["ece"] != row["ece_corrected"], name
 
 

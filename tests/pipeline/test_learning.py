@@ -6,13 +6,14 @@ from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.config import BalanceConfig, Config
 from propensity_spark.features.spec import Feature
-from propensity_spark.judge import calibrate
+from propensity_spark.judge import calibrate, thresholds
 from propensity_spark.loading import from_mapping
 from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
 from propensity_spark.models.families import FAMILIES
@@ -70,14 +71,18 @@ def parts(table: Callable[..., DataFrame]) -> train.Parts:
     """Ten users who train, of whom two bought, and five who calibrate."""
     rows = [(str(DAY), f"u{n:02}", "p", int(n % 5 == 0), 1.0, "tea" if n % 2 else "jam", float(n)) for n in range(15)]
     ddl = "as_of DATE, user_id STRING, product_id STRING, label INT, weight DOUBLE, category STRING, x0 FLOAT"
-    return train.Parts(Procedure((DAY,), date(2024, 4, 29)), table(ddl, *rows), F.col("user_id") >= "u10")
+    return train.Parts(Procedure((DAY,), date(2024, 4, 29)), table(ddl, *rows), 1 / 3, F.col("user_id") >= "u10")
 
 
 @pytest.fixture
 def tasks(monkeypatch: pytest.MonkeyPatch) -> dict[str, calibrate.Task]:
     """What was asked of the calibration."""
     asked: dict[str, calibrate.Task] = {}
-    monkeypatch.setattr(calibrate, "fit_all", lambda _, tasks: asked.update(tasks) or {})
+    monkeypatch.setattr(calibrate, "buckets", lambda *_: pd.DataFrame({"name": []}))
+    for fit in ("fit_all", "fit_buckets"):
+        monkeypatch.setattr(calibrate, fit, lambda _, tasks: asked.update(tasks) or dict.fromkeys(tasks))
+    monkeypatch.setattr(thresholds, "levels", lambda *_: None)
+    monkeypatch.setattr(thresholds, "choose", lambda *_: {})
     return asked
 
 
