@@ -94,7 +94,7 @@ def test_training_balances_for_its_models_alone_and_undoes_it(
     assert trained.odds == RATIO
     assert trained.encoders.encodings[0].values == {"jam": 0.0, "tea": 1.0}, "learnt from the rows as they are"
     monkeypatch.setattr(judging, "scored", lambda rows, *_: rows)
-    train._calibrate(config, trained, parts.calibrate, 1.0)
+    train._calibrate(config, trained, parts, 1.0)
     assert tasks["lightgbm"].shift == tasks["logistic"].shift == pytest.approx(math.log(RATE) - math.log(RATIO))
     assert (tasks["lightgbm"].focal_gamma, tasks["logistic"].focal_gamma) == (2.0, 0.0)
     assert tasks["popular"].shift == 0.0
