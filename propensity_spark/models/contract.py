@@ -53,6 +53,12 @@ def make_scorer(family: str, features: Sequence[Feature], payload: str) -> Score
     return Scorer(family, tuple(f.name for f in features), tuple(f.unit for f in features), payload)
 
 
+def shares(weights: Sequence[float], features: Sequence[Feature]) -> dict[str, float]:
+    """Each feature's share of the weights."""
+    total = sum(weights) or 1.0
+    return {feature.name: float(weight / total) for feature, weight in zip(features, weights, strict=True)}
+
+
 class Builder(Protocol):
     """How a family is fitted.
 

@@ -16,10 +16,9 @@ from pyspark.sql import DataFrame
 
 from propensity_spark.config import ForestConfig, GBTConfig, ModelsConfig
 from propensity_spark.features.spec import Feature
-from propensity_spark.models.contract import LABEL, LEARN_WEIGHT, Fitted, learn_weight, make_scorer, vector_column
+from propensity_spark.models.contract import LABEL, LEARN_WEIGHT, Fitted, learn_weight, make_scorer, shares, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer, sigmoid
 from propensity_spark.models.flat import Trees, Walk, from_text
-from propensity_spark.models.linear import shares
 from propensity_spark.models.vectors import filled, filler
 
 FOREST, GBT = "forest", "gbt"

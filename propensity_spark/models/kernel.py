@@ -22,9 +22,8 @@ from pyspark.sql import functions as F
 
 from propensity_spark.config import ModelsConfig
 from propensity_spark.features.spec import Feature
-from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, vector_column
+from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, shares, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer, matrix_of, sigmoid
-from propensity_spark.models.linear import shares
 from propensity_spark.models.svm import as_probability, fit_margin
 from propensity_spark.models.vectors import scaled, scaler
 

@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 
 from propensity_spark.config import LogisticConfig, ModelsConfig
 from propensity_spark.features.spec import Feature
-from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, vector_column
+from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, shares, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer, sigmoid
 from propensity_spark.models.vectors import scaled, scaler
 
@@ -73,9 +73,3 @@ def importance_of(coefficients: Vector, vectors: DataFrame, vector: str, feature
     """Each feature's share of the absolute coefficients, standardised."""
     spread = vectors.select(Summarizer.std(vectors[vector])).collect()[0][0]
     return shares([abs(c * s) for c, s in zip(coefficients.toArray(), spread.toArray(), strict=True)], features)
-
-
-def shares(weights: Sequence[float], features: Sequence[Feature]) -> dict[str, float]:
-    """Each feature's share of the weights."""
-    total = sum(weights) or 1.0
-    return {feature.name: float(weight / total) for feature, weight in zip(features, weights, strict=True)}

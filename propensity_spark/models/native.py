@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.models import focal
 from propensity_spark.models.contract import learn_weight
+from propensity_spark.models.slots import threads
 from propensity_spark.models.watchdog import within
 
 Parameters = Mapping[str, Any]
@@ -61,17 +62,6 @@ def fit_in_one_task(
     if not fitted or not fitted[0]["splits"]:
         raise TrainingFailed("LightGBM found nothing to split on. Bring more rows, or a smaller models.lightgbm.min_data_in_leaf.")
     return str(fitted[0]["model"])
-
-
-def threads(spark: SparkSession) -> int:
-    """The cores of one executor: the fit has them to itself, for nothing else of its stage runs."""
-    context = spark.sparkContext
-    return int(context.defaultParallelism if is_local(spark) else context.getConf().get("spark.executor.cores", "1"))
-
-
-def is_local(spark: SparkSession) -> bool:
-    """Whether the session's tasks are threads of this machine's one JVM."""
-    return str(spark.sparkContext.master).startswith("local[")
 
 
 def _task(

@@ -16,9 +16,10 @@ from pyspark.sql import functions as F
 from propensity_spark.config import LightGBMConfig, ModelsConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
-from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, vector_column
+from propensity_spark.models import slots
+from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, shares, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer
-from propensity_spark.models.native import Parameters, fit_in_one_task, is_local, threads
+from propensity_spark.models.native import Parameters, fit_in_one_task
 from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
 
@@ -190,23 +191,10 @@ def _tasks(spark: SparkSession, rows: int, settings: LightGBMConfig) -> int:
 
     Raises TrainingFailed where more tasks are asked for than can run at once: they would wait for ever.
     """
-    most = slots(spark)
-    if settings.tasks > most:
-        raise TrainingFailed(
-            f"models.lightgbm.tasks is {settings.tasks}, but only {most} task(s) can run at once here. Lower it or add executors."
-        )
+    most = slots.check(spark, "models.lightgbm.tasks", settings.tasks)
     if settings.tasks:
         return settings.tasks
     return 1 if rows <= settings.rows_on_one_task else most
-
-
-def slots(spark: SparkSession) -> int:
-    """How many tasks can run at once."""
-    context = spark.sparkContext
-    executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1  # the driver is in the list
-    if executors < 1:
-        return int(context.defaultParallelism)
-    return threads(spark) if is_local(spark) else executors * threads(spark)
 
 
 def _lay_out(vectors: DataFrame, tasks: int) -> DataFrame:
@@ -227,6 +215,4 @@ def _fixed_partitions(spark: SparkSession) -> Iterator[None]:
 
 
 def _importance(model: Any, features: Sequence[Feature]) -> dict[str, float]:
-    gains = [float(gain) for gain in model.getFeatureImportances("gain")]
-    total = sum(gains) or 1.0
-    return {feature.name: gain / total for feature, gain in zip(features, gains, strict=True)}
+    return shares([float(gain) for gain in model.getFeatureImportances("gain")], features)

@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 from pyspark.ml import PipelineModel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.config import ModelsConfig, XGBoostConfig
 from propensity_spark.errors import SetupError, TrainingFailed
 from propensity_spark.features.spec import Feature
-from propensity_spark.models.contract import LABEL, LEARN_WEIGHT, Fitted, learn_weight, make_scorer, vector_column
+from propensity_spark.models import slots
+from propensity_spark.models.contract import LABEL, LEARN_WEIGHT, Fitted, learn_weight, make_scorer, shares, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer
-from propensity_spark.models.linear import shares
-from propensity_spark.models.trees import slots
 from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
 
@@ -36,7 +35,7 @@ def fit_xgboost(rows: DataFrame, features: Sequence[Feature], config: ModelsConf
     if not find_spec("xgboost"):
         raise SetupError("the family xgboost needs the package xgboost. Install it: pip install 'propensity_spark[xgboost]'.")
     settings, vector, weight = config.xgboost, vector_column(FAMILY, "features"), learn_weight(rows)
-    _check_slots(rows.sparkSession, settings)
+    slots.check(rows.sparkSession, "models.xgboost.workers", settings.workers)
     prepare = PipelineModel(stages=with_missing(features, vector))
     laid_out = _lay_out(prepare.transform(rows).select(LABEL, *weight, vector), settings.workers)
     learner = _learner(settings, vector, bool(weight), seed)
@@ -65,14 +64,6 @@ def predictor(scorer: Scorer) -> Predict:
         return np.asarray(found, dtype=np.float64)
 
     return predict
-
-
-def _check_slots(spark: SparkSession, settings: XGBoostConfig) -> None:
-    most = slots(spark)
-    if settings.workers > most:
-        raise TrainingFailed(
-            f"models.xgboost.workers is {settings.workers}, but only {most} task(s) can run at once. Lower it or add executors."
-        )
 
 
 def _lay_out(vectors: DataFrame, workers: int) -> DataFrame:

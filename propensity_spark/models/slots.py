@@ -1,0 +1,33 @@
+"""How many tasks and threads a fit may count on. One that asks for more tasks than can run at once would wait for ever."""
+
+from pyspark.sql import SparkSession
+
+from propensity_spark.errors import TrainingFailed
+
+
+def is_local(spark: SparkSession) -> bool:
+    """Whether the session's tasks are threads of this machine's one JVM."""
+    return str(spark.sparkContext.master).startswith("local[")
+
+
+def threads(spark: SparkSession) -> int:
+    """The cores of one executor: a fit in one task has them to itself, for nothing else of its stage runs."""
+    context = spark.sparkContext
+    return int(context.defaultParallelism if is_local(spark) else context.getConf().get("spark.executor.cores", "1"))
+
+
+def at_once(spark: SparkSession) -> int:
+    """How many tasks can run at once."""
+    context = spark.sparkContext
+    executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1  # the driver is in the list
+    if executors < 1:
+        return int(context.defaultParallelism)
+    return threads(spark) if is_local(spark) else executors * threads(spark)
+
+
+def check(spark: SparkSession, setting: str, asked: int) -> int:
+    """How many tasks can run at once. Raises TrainingFailed where a setting asks for more."""
+    most = at_once(spark)
+    if asked > most:
+        raise TrainingFailed(f"{setting} is {asked}, but only {most} task(s) can run at once here. Lower it or add executors.")
+    return most
