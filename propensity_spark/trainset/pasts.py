@@ -16,9 +16,15 @@ def faded(rows: pd.DataFrame, users: int, products: int, half_life_days: float) 
     return sparse.csr_matrix((left.to_numpy(dtype=np.float32), at), shape=(users, products))
 
 
+def strength(rows: pd.DataFrame, users: int, products: int, half_life_days: float) -> Any:
+    """The same as log(1 + interest)."""
+    made = faded(rows, users, products, half_life_days)
+    made.data = np.log1p(made.data)
+    return made
+
+
 def past(rows: pd.DataFrame, users: int, products: int, half_life_days: float) -> Any:
-    """The same as log(1 + interest), each user's row of length 1 (0 where there is none)."""
-    strength = faded(rows, users, products, half_life_days)
-    strength.data = np.log1p(strength.data)
-    length = np.sqrt(np.asarray(strength.multiply(strength).sum(axis=1)).ravel())
-    return sparse.csr_matrix(sparse.diags((1 / np.maximum(length, _NOTHING)).astype(np.float32)) @ strength)
+    """The same, each user's row of length 1 (0 where there is none)."""
+    made = strength(rows, users, products, half_life_days)
+    length = np.sqrt(np.asarray(made.multiply(made).sum(axis=1)).ravel())
+    return sparse.csr_matrix(sparse.diags((1 / np.maximum(length, _NOTHING)).astype(np.float32)) @ made)

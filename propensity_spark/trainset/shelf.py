@@ -15,7 +15,7 @@ from scipy import sparse
 from propensity_spark.config import CandidateConfig
 from propensity_spark.trainset import following, peers
 from propensity_spark.trainset.als import Als, Factors, product_factors, user_factors
-from propensity_spark.trainset.pasts import faded, past
+from propensity_spark.trainset.pasts import faded, past, strength
 from propensity_spark.trainset.together import similarity
 
 Block = npt.NDArray[np.float32]  # users x products
@@ -173,10 +173,7 @@ class Shelf:
         return len(self.layout.products)
 
     def _strength(self, rows: pd.DataFrame) -> Any:
-        """Users x products: log(1 + fading interest)."""
-        strength = faded(rows, _users(rows), self._size, self.layout.half_life_days)
-        strength.data = np.log1p(strength.data)
-        return strength
+        return strength(rows, _users(rows), self._size, self.layout.half_life_days)
 
     def _basket(self, rows: pd.DataFrame, half_life_days: float | None = None) -> Any:
         """Users x products: 1 where bought within together_days, or what is left of it since the last purchase."""
