@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
-from propensity_spark import tables
 from propensity_spark.config import FAMILIES, Config
 from propensity_spark.config.checks import one_of
 from propensity_spark.judge.baselines import BASELINES
@@ -51,7 +50,7 @@ def run(spark: SparkSession, config: Config, as_of: date, families: Sequence[str
         good, lists = scored.judged()
         stage.note = f"as of {moment.timeline.rehearsal.score}"
     written = _rows(moment, (*families, *BASELINES), fits, problems, good, lists)
-    tables.replace(_frame(spark, written), FAMILY_TRIALS.name, f"as_of = DATE'{as_of}'")
+    trials.write(spark, written, FAMILY_TRIALS, as_of)
     progress.say(told(written))
 
 
@@ -78,10 +77,6 @@ def _rows(
 
 
 _REACHED = ("roc_auc", "pr_auc", "log_loss", "ece", "predicted_over_observed", "recall_at_10", "ndcg_at_10")
-
-
-def _frame(spark: SparkSession, written: Sequence[Row]) -> DataFrame:
-    return spark.createDataFrame(list(written), FAMILY_TRIALS.ddl).coalesce(1)
 
 
 _SHOWN = (

@@ -9,7 +9,7 @@ from propensity_spark import tables
 from propensity_spark.judge import metrics, ranking
 from propensity_spark.judge.baselines import BASELINES
 from propensity_spark.judge.slices import NEW, REPEAT
-from propensity_spark.schemas import METRIC_SLICES
+from propensity_spark.schemas import METRIC_SLICES, METRICS
 
 TRUTH = "truth"
 INTERVALS, SLICES = "intervals", "slices"
@@ -61,9 +61,8 @@ def write(spark: SparkSession, judged: Judged, as_of: date, period: str, run_id:
         for scorer, flat in of_scorers(judged).items()
         for metric, value in flat.items()
     ]
-    schema = "as_of DATE, period STRING, scorer STRING, metric STRING, value DOUBLE, run_id STRING"
-    frame = spark.createDataFrame(rows, schema).coalesce(1)
-    tables.replace(frame, "gold.metrics", f"as_of = DATE'{as_of}' AND period = '{period}'")
+    frame = spark.createDataFrame(rows, METRICS.ddl).coalesce(1)
+    tables.replace(frame, METRICS.name, f"as_of = DATE'{as_of}' AND period = '{period}'")
 
 
 def _write_slices(spark: SparkSession, judged: Judged, as_of: date, period: str, run_id: str) -> None:

@@ -6,9 +6,8 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
-from propensity_spark import tables
 from propensity_spark.config import FEATURE_GROUPS, Config
 from propensity_spark.features.spec import FIRST, SERIES, Feature
 from propensity_spark.judge import bootstrap, ranking
@@ -57,7 +56,7 @@ def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) ->
         results = _judge(scored, fits, config.train.seed)
         stage.note = f"as of {moment.timeline.rehearsal.score}"
     written = _rows(moment, results)
-    tables.replace(_frame(spark, written), FEATURE_GAINS.name, f"as_of = DATE'{as_of}'")
+    trials.write(spark, written, FEATURE_GAINS, as_of)
     progress.say(told(written))
 
 
@@ -125,10 +124,6 @@ def _gain(mine: float | None, first: float | None, sure: Interval | None) -> tup
     if mine is None or first is None or sure is None:
         return (None, None, None)
     return (mine - first, sure.low, sure.high)
-
-
-def _frame(spark: SparkSession, written: Sequence[Row]) -> DataFrame:
-    return spark.createDataFrame(list(written), FEATURE_GAINS.ddl).coalesce(1)
 
 
 def told(written: Sequence[Row]) -> str:

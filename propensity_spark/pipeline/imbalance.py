@@ -7,7 +7,6 @@ from datetime import date
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from propensity_spark import tables
 from propensity_spark.config import BALANCES, BalanceConfig, Config, ModelsConfig
 from propensity_spark.judge import metrics
 from propensity_spark.judge.calibrate import Calibrator
@@ -49,8 +48,7 @@ def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) ->
         results = _judge(scored, fits, calibrators, config.train.negative_rate)
         stage.note = f"as of {moment.timeline.rehearsal.score}"
     written = _rows(moment, results)
-    frame = spark.createDataFrame(written, IMBALANCE_TRIALS.ddl).coalesce(1)
-    tables.replace(frame, IMBALANCE_TRIALS.name, f"as_of = DATE'{as_of}'")
+    trials.write(spark, written, IMBALANCE_TRIALS, as_of)
     progress.say(told(written))
 
 

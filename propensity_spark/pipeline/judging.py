@@ -50,15 +50,15 @@ def score_columns(families: Sequence[str]) -> dict[str, str]:
     return {**{family: fast.raw_column(family) for family in families}, **{name: name for name in BASELINES}}
 
 
-def _calibrated(calibrators: Mapping[str, Calibrator]) -> dict[str, str]:
-    """Scorer -> its column, of those that are calibrated: an older run knows fewer baselines."""
+def calibrated_columns(calibrators: Mapping[str, Calibrator]) -> dict[str, str]:
+    """Scorer -> the column of its uncalibrated score, of those that are calibrated: an older run knows fewer baselines."""
     columns = score_columns([name for name in calibrators if name not in BASELINES])
     return {name: column for name, column in columns.items() if name in calibrators}
 
 
 def with_probabilities(rows: DataFrame, calibrators: Mapping[str, Calibrator]) -> DataFrame:
     """The scored rows plus p_<scorer>, the calibrated probability of each scorer."""
-    made = [calibrators[name].apply(F.col(column)).alias(f"p_{name}") for name, column in _calibrated(calibrators).items()]
+    made = [calibrators[name].apply(F.col(column)).alias(f"p_{name}") for name, column in calibrated_columns(calibrators).items()]
     return rows.select("*", *made)
 
 
@@ -79,7 +79,7 @@ def judge(
             `intervals`: the champion -> the ends of its intervals and its gains over the best baselines, by name; `slices`: what
             they are by -> slice -> the champion and REFERENCE -> figures by name.
     """
-    columns = _calibrated(calibrators)
+    columns = calibrated_columns(calibrators)
     probabilities = {name: f"p_{name}" for name in columns}
     ready = with_probabilities(rows, calibrators)
     columns[config.models.champion] = RANKING  # the list that is published
@@ -188,21 +188,23 @@ def purchases(spark: SparkSession, config: Config, moment: Moment, as_of: date) 
 
 def catalogue(spark: SparkSession, as_of: date) -> DataFrame:
     """Every product_id of the shop, and its share DOUBLE of all lately bought pairs; each product counts for one more pair."""
-    lately = tables.read(spark, "features.product", f"as_of = DATE'{as_of}'").select("product_id", "product_buyers_recent")
     bought_by = F.coalesce(F.col("product_buyers_recent").cast("double"), F.lit(0.0)) + 1
-    products = tables.read(spark, "silver.products").select("product_id").join(lately, on="product_id", how="left")
+    products = _products(spark, as_of)
     total = products.agg(F.sum(bought_by)).collect()[0][0]
     return products.select("product_id", (bought_by / F.lit(total)).alias("share"))
 
 
 def _categories(spark: SparkSession, as_of: date) -> list[str]:
     """The categories that are judged apart: those with the most buyers lately, told before any label."""
-    lately = tables.read(spark, "features.product", f"as_of = DATE'{as_of}'").select("product_id", "product_buyers_recent")
-    named = tables.read(spark, "silver.products").where("category IS NOT NULL").join(lately, on="product_id", how="left")
-    most = (
-        named.groupBy("category").agg(F.sum("product_buyers_recent").alias("n")).orderBy(F.col("n").desc_nulls_last(), "category")
-    )
+    named = _products(spark, as_of).where("category IS NOT NULL").groupBy("category")
+    most = named.agg(F.sum("product_buyers_recent").alias("n")).orderBy(F.col("n").desc_nulls_last(), "category")
     return [row["category"] for row in most.limit(slices.MOST_CATEGORIES).collect()]
+
+
+def _products(spark: SparkSession, as_of: date) -> DataFrame:
+    """product_id and category of the shop's products, and product_buyers_recent as of the date (null: none)."""
+    lately = tables.read(spark, "features.product", f"as_of = DATE'{as_of}'").select("product_id", "product_buyers_recent")
+    return tables.read(spark, "silver.products").select("product_id", "category").join(lately, on="product_id", how="left")
 
 
 def _with_segment(spark: SparkSession, config: Config, rows: DataFrame, as_of: date) -> DataFrame:

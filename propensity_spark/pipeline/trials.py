@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from time import monotonic
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
-from propensity_spark import memory
+from propensity_spark import memory, tables
 from propensity_spark.config import BalanceConfig, Config, ModelsConfig
 from propensity_spark.errors import PropensityError
 from propensity_spark.features import encoders
@@ -23,6 +23,7 @@ from propensity_spark.models.fast import Scorer
 from propensity_spark.pipeline import judging, learning, rows, train
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
+from propensity_spark.schemas import Table
 from propensity_spark.trainset.assemble import inputs
 from propensity_spark.trainset.balance import balance
 
@@ -162,15 +163,21 @@ def scored(
 ) -> Iterator[Scored]:
     """The test date's candidates, scored by every calibrated model and baseline; the rows are kept until the block ends."""
     as_of = rehearsal.moment.timeline.rehearsal.score
-    raw = {name: fits[name].scorer.column if name in fits else name for name in calibrators}
-    probabilities = {name: f"p_{name}" for name in calibrators}
-    made = [calibrators[name].apply(F.col(column)).alias(probabilities[name]) for name, column in raw.items()]
+    raw = judging.calibrated_columns(calibrators)
+    probabilities = {name: f"p_{name}" for name in raw}
     everything = _raw(rehearsal, rows.of_dates(spark, rehearsal.moment, [as_of]), fits)
-    ready = everything.select("user_id", "product_id", "label", "weight", *raw.values(), *made).persist()
+    told = judging.with_probabilities(everything, calibrators)
+    ready = told.select("user_id", "product_id", "label", "weight", *raw.values(), *probabilities.values()).persist()
     try:
         yield Scored(ready, judging.purchases(spark, rehearsal.config, rehearsal.moment, as_of), raw, probabilities)
     finally:
         ready.unpersist()
+
+
+def write(spark: SparkSession, written: Sequence[tuple[object, ...]], table: Table, as_of: date) -> None:
+    """Put the rows in place of the table's former ones of the date."""
+    frame = spark.createDataFrame(list(written), table.ddl).coalesce(1)
+    tables.replace(frame, table.name, f"as_of = DATE'{as_of}'")
 
 
 def number(value: object, style: str) -> str:
