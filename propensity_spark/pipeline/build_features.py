@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
-from propensity_spark.config import SCALERS, Config
+from propensity_spark.config import SCALERS, BalanceConfig, Config
 from propensity_spark.errors import ConfigError
 from propensity_spark.features import compute, segments
 from propensity_spark.features.attributes import Known
@@ -106,11 +106,12 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
 
 def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
     beside = {name: tables.version(spark, name) for name in _read_beside(config, moment.features)}
+    sampled = replace(config.train, balance=BalanceConfig())  # rows are balanced when they are learnt from
     parts = {
         "silver": tables.version(spark, "silver.events"),
         **({"beside": beside} if beside else {}),
         "features": moment.features.version,
-        "settings": repr((config.features, config.candidates, config.population, config.train, config.labels)),
+        "settings": repr((config.features, config.candidates, config.population, sampled, config.labels)),
         "timeline": repr(moment.timeline),
         "shop": repr(config.shop),
     }
