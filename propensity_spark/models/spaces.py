@@ -36,8 +36,8 @@ SPACES: dict[str, tuple[Parameter, ...]] = {
 }
 
 
-def space(family: str, names: Sequence[str]) -> tuple[Parameter, ...]:
-    """The family's settings that are searched: those named, or all.
+def space(models: ModelsConfig, family: str, names: Sequence[str]) -> tuple[Parameter, ...]:
+    """The family's settings that are searched: those named, or all that the configuration does not leave to an automatism.
 
     Raises ConfigError where the family has none, or not that one.
     """
@@ -49,11 +49,13 @@ def space(family: str, names: Sequence[str]) -> tuple[Parameter, ...]:
         raise ConfigError(
             f"tune.parameters: {family} has no {', '.join(unknown)} to search; it has {', '.join(p.name for p in known)}"
         )
-    return tuple(parameter for parameter in known if not names or parameter.name in names)
+    if names:
+        return tuple(parameter for parameter in known if parameter.name in names)
+    return tuple(parameter for parameter in known if present(models, family, [parameter]))
 
 
 def present(models: ModelsConfig, family: str, searched: Sequence[Parameter]) -> dict[str, float] | None:
-    """What the configuration says now; None where it lies outside the bounds (as leaves 0, by size, does)."""
+    """What the configuration says now; None where a setting lies outside its bounds (as leaves 0, by size, does)."""
     section = getattr(models, family)
     values = {parameter.name: getattr(section, parameter.name) for parameter in searched}
     inside = all(parameter.low <= values[parameter.name] <= parameter.high for parameter in searched)

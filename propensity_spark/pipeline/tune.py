@@ -3,6 +3,7 @@
 Only dates that the rehearsal trains on take part, so that what the run's test judges stays unseen by the search too.
 """
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ import yaml
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from propensity_spark import tables
 from propensity_spark.config import Config, ModelsConfig
-from propensity_spark.errors import SetupError, TrainingFailed
+from propensity_spark.errors import ConfigError, SetupError, TrainingFailed
 from propensity_spark.features import encoders
 from propensity_spark.features.spec import Feature
 from propensity_spark.judge import metrics
@@ -26,8 +28,8 @@ from propensity_spark.models.spaces import Parameter, present, space, with_value
 from propensity_spark.pipeline import learning, train
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
+from propensity_spark.schemas import CANDIDATES
 from propensity_spark.serve import registry
-from propensity_spark.settle import settle
 from propensity_spark.trainset.assemble import inputs
 from propensity_spark.trainset.balance import Balanced
 from propensity_spark.trainset.folds import Fold, folds
@@ -68,7 +70,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     with progress.stage("training rows") as stage:
         search = _search(spark, config, moment)
         stage.note = "; ".join(_named(part.fold) for part in search.parts)
-    study = _study(optuna, config, moment, search)
+    study = _study(optuna, config, moment, search, _common(spark, config, search))
     _offer_present(study, config, search)
     with progress.stage(f"tune {search.family}") as stage:
         _optimise(optuna, study, config, moment, search)
@@ -95,10 +97,10 @@ def _search(spark: SparkSession, config: Config, moment: Moment) -> Search:
     tune, family = config.tune, config.tune.family or config.models.champion
     width = tune.width if tune.history == "sliding" else None
     cut = folds(moment.timeline.rehearsal.train, config.labels.horizon_days, tune.folds, width)
-    searched = space(family, tune.parameters)
+    searched = space(config.models, family, tune.parameters)
     dates = sorted({day for fold in cut for day in (*fold.train, fold.validate)})
     rows = train.learnt_rows(spark, config, moment, dates)
-    some = settle(rows.where(uniform(config.train.seed + _SALT, "user_id") < tune.share)) if tune.share < 1 else rows
+    some = rows.where(uniform(config.train.seed + _SALT, "user_id") < tune.share)
     return Search(family, searched, tuple(_part(config, moment, some, fold) for fold in cut))
 
 
@@ -116,15 +118,26 @@ def _named(fold: Fold) -> str:
     return f"{fold.validate} after {', '.join(map(str, fold.train))}"
 
 
-def _study(optuna: Any, config: Config, moment: Moment, search: Search) -> Any:
-    """The search as it was left, or a new one; its name says all that makes its trials comparable."""
-    tune, dates = config.tune, "; ".join(_named(part.fold) for part in search.parts)
-    names = ", ".join(parameter.name for parameter in search.searched)
-    parts = (config.shop.name, moment.timeline.as_of, search.family, tune.figure, tune.share, dates, names, moment.features.version)
-    name = " | ".join(map(str, parts))
-    storage = tune.storage or f"sqlite:///{Path(config.storage.warehouse).absolute()}/tuning.db"
-    direction = "minimize" if _LOWER_IS_BETTER[tune.figure] else "maximize"
-    study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+def _common(spark: SparkSession, config: Config, search: Search) -> str:
+    """A digest of rows, folds and settings that are not searched: trials that differ in one of them cannot be compared."""
+    fixed = with_values(config.models, search.family, {parameter.name: parameter.low for parameter in search.searched})
+    folds_ = [_named(part.fold) for part in search.parts]
+    names = [parameter.name for parameter in search.searched]
+    parts = (tables.last_note(spark, CANDIDATES.name), config.train, config.encoders, fixed, config.tune.share, folds_, names)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+def _storage(config: Config) -> str:
+    if not config.tune.storage and "://" in config.storage.warehouse:
+        raise ConfigError("tune.storage must be a database's address where the warehouse is remote, e.g. sqlite:///tuning.db")
+    return config.tune.storage or f"sqlite:///{Path(config.storage.warehouse).absolute()}/tuning.db"
+
+
+def _study(optuna: Any, config: Config, moment: Moment, search: Search, common: str) -> Any:
+    """The search as it was left, or a new one: its name hangs on all that its trials have in common."""
+    name = f"{config.shop.name} {moment.timeline.as_of} {search.family} {config.tune.figure} {common}"
+    direction = "minimize" if _LOWER_IS_BETTER[config.tune.figure] else "maximize"
+    study = optuna.create_study(storage=_storage(config), study_name=name, direction=direction, load_if_exists=True)
     # a seed that moves on with the trials: a search that goes on must not draw what it has drawn already
     study.sampler = optuna.samplers.TPESampler(seed=config.train.seed + len(study.trials), n_startup_trials=10)
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
