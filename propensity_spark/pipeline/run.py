@@ -21,8 +21,7 @@ def everything(config: Config) -> date:
     Raises InsufficientData where the data cannot carry a model, after a report that says so.
     """
     preflight.check(config)
-    progress = _start(config)
-    spark = _session(config, progress)
+    spark, progress = _opened(config)
     ingest.run(spark, config, progress)
     try:
         moment = build_features.prepare(spark, config, _as_of(spark, config))
@@ -43,8 +42,7 @@ def one(name: str, config: Config) -> None:
     """One job by its name, on what the jobs before it wrote."""
     if name == "ingest":
         preflight.check(config)
-    progress = _start(config)
-    spark = _session(config, progress)
+    spark, progress = _opened(config)
     if name == "ingest":
         return ingest.run(spark, config, progress)
     moment = build_features.prepare(spark, config, _as_of(spark, config))
@@ -54,8 +52,7 @@ def one(name: str, config: Config) -> None:
 
 def audited(config: Config) -> audit.Report:
     """Look for leaks in what `build-features` wrote."""
-    progress = _start(config)
-    spark = _session(config, progress)
+    spark, progress = _opened(config)
     return audit.run(spark, config, build_features.prepare(spark, config, _as_of(spark, config)), progress)
 
 
@@ -70,8 +67,7 @@ _STAGES: dict[str, Stage] = {
 
 def totals_current(config: Config, since: date | None, spine: str, out: str) -> None:
     """Bring features.totals to the configured date or, with a spine, write the totals at its own moments to `out`."""
-    progress = _start(config)
-    spark = _session(config, progress)
+    spark, progress = _opened(config)
     if spine:
         return totals.look_up(spark, config, spine, out, progress)
     totals.run(spark, config, _as_of(spark, config), since, progress)
@@ -80,15 +76,13 @@ def totals_current(config: Config, since: date | None, spine: str, out: str) -> 
 
 def compare_groups(config: Config) -> None:
     """Fit and judge each group of features at the configured date."""
-    progress = _start(config)
-    spark = _session(config, progress)
+    spark, progress = _opened(config)
     groups.run(spark, config, _as_of(spark, config), progress)
 
 
 def tuned(config: Config) -> None:
     """Search the settings of a family at the configured date."""
-    progress = _start(config)
-    spark = _session(config, progress)
+    spark, progress = _opened(config)
     moment = build_features.prepare(spark, config, _as_of(spark, config))
     build_features.run(spark, config, moment, progress)
     tune.run(spark, config, moment, progress)
@@ -96,16 +90,14 @@ def tuned(config: Config) -> None:
 
 def compare_balances(config: Config) -> None:
     """Fit and judge the champion with each way of balancing its training rows at the configured date."""
-    progress = _start(config)
-    spark = _session(config, progress)
+    spark, progress = _opened(config)
     imbalance.run(spark, config, _as_of(spark, config), progress)
 
 
 def compare_families(config: Config, chosen: str) -> None:
     """Fit and judge the model families named in `chosen` (a,b; empty: all that are installed) at the configured date."""
     names = families.names(chosen)
-    progress = _start(config)
-    spark = _session(config, progress)
+    spark, progress = _opened(config)
     families.run(spark, config, _as_of(spark, config), names, progress)
 
 
@@ -120,21 +112,17 @@ def simulate(config: Config) -> None:
     """Write the logs of the simulated shop."""
     from propensity_spark.ingest.simulate import simulate as write
 
-    progress = _start(config)
-    spark = _session(config, progress)
+    spark, progress = _opened(config)
     with progress.stage("simulate") as stage:
         stage.rows_out = write(spark, config)
 
 
-def _start(config: Config) -> Progress:
+def _opened(config: Config) -> tuple[SparkSession, Progress]:
+    """The session, and the lines that tell how the work goes on."""
     progress = Progress()
     progress.say(f"propensity_spark: {config.shop.name}, warehouse {config.storage.warehouse}")
-    return progress
-
-
-def _session(config: Config, progress: Progress) -> SparkSession:
     with progress.stage("start Spark"):
-        return session.start(config)
+        return session.start(config), progress
 
 
 def _as_of(spark: SparkSession, config: Config) -> date:
