@@ -207,7 +207,7 @@ CANDIDATES = Table(
     writer="build-features",
     partition_by=("as_of",),
     open_ended=True,
-    about="the pairs worth scoring; candidate_source joins its sources by '+': touched, popular, together, als, affinity; label "
+    about="the pairs worth scoring; candidate_source joins its sources by '+' (trainset.sources); label "
     "is null until the horizon has passed; weight: how many candidate pairs a row stands for (1 / rate for a sampled negative)",
 )
 
@@ -251,6 +251,17 @@ METRIC_SLICES = Table(
     partition_by=("as_of",),
     about="gold.metrics of the champion and of own_popular by slice: sliced_by is exists, activity, users, products, category or "
     "segment; lists are judged by slices of users only",
+)
+
+CANDIDATE_SOURCES = Table(
+    name="gold.candidate_sources",
+    ddl="as_of DATE, source STRING, pairs BIGINT, pairs_alone BIGINT, purchases BIGINT, purchases_alone BIGINT, covered DOUBLE, "
+    "covered_alone DOUBLE, run_id STRING",
+    keys=("as_of", "source"),
+    writer="train",
+    partition_by=("as_of",),
+    about="what each source of candidates brings and costs at a judged date, source `all`: all together; alone: what no "
+    "other source has; covered: its share of the distinct pairs that the scored users bought, null where they bought nothing",
 )
 
 FEATURE_GAINS = Table(
@@ -317,6 +328,7 @@ TABLES = {
         PROPENSITY,
         METRICS,
         METRIC_SLICES,
+        CANDIDATE_SOURCES,
         FEATURE_GAINS,
         FAMILY_TRIALS,
         IMBALANCE_TRIALS,

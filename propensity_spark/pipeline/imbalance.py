@@ -57,7 +57,7 @@ def _trials(rehearsal: trials.Rehearsal) -> list[Trial]:
     config = rehearsal.config
     champion, plain = config.models.champion, with_gamma(config.models, 0.0)
     ways = [(method, way(config.train.balance, method), plain) for method in BALANCES]
-    if champion == trees.FAMILY and not config.models.lightgbm.tasks and config.models.lightgbm.engine != "synapseml":
+    if champion == trees.FAMILY and not config.models.lightgbm.tasks and config.models.lightgbm.engine in ("auto", "native"):
         ways.append((FOCAL, BalanceConfig(), with_gamma(config.models, config.models.lightgbm.focal_gamma or _GAMMA)))
     return [Trial(name=n, family=champion, models=models, features=rehearsal.features, balance=how) for n, how, models in ways]
 

@@ -213,7 +213,7 @@ def test_the_history_must_hold_the_longest_window() -> None:
 
 
 def test_one_source_of_candidates_must_be_on(config: Make) -> None:
-    none = dict.fromkeys(("touched", "popular", "together", "als", "affinity"), 0)
+    none = dict.fromkeys(("touched", "popular", "together", "als", "affinity", "due"), 0)
     config(candidates={**none, "touched": 1})
     with pytest.raises(ConfigError, match="every source is switched off"):
         config(candidates=none)
