@@ -7,8 +7,8 @@ from propensity_spark.errors import ConfigError
 
 CALIBRATIONS = ("auto", "platt", "isotonic", "none")
 FAMILIES = ("lightgbm", "logistic", "svm", "kernel_svm", "forest", "gbt", "xgboost")
-FALLBACKS = ("none", "native", "synapseml")  # of a LightGBM fit that fails
-ENGINES = ("auto", "native", "synapseml")  # of LightGBM
+FALLBACKS = ("none", "native", "ring", "synapseml")  # of a LightGBM fit that fails
+ENGINES = ("auto", "native", "ring", "synapseml")  # of LightGBM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,8 @@ class LightGBMConfig:
     """Gradient boosting; `timeout_seconds` ends a stuck fit.
 
     `leaves` 0: by the number of bought pairs, few for few. `engine` auto: native LightGBM in one task up to
-    `rows_on_one_task`, beyond that, or with a number of `tasks`, SynapseML on that many slots of the cluster (0: on all).
+    `rows_on_one_task`, beyond that, or with a number of `tasks`, a ring of that many of them (0: of all that can run at once)
+    by LightGBM's own network; synapseml does the same inside the JVM.
     `fallback`: the engine that takes over where the other one fails, hangs or stops early; none: the job ends with an error.
     `focal_gamma` above 0 counts pairs less that the trees are sure of (the focal loss), on the native engine; the scores
     become probabilities by the loss's own inverse. The ranker has a loss of its own.
@@ -49,7 +50,7 @@ class LightGBMConfig:
         within("models.lightgbm.bagging_fraction", self.bagging_fraction, 0.01, 1)
         within("models.lightgbm.l2", self.l2, 0, 1e6)
         within("models.lightgbm.focal_gamma", self.focal_gamma, 0, 10)
-        if self.focal_gamma and ("synapseml" in (self.engine, self.fallback) or self.tasks):
+        if self.focal_gamma and ({"ring", "synapseml"} & {self.engine, self.fallback} or self.tasks):
             raise ConfigError(
                 "models.lightgbm.focal_gamma is for the native engine: set it to 0, or engine: native, tasks: 0 and fallback: none"
             )

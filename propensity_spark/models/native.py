@@ -16,12 +16,13 @@ from pyspark.sql import functions as F
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.models import focal
 from propensity_spark.models.contract import learn_weight
+from propensity_spark.models.layout import ORDER
 from propensity_spark.models.slots import threads
 from propensity_spark.models.watchdog import within
 
 Parameters = Mapping[str, Any]
-_ORDER, _TARGET, _GROUP, _COUNTS = "_order", "_target", "_group", "_counts"
-_FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True}  # of the two layouts one must be fixed for equal results
+_TARGET, _GROUP, _COUNTS = "_target", "_group", "_counts"
+FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True}  # of the two layouts one must be fixed for equal results
 
 
 def fit_in_one_task(
@@ -41,17 +42,9 @@ def fit_in_one_task(
             and the model gives the scores that minimise it (see models.focal).
     Raises  TrainingFailed past the limit, and where nothing is found to split on.
     """
-    spark = rows.sparkSession
-    place = F.xxhash64(*group) if group else F.lit(0)
-    weight = learn_weight(rows)
-    narrow = rows.select(
-        F.monotonically_increasing_id().alias(_ORDER),
-        F.col(target).cast("float").alias(_TARGET),
-        place.alias(_GROUP),
-        *(F.col(name).cast("float").alias(_COUNTS) for name in weight),
-        *(F.col(name).cast("float").alias(name) for name in inputs),
-    )
-    settings = {**parameters, **_FIXED, "num_threads": threads(spark)}
+    spark, weight = rows.sparkSession, learn_weight(rows)
+    narrow = narrowed(rows, target, inputs, group)
+    settings = {**parameters, **FIXED, "num_threads": threads(spark)}
     task = _task(tuple(inputs), settings, rounds, grouped=bool(group), weighted=bool(weight), focal_gamma=focal_gamma)
     fitted = within(
         spark,
@@ -62,6 +55,33 @@ def fit_in_one_task(
     if not fitted or not fitted[0]["splits"]:
         raise TrainingFailed("LightGBM found nothing to split on. Bring more rows, or a smaller models.lightgbm.min_data_in_leaf.")
     return str(fitted[0]["model"])
+
+
+def narrowed(rows: DataFrame, target: str, inputs: Sequence[str], group: Sequence[str] = ()) -> DataFrame:
+    """What a task learns from: each row's place in their order, its target, group and weight, and the inputs, as floats."""
+    place = F.xxhash64(*group) if group else F.lit(0)
+    return rows.select(
+        F.monotonically_increasing_id().alias(ORDER),
+        F.col(target).cast("float").alias(_TARGET),
+        place.alias(_GROUP),
+        *(F.col(name).cast("float").alias(_COUNTS) for name in learn_weight(rows)),
+        *(F.col(name).cast("float").alias(name) for name in inputs),
+    )
+
+
+def gathered(
+    batches: Iterable[pa.RecordBatch], inputs: tuple[str, ...], weighted: bool
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]] | None:
+    """Targets, groups, weights and the matrix of a task's rows in their order; None where it has none."""
+    held = [_arrays(batch, inputs, weighted) for batch in batches if batch.num_rows]
+    if not held:
+        return None
+    order, target, place, counts, matrix = (np.concatenate(part) for part in zip(*held, strict=True))
+    held.clear()
+    if np.any(order[1:] < order[:-1]):  # a cluster may hand the parts over in any order
+        by_order = np.argsort(order, kind="stable")
+        return target[by_order], place[by_order], counts[by_order], matrix[by_order]
+    return target, place, counts, matrix
 
 
 def _task(
@@ -75,14 +95,10 @@ def _task(
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import lightgbm
 
-        held = [_arrays(batch, inputs, weighted) for batch in batches if batch.num_rows]
-        if not held:
+        rows = gathered(batches, inputs, weighted)
+        if rows is None:
             return
-        order, target, place, counts, matrix = (np.concatenate(part) for part in zip(*held, strict=True))
-        held.clear()
-        if np.any(order[1:] < order[:-1]):  # a cluster may hand the parts over in any order
-            sorted_ = np.argsort(order, kind="stable")
-            target, place, counts, matrix = target[sorted_], place[sorted_], counts[sorted_], matrix[sorted_]
+        target, place, counts, matrix = rows
         data = lightgbm.Dataset(
             matrix,
             label=target,
@@ -125,7 +141,7 @@ def _fit_focal(data: Any, parameters: Parameters, rounds: int, gamma: float) -> 
 
 
 def _arrays(batch: pa.RecordBatch, inputs: tuple[str, ...], weighted: bool) -> tuple[npt.NDArray[Any], ...]:
-    keys = (_ORDER, _TARGET, _GROUP, _COUNTS if weighted else _TARGET)
+    keys = (ORDER, _TARGET, _GROUP, _COUNTS if weighted else _TARGET)
     order, target, place, counts = (batch.column(name).to_numpy(zero_copy_only=False) for name in keys)
     columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in inputs]
     return order, target, place, counts, np.column_stack(columns).astype(np.float32, copy=False)
