@@ -21,6 +21,7 @@ from propensity_spark.config import (
     KernelSVMConfig,
     LightGBMConfig,
     ModelsConfig,
+    NetworkConfig,
     SVMConfig,
     XGBoostConfig,
 )
@@ -42,6 +43,7 @@ SMALL = ModelsConfig(
     forest=ForestConfig(trees=8, depth=5, min_data_in_leaf=5),
     gbt=GBTConfig(rounds=6, depth=3, learning_rate=0.3, min_data_in_leaf=5),
     xgboost=XGBoostConfig(rounds=20, depth=3, learning_rate=0.3, min_child_weight=1, feature_fraction=1, l2=1),
+    network=NetworkConfig(layers=(16,), dropout=0, learning_rate=0.02, batch_rows=64, epochs=8),
 )
 Fit = Callable[[str], Fitted]
 
@@ -104,7 +106,7 @@ def without_synapseml(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_synapseml")
-@pytest.mark.parametrize("family", ["kernel_svm", "xgboost"])
+@pytest.mark.parametrize("family", ["kernel_svm", "xgboost", "network"])
 def test_a_pipeline_with_a_stage_in_python_is_loaded_where_synapseml_is_not_imported(
     family: str, toy: DataFrame, fit: Fit, tmp_path: Path
 ) -> None:
