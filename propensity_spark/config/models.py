@@ -19,7 +19,8 @@ class LightGBMConfig:
     `rows_on_one_task`, beyond that, or with a number of `tasks`, SynapseML on that many slots of the cluster (0: on all).
     `fallback`: the engine that takes over where the other one fails, hangs or stops early; none: the job ends with an error.
     `focal_gamma` above 0 counts pairs less that the trees are sure of (the focal loss), on the native engine; the scores
-    become probabilities by the loss's own inverse. The ranker has a loss of its own.
+    become probabilities by the loss's own inverse. The ranker has a loss of its own. With `early_stopping_rounds` above 0 a
+    tenth of the users is held out, on the native engine, and once their loss has not fallen for so many rounds the best is kept.
     """
 
     engine: str = "auto"
@@ -32,6 +33,7 @@ class LightGBMConfig:
     bagging_fraction: float = 0.8
     l2: float = 20.0
     focal_gamma: float = 0.0
+    early_stopping_rounds: int = 0
     max_bin: int = 127
     tasks: int = 0
     rows_on_one_task: int = 5_000_000
@@ -49,14 +51,23 @@ class LightGBMConfig:
         within("models.lightgbm.bagging_fraction", self.bagging_fraction, 0.01, 1)
         within("models.lightgbm.l2", self.l2, 0, 1e6)
         within("models.lightgbm.focal_gamma", self.focal_gamma, 0, 10)
-        if self.focal_gamma and ("synapseml" in (self.engine, self.fallback) or self.tasks):
+        within("models.lightgbm.early_stopping_rounds", self.early_stopping_rounds, 0, 100_000)
+        if self.only_native and ("synapseml" in (self.engine, self.fallback) or self.tasks):
             raise ConfigError(
-                "models.lightgbm.focal_gamma is for the native engine: set it to 0, or engine: native, tasks: 0 and fallback: none"
+                f"models.lightgbm.{self.only_native} is for the native engine: set it to 0, or engine: native, tasks: 0 and "
+                "fallback: none"
             )
+        if self.focal_gamma and self.early_stopping_rounds:
+            raise ConfigError("models.lightgbm.early_stopping_rounds watches the log loss: set it, or focal_gamma, to 0")
         within("models.lightgbm.max_bin", self.max_bin, 2, 65535)
         within("models.lightgbm.tasks", self.tasks, 0, 100_000)
         within("models.lightgbm.rows_on_one_task", self.rows_on_one_task, 0, 10**12)
         within("models.lightgbm.timeout_seconds", self.timeout_seconds, 10, 10**6)
+
+    @property
+    def only_native(self) -> str:
+        """A setting that is used and that the native engine alone knows; empty where there is none."""
+        return "focal_gamma" if self.focal_gamma else "early_stopping_rounds" if self.early_stopping_rounds else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

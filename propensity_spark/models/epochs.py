@@ -23,6 +23,7 @@ from propensity_spark.models.handover import Plan, Rows
 from propensity_spark.models.perceptron import Perceptron, Standard, whole
 
 _CHUNK = 65_536  # rows that are scaled, or judged, at once
+_ROUNDING = 1e-4
 _LOOKED_AT = 20_000  # rows that tell what the network uses, at most
 
 
@@ -87,8 +88,8 @@ def learn(rows: Rows, plan: Plan) -> str:
     """The network, what it uses and its losses by epoch as JSON; or the `problem` for which there is none."""
     torch.set_num_threads(plan.threads)
     learnt, held = rows.where(~rows.held), rows.where(rows.held)
-    bought, count, least = *_over_all([learnt.counts @ learnt.target, learnt.counts.sum()]), _least(len(learnt))
-    if not least:
+    bought, count = _over_all([learnt.counts @ learnt.target, learnt.counts.sum()])
+    if not _range(len(learnt))[0]:
         return _problem("a worker has no rows to learn from. Bring more rows, or set models.network.workers lower.")
     if not 0 < bought < count:
         return _problem("the rows to learn from are all bought, or all not. Bring more rows.")
@@ -99,6 +100,8 @@ def learn(rows: Rows, plan: Plan) -> str:
     if not math.isfinite(sum(best.train + best.validation)):
         return _problem("the loss grew beyond all bounds. Set models.network.learning_rate lower.")
     net.load_state_dict(best.state)
+    if _drifted(net):
+        return _problem("the workers learnt apart from one another. Set models.network.workers: 1, or try again.")
     return _told(_as_arrays(net, standard), best, held if len(held) else learnt)
 
 
@@ -118,12 +121,15 @@ def _over_all(values: Any, how: Any = None) -> Matrix:
     return np.asarray(total.numpy(), dtype=np.float64)
 
 
-def _least(value: int) -> int:
-    return int(_over_all([value], peers.ReduceOp.MIN)[0])
+def _range(value: float) -> tuple[float, float]:
+    """The least and the most of a number among all workers."""
+    return float(_over_all([value], peers.ReduceOp.MIN)[0]), float(_over_all([value], peers.ReduceOp.MAX)[0])
 
 
-def _most(value: int) -> int:
-    return int(_over_all([value], peers.ReduceOp.MAX)[0])
+def _drifted(net: Net) -> bool:
+    """Whether the workers' networks are others than rounding may make them."""
+    least, most = _range(float(sum(weights.detach().double().abs().sum() for weights in net.parameters())))
+    return most - least > _ROUNDING * most
 
 
 def _standard(learnt: Rows, plan: Plan) -> Standard:
@@ -153,7 +159,7 @@ def _epochs(net: Net, learnt: Batches, held: Batches, plan: Plan) -> Best:
     optimiser, validated = _optimiser(net, settings), bool(_over_all([len(held)])[0])
     torch.manual_seed(plan.seed + rank)  # each its own order, and its own dropout
     rows = max(settings.batch_rows // workers, 1)
-    steps = _most(-(-len(learnt) // rows))
+    steps = int(_range(-(-len(learnt) // rows))[1])
     for epoch in range(settings.epochs):
         best.train.append(_epoch(shared, optimiser, learnt, rows, steps))
         if validated:

@@ -24,11 +24,10 @@ from propensity_spark.features.spec import Feature
 from propensity_spark.models import slots
 from propensity_spark.models.contract import LABEL, learn_weight
 from propensity_spark.models.keys import Key
+from propensity_spark.models.validation import held
 from propensity_spark.models.watchdog import within
-from propensity_spark.trainset.sampling import uniform
 
 _ORDER, _TARGET, _COUNTS, _HELD = "_order", "_target", "_counts", "_held"
-_SALT = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +90,12 @@ def _threads(rows: DataFrame, workers: int) -> int:
 def _narrow(rows: DataFrame, plan: Plan) -> DataFrame:
     """What the workers read; a share of the users (where there are none, of the rows) is for validation."""
     ordered = rows.withColumn(_ORDER, F.monotonically_increasing_id())
-    who = "user_id" if "user_id" in rows.columns else _ORDER
     counts: list[Column] = [F.col(name) for name in learn_weight(rows)] or [F.lit(1.0)]
     return ordered.select(
         _ORDER,
         F.col(LABEL).cast("float").alias(_TARGET),
         *(column.cast("float").alias(_COUNTS) for column in counts),
-        (uniform(plan.seed + _SALT, who) < plan.settings.validation_share).alias(_HELD),
+        held(ordered, plan.settings.validation_share, plan.seed, _ORDER).alias(_HELD),
         *(F.col(name).cast("float").alias(name) for name in plan.inputs),
         *(key.bucket() for key in plan.keys),
     )
@@ -141,14 +139,14 @@ def _worker(plan: Plan) -> str:
 
 def read(batches: Iterable[pa.RecordBatch], plan: Plan) -> Rows:
     """The rows of the batches, in the order that they had before they were handed over."""
-    held = [_arrays(batch, plan) for batch in batches if batch.num_rows]
-    if not held:
+    parts = [_arrays(batch, plan) for batch in batches if batch.num_rows]
+    if not parts:
         none = np.zeros(0, dtype=np.float32)
         numbers, buckets = np.zeros((0, len(plan.inputs)), np.float32), np.zeros((0, len(plan.keys)), np.int64)
         return Rows(none, none, none.astype(bool), numbers, buckets)
-    order, *parts = (np.concatenate(part) for part in zip(*held, strict=True))
-    held.clear()
-    return Rows(*parts).where(np.argsort(order, kind="stable"))
+    order, *columns = (np.concatenate(part) for part in zip(*parts, strict=True))
+    parts.clear()
+    return Rows(*columns).where(np.argsort(order, kind="stable"))
 
 
 def _arrays(batch: pa.RecordBatch, plan: Plan) -> tuple[npt.NDArray[Any], ...]:
@@ -158,5 +156,5 @@ def _arrays(batch: pa.RecordBatch, plan: Plan) -> tuple[npt.NDArray[Any], ...]:
             made[:, place] = batch.column(name).to_numpy(zero_copy_only=False)
         return made
 
-    order, target, counts, held = (batch.column(name).to_numpy(zero_copy_only=False) for name in (_ORDER, _TARGET, _COUNTS, _HELD))
-    return order, target, counts, held, table(plan.inputs, np.float32), table([key.name for key in plan.keys], np.int64)
+    told = (batch.column(name).to_numpy(zero_copy_only=False) for name in (_ORDER, _TARGET, _COUNTS, _HELD))
+    return *told, table(plan.inputs, np.float32), table([key.name for key in plan.keys], np.int64)

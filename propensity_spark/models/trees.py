@@ -59,10 +59,10 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
 def _fit_in_one_task(rows: DataFrame, features: Sequence[Feature], settings: LightGBMConfig, leaves: int, seed: int) -> Fitted:
     names = [feature.name for feature in features]
     parameters = {"objective": "binary", "num_leaves": leaves, **shared(settings, seed)}
-    limit, gamma = settings.timeout_seconds, settings.focal_gamma
-    model = fit_in_one_task(rows, LABEL, names, parameters, settings.rounds, limit, focal_gamma=gamma)
-    facts = {"trees": float(model.count("\nTree=")), "leaves": float(leaves), "tasks": 1.0}
-    return from_native(model, features, facts)
+    limit, gamma, patience = settings.timeout_seconds, settings.focal_gamma, settings.early_stopping_rounds
+    model = fit_in_one_task(rows, LABEL, names, parameters, settings.rounds, limit, focal_gamma=gamma, patience=patience)
+    facts = {"trees": float(model.text.count("\nTree=")), "leaves": float(leaves), "tasks": 1.0}
+    return replace(from_native(model.text, features, facts), curves=model.curves)
 
 
 def from_native(model: str, features: Sequence[Feature], facts: dict[str, float]) -> Fitted:
@@ -107,10 +107,11 @@ def shared(settings: LightGBMConfig, seed: int) -> Parameters:
 
 def _is_native(settings: LightGBMConfig, rows: int) -> bool:
     few = not settings.tasks and rows <= settings.rows_on_one_task
-    if settings.focal_gamma and settings.engine == "auto" and not few:
+    if settings.only_native and settings.engine == "auto" and not few:
         raise TrainingFailed(
-            f"models.lightgbm.focal_gamma is for the native engine, and {rows} rows are more than models.lightgbm.rows_on_one_task "
-            f"({settings.rows_on_one_task}). Set focal_gamma: 0, or engine: native where one machine carries them."
+            f"models.lightgbm.{settings.only_native} is for the native engine, and {rows} rows are more than "
+            f"models.lightgbm.rows_on_one_task ({settings.rows_on_one_task}). Set {settings.only_native}: 0, or engine: native "
+            "where one machine carries them."
         )
     return few if settings.engine == "auto" else settings.engine == NATIVE
 

@@ -72,6 +72,7 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("models.lightgbm.leaves", 2, 1, 4096, 4097),
         ("models.lightgbm.leaves", 0, -1, 4096, 4097),
         ("models.lightgbm.focal_gamma", 0, -0.1, 10, 10.1),
+        ("models.lightgbm.early_stopping_rounds", 0, -1, 100_000, 100_001),
         ("models.lightgbm.timeout_seconds", 10, 9, 10**6, 10**6 + 1),
         ("models.logistic.elastic_net", 0, -0.1, 1, 1.1),
         ("judge.cost_false_positive", 1e-9, 0, 1e9, 1.1e9),
@@ -331,3 +332,11 @@ def test_a_segment_is_an_attribute_that_is_kept(config: Make) -> None:
     assert config(users=users, features={"segment_by": "tier"}).features.segment_by == "tier"
     with pytest.raises(ConfigError, match=r"features\.segment_by must be one of users\.attributes \(tier\); got 'region'"):
         config(users=users, features={"segment_by": "region"})
+
+
+def test_stopping_early_is_for_the_native_engine_and_its_log_loss(config: Make) -> None:
+    assert config(models={"lightgbm": {"early_stopping_rounds": 20}}).models.lightgbm.early_stopping_rounds == 20
+    with pytest.raises(ConfigError, match=r"early_stopping_rounds is for the native engine"):
+        config(models={"lightgbm": {"early_stopping_rounds": 20, "fallback": "synapseml"}})
+    with pytest.raises(ConfigError, match=r"early_stopping_rounds watches the log loss"):
+        config(models={"lightgbm": {"early_stopping_rounds": 20, "focal_gamma": 1.0}})

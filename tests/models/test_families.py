@@ -180,6 +180,17 @@ def test_rows_are_learnt_from_in_their_order_whatever_order_they_come_in(toy: Da
     assert next(task(iter(other.to_batches()))) != made[0], "and their order matters: bagging draws by place"
 
 
+def test_native_trees_end_where_held_users_no_longer_gain(toy: DataFrame) -> None:
+    """Labels by luck: each tree that learns them harms the users whom it has not seen."""
+    luck = toy.withColumn("label", (F.xxhash64("id") % 3 == 0).cast("int"))
+    patient = replace(SMALL, lightgbm=replace(SMALL.lightgbm, rounds=200, learning_rate=0.3, early_stopping_rounds=5))
+    fitted = FAMILIES["lightgbm"](luck, FEATURES, patient, 1)
+    validation = fitted.curves["validation"]
+    assert fitted.facts["trees"] == np.argmin(validation) + 1 == len(validation) - 5
+    assert len(fitted.curves["train"]) == len(validation) < 200
+    assert fitted.curves["train"][-1] < fitted.curves["train"][0]
+
+
 def test_rows_with_nothing_to_split_on_are_refused(toy: DataFrame) -> None:
     with pytest.raises(TrainingFailed, match="nothing to split on"):
         native.fit_in_one_task(toy.where("id < 30"), "label", ["x0"], {"objective": "binary", "min_data_in_leaf": 20}, 5, 60)
