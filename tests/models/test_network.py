@@ -120,7 +120,7 @@ def test_two_workers_share_the_rows_and_learn_as_much(shop: DataFrame, embedded:
 @fit
 def test_more_workers_than_slots_are_refused_and_never_waited_for(shop: DataFrame) -> None:
     with pytest.raises(TrainingFailed, match=r"network\.workers is 99, but only 2 task"):
-        _fit(shop, workers=99)
+        _fit(shop, workers=99, timeout_seconds=10)
 
 
 def test_without_torch_it_says_how_to_get_it(shop: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
