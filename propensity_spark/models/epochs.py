@@ -164,8 +164,8 @@ def _epochs(net: Net, learnt: Batches, held: Batches, plan: Plan) -> Best:
         best.train.append(_epoch(shared, optimiser, learnt, rows, steps))
         if validated:
             best.validation.append(_loss(net, held))
-        losses = best.validation or [0.0]
-        if not validated or losses[-1] < min(losses[:-1], default=math.inf):
+        losses = best.validation or [0.0]  # nothing to compare: the latest is best
+        if losses[-1] < min(losses[:-1], default=math.inf):
             best.state, best.epoch = deepcopy(net.state_dict()), epoch
         if not math.isfinite(best.train[-1] + losses[-1]) or epoch - best.epoch >= settings.patience:
             break
