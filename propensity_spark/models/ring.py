@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.models.contract import learn_weight
 from propensity_spark.models.layout import ORDER
-from propensity_spark.models.native import FIXED, Parameters, gathered, narrowed
+from propensity_spark.models.native import FIXED, Native, Parameters, gathered, narrowed
 from propensity_spark.models.watchdog import within
 
 _SCHEMA = "model STRING, splits INT"
@@ -24,8 +24,8 @@ _PLACES = re.compile(r"\[(machines|local_listen_port): .*\]\n")  # of a model's 
 
 def fit_in_ring(
     rows: DataFrame, target: str, inputs: Sequence[str], parameters: Parameters, rounds: int, seconds: int, tasks: int
-) -> str:
-    """Train on the rows, dealt out to so many tasks by their place, and return the model's text.
+) -> Native:
+    """Train on the rows, dealt out to so many tasks by their place.
 
     Takes   what native.fit_in_one_task takes, without groups. Equal rows on as many tasks give an equal model.
     Raises  TrainingFailed past the limit, where an executor is lost too often, and where nothing is found to split on.
@@ -45,7 +45,7 @@ def fit_in_ring(
     fitted = within(rows.sparkSession, seconds, f"fitting LightGBM on {tasks} tasks", made.collect)
     if not fitted or not fitted[0]["splits"]:
         raise TrainingFailed("LightGBM found nothing to split on. Bring more rows, or a smaller models.lightgbm.min_data_in_leaf.")
-    return str(fitted[0]["model"])
+    return Native(str(fitted[0]["model"]))
 
 
 def _task(
@@ -58,16 +58,8 @@ def _task(
         context, rows = BarrierTaskContext.get(), gathered(batches, inputs, weighted)
         if rows is None:
             raise ValueError("a task got no rows: fewer models.lightgbm.tasks than rows, please")
-        target, _, counts, matrix = rows
         settings = {**parameters, **_network(context)}
-        data = lightgbm.Dataset(
-            matrix,
-            label=target,
-            weight=counts if weighted else None,
-            feature_name=list(inputs),
-            categorical_feature=[],
-            params=settings,
-        )
+        data = rows.dataset(slice(None), settings, feature_name=list(inputs), categorical_feature=[])
         booster = lightgbm.train(settings, data, num_boost_round=rounds)
         booster.free_network()
         if context.partitionId() == 0:

@@ -64,13 +64,14 @@ def _fit_natively(
 ) -> Fitted:
     names = [feature.name for feature in features]
     parameters = {"objective": "binary", "num_leaves": leaves, **shared(settings, seed)}
-    rounds, limit, gamma = settings.rounds, settings.timeout_seconds, settings.focal_gamma
+    rounds, limit = settings.rounds, settings.timeout_seconds
     if tasks == 1:
-        model = fit_in_one_task(rows, LABEL, names, parameters, rounds, limit, focal_gamma=gamma)
+        gamma, patience = settings.focal_gamma, settings.early_stopping_rounds
+        model = fit_in_one_task(rows, LABEL, names, parameters, rounds, limit, focal_gamma=gamma, patience=patience)
     else:
         model = fit_in_ring(rows, LABEL, names, parameters, rounds, limit, tasks)
-    facts = {"trees": float(model.count("\nTree=")), "leaves": float(leaves), "tasks": float(tasks)}
-    return from_native(model, features, facts)
+    facts = {"trees": float(model.text.count("\nTree=")), "leaves": float(leaves), "tasks": float(tasks)}
+    return replace(from_native(model.text, features, facts), curves=model.curves)
 
 
 def from_native(model: str, features: Sequence[Feature], facts: dict[str, float]) -> Fitted:
@@ -116,10 +117,11 @@ def shared(settings: LightGBMConfig, seed: int) -> Parameters:
 def _engine(settings: LightGBMConfig, rows: int) -> str:
     """By size, unless one is named."""
     few = not settings.tasks and rows <= settings.rows_on_one_task
-    if settings.focal_gamma and settings.engine == "auto" and not few:
+    if settings.only_native and settings.engine == "auto" and not few:
         raise TrainingFailed(
-            f"models.lightgbm.focal_gamma is for the native engine, and {rows} rows are more than models.lightgbm.rows_on_one_task "
-            f"({settings.rows_on_one_task}). Set focal_gamma: 0, or engine: native where one machine carries them."
+            f"models.lightgbm.{settings.only_native} is for the native engine, and {rows} rows are more than "
+            f"models.lightgbm.rows_on_one_task ({settings.rows_on_one_task}). Set {settings.only_native}: 0, or engine: native "
+            "where one machine carries them."
         )
     if settings.engine == "auto":
         return NATIVE if few else RING

@@ -85,8 +85,9 @@ def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequ
 
 
 def _unused(config: Config) -> set[str]:
-    """Columns that neither a model nor an encoder reads."""
-    return {"candidate_source", "category"} - {encoder.column for encoder in config.encoders}
+    """Columns that neither a model nor an encoder reads. A trial may be of any family, so embedded columns stay."""
+    read = {encoder.column for encoder in config.encoders} | set(config.models.network.embeddings.columns)
+    return {"candidate_source", "category"} - read
 
 
 def _laid_out(sampled: DataFrame) -> DataFrame:

@@ -23,6 +23,7 @@ from propensity_spark.models.families import FAMILIES
 from propensity_spark.serve.bundle import Bundle
 
 _BUNDLE = "bundle.json"
+_AT_ONCE = 1000  # metrics that MLflow takes in one call
 _TAGS = ("shop", "as_of", "horizon_days")
 # What a loaded model needs; named here so that MLflow need not start an environment to infer it.
 _REQUIREMENTS = ("pyspark==3.5.9", "synapseml==1.1.3")
@@ -90,6 +91,8 @@ def log(
             mlflow.set_tags({"shop": bundle.shop, "as_of": str(bundle.as_of), "horizon_days": str(bundle.horizon_days)})
             mlflow.log_params(_parameters(config, bundle))
             mlflow.log_metrics(dict(metrics))
+            for name, fitted in models.items():
+                _log_curves(mlflow, str(started.info.run_id), name, fitted.curves)
             versions = {name: _log_model(mlflow, config, fitted) for name, fitted in models.items()}
             finished = _with_versions(bundle, versions)
             for name, text in {
@@ -118,12 +121,23 @@ def _parameters(config: Config, bundle: Bundle) -> dict[str, Any]:
     return flat
 
 
+def _log_curves(mlflow: Any, run_id: str, family: str, curves: Mapping[str, Sequence[float]]) -> None:
+    """The losses as metrics <family>_<curve>, whose steps are rounds or epochs, from 1."""
+    from mlflow.entities import Metric
+
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    made = [Metric(f"{family}_{n}", loss, now, step) for n, losses in curves.items() for step, loss in enumerate(losses, 1)]
+    for start in range(0, len(made), _AT_ONCE):
+        mlflow.MlflowClient().log_batch(run_id, metrics=made[start : start + _AT_ONCE])
+
+
 def _log_model(mlflow: Any, config: Config, fitted: Fitted) -> str:
     """Log and register one Spark model; returns its version in the registry."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    inputs = Schema([ColSpec("float", name, required=False) for name in fitted.scorer.inputs])
+    numbers = [ColSpec("float", name, required=False) for name in fitted.scorer.inputs]
+    inputs = Schema([*numbers, *(ColSpec("string", key.column, required=False) for key in fitted.scorer.keys)])
     signature = ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double", "probability")]))
     # the registry announces each version on stderr, among our own lines
     with tempfile.TemporaryDirectory() as scratch, redirect_stderr(io.StringIO()):
@@ -139,9 +153,10 @@ def _log_model(mlflow: Any, config: Config, fitted: Fitted) -> str:
 
 
 def _requirements(fitted: Fitted) -> list[str]:
-    """What the model needs where it is loaded. A kernel's waves are this package's own stage."""
-    package = FAMILIES[fitted.family].package
-    return [*_REQUIREMENTS, *([f"{package}=={version(package)}"] if package else [])]
+    """What the model needs where it is loaded. A kernel's waves and a network are this package's own stages."""
+    family = FAMILIES[fitted.family]
+    needed = family.package if not family.only_to_fit else ""
+    return [*_REQUIREMENTS, *([f"{needed}=={version(needed)}"] if needed else [])]
 
 
 def latest(config: Config, as_of: date) -> Run:

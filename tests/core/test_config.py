@@ -72,6 +72,7 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("models.lightgbm.leaves", 2, 1, 4096, 4097),
         ("models.lightgbm.leaves", 0, -1, 4096, 4097),
         ("models.lightgbm.focal_gamma", 0, -0.1, 10, 10.1),
+        ("models.lightgbm.early_stopping_rounds", 0, -1, 100_000, 100_001),
         ("models.lightgbm.timeout_seconds", 10, 9, 10**6, 10**6 + 1),
         ("models.logistic.elastic_net", 0, -0.1, 1, 1.1),
         ("judge.cost_false_positive", 1e-9, 0, 1e9, 1.1e9),
@@ -116,6 +117,20 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("models.xgboost.max_bin", 2, 1, 65535, 65536),
         ("models.xgboost.workers", 1, 0, 100_000, 100_001),
         ("models.xgboost.timeout_seconds", 10, 9, 10**6, 10**6 + 1),
+        ("models.network.layers", 1, 0, 16_384, 16_385),
+        ("models.network.dropout", 0, -0.1, 0.9, 0.91),
+        ("models.network.learning_rate", 1e-6, 0, 1, 1.01),
+        ("models.network.weight_decay", 0, -0.1, 100, 100.1),
+        ("models.network.batch_rows", 1, 0, 10**7, 10**7 + 1),
+        ("models.network.epochs", 1, 0, 100_000, 100_001),
+        ("models.network.patience", 1, 0, 100_000, 100_001),
+        ("models.network.validation_share", 0, -0.1, 0.5, 0.51),
+        ("models.network.workers", 1, 0, 100_000, 100_001),
+        ("models.network.timeout_seconds", 10, 9, 10**6, 10**6 + 1),
+        ("models.network.embeddings.buckets", 2, 1, 10**7, 10**7 + 1),
+        ("models.network.embeddings.size", 1, 0, 1024, 1025),
+        ("models.network.embeddings.weight_decay", 0, -0.1, 100, 100.1),
+        ("models.network.embeddings.hidden", 0, -0.1, 0.9, 0.91),
         ("score.top_products", 1, 0, 100_000, 100_001),
         ("spark.shuffle_partitions", 0, -1, 100_000, 100_001),
         ("simulator.dirt", 0, -0.1, 0.5, 0.51),
@@ -190,6 +205,13 @@ def test_balancing_raises_the_odds_or_is_left_out(config: Make) -> None:
 def test_a_setting_of_balancing_that_would_change_nothing_is_refused(config: Make, balance: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config(train={"balance": balance})
+
+
+def test_no_column_is_embedded_twice(config: Make) -> None:
+    assert config(models={"network": {"embeddings": {"columns": []}}}).models.network.embeddings.columns == ()
+    for columns in (["user_id", "user_id"], [""]):
+        with pytest.raises(ConfigError, match=r"models\.network\.embeddings\.columns must be distinct names"):
+            config(models={"network": {"embeddings": {"columns": columns}}})
 
 
 def test_the_focal_loss_is_for_the_native_engine(config: Make) -> None:
@@ -310,3 +332,11 @@ def test_a_segment_is_an_attribute_that_is_kept(config: Make) -> None:
     assert config(users=users, features={"segment_by": "tier"}).features.segment_by == "tier"
     with pytest.raises(ConfigError, match=r"features\.segment_by must be one of users\.attributes \(tier\); got 'region'"):
         config(users=users, features={"segment_by": "region"})
+
+
+def test_stopping_early_is_for_the_native_engine_and_its_log_loss(config: Make) -> None:
+    assert config(models={"lightgbm": {"early_stopping_rounds": 20}}).models.lightgbm.early_stopping_rounds == 20
+    with pytest.raises(ConfigError, match=r"early_stopping_rounds is for the native engine"):
+        config(models={"lightgbm": {"early_stopping_rounds": 20, "fallback": "synapseml"}})
+    with pytest.raises(ConfigError, match=r"early_stopping_rounds watches the log loss"):
+        config(models={"lightgbm": {"early_stopping_rounds": 20, "focal_gamma": 1.0}})

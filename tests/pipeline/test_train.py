@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import DataFrame
 
 from propensity_spark.loading import from_mapping
-from propensity_spark.pipeline.train import _parts
+from propensity_spark.pipeline.train import _parts, _unused
 from propensity_spark.trainset.split import Procedure
 
 Make = Callable[..., DataFrame]
@@ -32,3 +32,12 @@ def test_rows_train_or_calibrate_and_the_ranker_has_them_all(table: Make, counts
     held = {user for _, user, _ in calibrate}
     assert not held & {user for day, user, _ in train if day == NEW}, "a user's newest rows go one way"
     assert len(held) / 300 == pytest.approx(1 / 3 if counts.get(NEW, (0, 0, 0))[1] > 3000 else 1 / 2, abs=0.08)
+
+
+def test_columns_that_the_network_embeds_or_an_encoder_reads_stay_in_the_training_rows() -> None:
+    """A trial may be of any family, whatever models.families says."""
+    nothing = {"models": {"network": {"embeddings": {"columns": ["product_id"]}}}}
+    assert _unused(from_mapping({})) == {"candidate_source"}
+    assert _unused(from_mapping(nothing)) == {"candidate_source", "category"}
+    read = {"encoders": [{"column": "candidate_source", "how": "one_hot", "levels": 2}]}
+    assert _unused(from_mapping(nothing | read)) == {"category"}
