@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from propensity_spark.config.checks import one_of, within
 from propensity_spark.errors import ConfigError
 
-CALIBRATIONS = ("auto", "platt", "isotonic", "none")
+CALIBRATIONS = ("auto", "platt", "beta", "isotonic", "none")
 FAMILIES = ("lightgbm", "logistic", "svm", "kernel_svm", "forest", "gbt", "xgboost")
 FALLBACKS = ("none", "native", "synapseml")  # of a LightGBM fit that fails
 ENGINES = ("auto", "native", "synapseml")  # of LightGBM
@@ -229,7 +229,7 @@ class ModelsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationConfig:
-    """How raw scores become probabilities; `auto` takes what does better on held-out calibration users."""
+    """How raw scores become probabilities; `auto` takes what does best on held-out calibration users."""
 
     method: str = "auto"
 

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from propensity_spark.config import JudgeConfig
-from propensity_spark.judge.calibrate import WIDTH, Calibrator
+from propensity_spark.judge.buckets import WIDTH
+from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.cells import Vector
 
 F1, COST, BUDGET = "f1", "cost", "budget"
@@ -30,7 +31,7 @@ class Levels:
 
 
 def levels(buckets: pd.DataFrame, calibrator: Calibrator) -> Levels:
-    """What a scorer's buckets (see calibrate.buckets) say of each threshold; equal probabilities are one."""
+    """What a scorer's buckets (see buckets.collect) say of each threshold; equal probabilities are one."""
     edge = calibrator.on(buckets["bucket"].to_numpy(dtype=np.float64) * WIDTH)
     falling, place = np.unique(-edge, return_inverse=True)
     pairs, bought, value = (

@@ -15,7 +15,7 @@ from propensity_spark.features import compute
 from propensity_spark.ingest.truth import true_propensity
 from propensity_spark.judge import cells, intervals, metrics, ranking, slices
 from propensity_spark.judge.baselines import BASELINES, REFERENCE, add_baselines
-from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.cells import View
 from propensity_spark.judge.order import RANKING
 from propensity_spark.judge.slices import NEW, REPEAT

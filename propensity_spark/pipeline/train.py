@@ -11,10 +11,11 @@ from pyspark.sql import functions as F
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.features import encoders
-from propensity_spark.judge import calibrate, thresholds
+from propensity_spark.judge import buckets, calibrate, thresholds
 from propensity_spark.judge.baselines import KINDS
-from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.order import add_ranking
+from propensity_spark.judge.task import Task
 from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
@@ -203,9 +204,9 @@ def _calibrate(config: Config, trained: Trained, parts: Parts, popular: float) -
         if name in families:
             tasks[name] = learning.task_of(config, config.models, trained.models[name].scorer, trained.odds)
         else:
-            tasks[name] = calibrate.Task(score=column, kind=KINDS[name])
+            tasks[name] = Task(score=column, kind=KINDS[name])
     scored = judging.scored(trained.encoders.transform(parts.calibrate), trained.scorers, popular)
-    found = calibrate.buckets(scored, tasks, judging.price(scored))
+    found = buckets.collect(scored, tasks, judging.price(scored))
     calibrators, champion = calibrate.fit_buckets(found, tasks), config.models.champion
     levels = thresholds.levels(found[found["name"] == champion], calibrators[champion])
     return replace(trained, calibrators=calibrators, thresholds=thresholds.choose(levels, config.judge, parts.share))

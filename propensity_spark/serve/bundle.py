@@ -6,7 +6,7 @@ from datetime import date
 
 from propensity_spark.errors import PropensityError
 from propensity_spark.features.encoders import Fitted
-from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.models.fast import Scorer
 
 

@@ -1,0 +1,93 @@
+"""A fitted calibration: the monotone map from a model's scores to probabilities, as a value, applied by built-in expressions."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from propensity_spark.judge import beta, isotonic
+from propensity_spark.judge.isotonic import EDGE, Vector
+from propensity_spark.models import focal
+
+PROBABILITY, COUNT, REAL = "probability", "count", "real"
+_STEEP = 1000.0  # how much finer than 1 a real score is told apart
+
+
+def axis(score: Column, kind: str) -> Column:
+    """The axis on which scores are calibrated: the logit of a probability, log(1 + x) of a count or rate, +-log(1 + 1000 |x|) of
+    a real score: its scale and its sign may be any, and it is told apart by 1 % of itself, down to thousandths.
+    """
+    if kind == REAL:
+        return F.signum(score) * F.log1p(F.abs(score) * _STEEP)
+    if kind == COUNT:
+        return F.log1p(F.greatest(score, F.lit(0.0)))
+    inside = F.least(F.greatest(score, F.lit(EDGE**2)), F.lit(1 - 1e-12))
+    return F.log(inside / (1 - inside))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrator:
+    """A monotone map from scores to probabilities.
+
+    On the axis of its `kind`, through the inverse link of the focal loss where there is a `focal_gamma`, moved by `shift` (the
+    prior): Platt is sigmoid(intercept + slope x), beta has a slope of its own for high scores (see beta), isotonic is the line
+    through its knots, none the sigmoid. `log_losses` holds what `auto` compared on users that it had not fitted.
+    """
+
+    kind: str
+    method: str
+    shift: float = 0.0
+    intercept: float = 0.0
+    slope: float = 1.0
+    knots: tuple[tuple[float, float], ...] = ()
+    log_losses: tuple[tuple[str, float], ...] = ()
+    focal_gamma: float = 0.0
+    slope_high: float = 1.0
+
+    def apply(self, score: Column) -> Column:
+        """The calibrated probability of a score, strictly inside (0, 1)."""
+        x = self._moved(score)
+        if self.method == "isotonic":
+            return isotonic.segments(x, self.knots)
+        margin = beta.margin_column(x, *self._bend) if self.method == "beta" else x * self.slope + self.intercept
+        return F.least(F.greatest(1 / (1 + F.exp(-margin)), F.lit(EDGE)), F.lit(1 - EDGE))
+
+    def on(self, x: Vector) -> Vector:
+        """The same map on numbers of the (unmoved) axis."""
+        moved = self.moved(x)
+        if self.method == "isotonic":
+            at, value = np.array(self.knots).T
+            return np.asarray(np.interp(moved, at, value))
+        margin = beta.margin(moved, *self._bend) if self.method == "beta" else moved * self.slope + self.intercept
+        return np.clip(1 / (1 + np.exp(-margin)), EDGE, 1 - EDGE)
+
+    @property
+    def _bend(self) -> tuple[float, float, float]:
+        return self.intercept, self.slope, self.slope_high
+
+    def _moved(self, score: Column) -> Column:
+        return focal.logit_column(axis(score, self.kind), self.focal_gamma) + self.shift
+
+    def moved(self, x: Vector) -> Vector:
+        """The axis through the link and moved by the prior: where it is fitted."""
+        return focal.logit_of(x, self.focal_gamma) + self.shift
+
+    @property
+    def corrected(self) -> "Calibrator":
+        """The same without what was fitted: the prior and the loss undone, exactly, and no more."""
+        return Calibrator(kind=self.kind, method="none", shift=self.shift, focal_gamma=self.focal_gamma)
+
+    def to_json(self) -> str:
+        """The calibrator as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Calibrator":
+        """The calibrator that `to_json` wrote."""
+        parts: dict[str, Any] = json.loads(text)
+        parts["knots"] = tuple((float(x), float(y)) for x, y in parts["knots"])
+        parts["log_losses"] = tuple((str(n), float(v)) for n, v in parts["log_losses"])
+        return cls(**parts)
