@@ -1,6 +1,6 @@
 """Score buckets, the small table that every calibration is fitted from: Spark sums it in one pass for all scorers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,57 +9,82 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from propensity_spark.judge import segments
 from propensity_spark.judge.calibrator import axis
 from propensity_spark.judge.isotonic import Vector
+from propensity_spark.judge.segments import Keys
+from propensity_spark.judge.slices import ACTIVITY, EXISTS
 from propensity_spark.judge.task import Task
 from propensity_spark.trainset.sampling import uniform
 
 WIDTH = 0.01  # of a score bucket, on the axis of `axis`
+COARSE = 0.05  # where there may be many segments
+_FEW = ("", EXISTS, ACTIVITY)
 _SALT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """Score buckets of two halves of the users: weight, positives and the mean of the axis, as arrays."""
+    """Score buckets of two halves of the users and of segments: weight, positives and the mean of the axis, as arrays."""
 
     half: npt.NDArray[np.int64]
     bucket: npt.NDArray[np.int64]
+    keys: Keys
     weight: Vector
     positives: Vector
     x: Vector
 
-    def part(self, half: int) -> tuple[Vector, Vector, Vector]:
-        """One half's x, weight, positives."""
+    def part(self, half: int) -> "Buckets":
+        """One half's."""
         mine = self.half == half
-        return self.x[mine], self.weight[mine], self.positives[mine]
+        return Buckets(*(getattr(self, name)[mine] for name in self.__slots__))
 
-    def all(self) -> tuple[Vector, Vector, Vector]:
-        """Both halves, a bucket of both as one: the same score must not be two points, a rounding error apart."""
+    @property
+    def points(self) -> tuple[Vector, Vector, Vector]:
+        """x, weight and positives, a bucket of both halves as one: a score must not be two points, a rounding error apart."""
         _, place = np.unique(self.bucket, return_inverse=True)
         weight = np.bincount(place, self.weight).astype(np.float64)
         positives = np.bincount(place, self.positives).astype(np.float64)
         return np.bincount(place, self.x * self.weight) / weight, weight, positives
 
 
-def of_task(rows: pd.DataFrame, name: str) -> Buckets:
-    """A scorer's buckets, of what `collect` found."""
-    mine = rows[rows["name"] == name]
+def width(by: str) -> float:
+    """Of the buckets by such segments."""
+    return WIDTH if by in _FEW else COARSE
+
+
+def of_task(rows: pd.DataFrame, name: str, by: str = "") -> Buckets:
+    """A scorer's buckets, of what `collect` found: of all rows, or of each of the segments `by`."""
+    mine = rows[(rows["name"] == name) & (rows["by"] == by)]
     columns = (mine[c].to_numpy(dtype=np.float64) for c in ("weight", "positives", "x"))
     half, bucket = (mine[c].to_numpy(dtype=np.int64) for c in ("half", "bucket"))
-    return Buckets(half, bucket, *columns)
+    return Buckets(half, bucket, mine["key"].to_numpy(dtype=np.str_), *columns)
 
 
 def collect(scored: DataFrame, tasks: Mapping[str, Task], price: Column | None = None) -> pd.DataFrame:
-    """Per task (name), half of the users and bucket of the axis: weight, positives, their value by `price`, and the mean x."""
+    """The buckets of every task (name), of all rows and of the segments that it tries (by, key), where the rows tell them.
+
+    Returns per half of the users and bucket of the axis: weight, positives, their value by `price`, and the mean x.
+    """
     worth = F.lit(0.0) if price is None else F.coalesce(price.cast("double"), F.lit(0.0))
-    axes = [F.struct(F.lit(n).alias("name"), axis(F.col(t.score), t.kind).alias("x")) for n, t in tasks.items()]
     half = (uniform(_SALT, "user_id") < 0.5).cast("int").alias("half")
-    long = scored.select("weight", "label", worth.alias("price"), half, F.explode(F.array(*axes)).alias("s"))
-    x = F.col("s.x")
-    grouped = long.groupBy(F.col("s.name").alias("name"), "half", F.floor(x / WIDTH).alias("bucket")).agg(
+    entries = F.explode(F.array(*_entries(scored, tasks))).alias("s")
+    long = scored.select("weight", "label", worth.alias("price"), half, entries)
+    long = long.select("weight", "label", "price", "half", "s.name", "s.by", "s.key", "s.width", "s.x")
+    w, y = F.col("weight"), F.col("label")
+    grouped = long.groupBy("name", "by", "key", "half", F.floor(F.col("x") / F.col("width")).alias("bucket")).agg(
         F.sum("weight").alias("weight"),
-        F.sum(F.col("weight") * F.col("label")).alias("positives"),
-        F.sum(F.col("weight") * F.col("label") * F.col("price")).alias("value"),
-        (F.sum(x * F.col("weight")) / F.sum("weight")).alias("x"),
+        F.sum(w * y).alias("positives"),
+        F.sum(w * y * F.col("price")).alias("value"),
+        (F.sum(F.col("x") * w) / F.sum("weight")).alias("x"),
     )
-    return grouped.toPandas().sort_values(["name", "half", "bucket"])
+    return grouped.toPandas().sort_values(["name", "by", "key", "half", "bucket"])
+
+
+def _entries(scored: DataFrame, tasks: Mapping[str, Task]) -> Iterator[Column]:
+    """A row's entries: one per scorer and way to part the rows."""
+    for name, task in tasks.items():
+        for by in ("", *(by for by in task.by if segments.READS[by] in scored.columns)):
+            key = segments.key(by) if by else F.lit(segments.NONE)
+            parts = {"name": F.lit(name), "by": F.lit(by), "key": key, "width": F.lit(width(by))}
+            yield F.struct(*(part.alias(n) for n, part in parts.items()), axis(F.col(task.score), task.kind).alias("x"))

@@ -11,7 +11,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 
 from propensity_spark.errors import InsufficientData
-from propensity_spark.judge import beta, buckets, isotonic, platt
+from propensity_spark.judge import beta, buckets, isotonic, platt, segments
 from propensity_spark.judge.buckets import Buckets
 from propensity_spark.judge.calibrator import PROBABILITY, Calibrator
 from propensity_spark.judge.isotonic import Vector
@@ -37,35 +37,70 @@ def fit_all(scored: DataFrame, tasks: Mapping[str, Task]) -> dict[str, Calibrato
 
 def fit_buckets(rows: pd.DataFrame, tasks: Mapping[str, Task]) -> dict[str, Calibrator]:
     """As `fit_all`, from what `buckets.collect` found."""
-    return {name: _calibrated(buckets.of_task(rows, name), task) for name, task in tasks.items()}
+    return {name: _calibrated(rows, name, task) for name, task in tasks.items()}
 
 
-def _calibrated(found: Buckets, task: Task) -> Calibrator:
+def _calibrated(rows: pd.DataFrame, name: str, task: Task) -> Calibrator:
+    found, plain, method = buckets.of_task(rows, name), task.corrected, task.method
     if not found.positives.sum() or found.positives.sum() >= found.weight.sum():
         raise InsufficientData("calibration needs bought and not bought pairs; its period has only one of them.")
-    plain, method = task.corrected, task.method
     if method == "auto":
         method, compared = _choose(found, plain) if task.kind == PROBABILITY else ("isotonic", ())
         plain = replace(plain, log_losses=compared)
-    return _fit(found.all(), plain, method)
+    made = fit_points(found.points, plain, method)
+    if method == "none" or not _both_tell(found):
+        return made
+    return _in_segments(rows, name, task, made, fit_points(found.part(0).points, plain, method))
+
+
+def _both_tell(found: Buckets) -> bool:
+    """Whether something was bought in both halves."""
+    return all(found.part(half).positives.sum() > 0 for half in (0, 1))
 
 
 def _choose(found: Buckets, plain: Calibrator) -> tuple[str, tuple[tuple[str, float], ...]]:
-    """The method with the lower log loss on the half that it was not fitted on."""
-    held = found.part(1)
-    if not found.part(0)[2].sum() or not held[2].sum():
+    """The method with the lowest log loss on the half that it was not fitted on."""
+    if not _both_tell(found):
         return "platt", ()
-    losses = [(name, _log_loss(_fit(found.part(0), plain, name), *held)) for name in COMPARED]
+    learnt, held = found.part(0).points, found.part(1)
+    losses = [(name, _log_loss(fit_points(learnt, plain, name).on(held.x), held)) for name in COMPARED]
     return min(losses, key=lambda pair: pair[1])[0], tuple(losses)
 
 
-def _log_loss(calibrator: Calibrator, x: Vector, weight: Vector, positives: Vector) -> float:
-    p = calibrator.on(x)
-    return float(-(positives * np.log(p) + (weight - positives) * np.log1p(-p)).sum() / weight.sum())
+def _in_segments(rows: pd.DataFrame, name: str, task: Task, made: Calibrator, of_half: Calibrator) -> Calibrator:
+    """With offsets by what lowers the log loss most on the half that neither was fitted on, if anything does."""
+    views = {by: view for by in task.by if len((view := buckets.of_task(rows, name, by)).x)}
+    if not views:
+        return made
+    gains = {by: _gain(view, of_half, task.shrinkage) for by, view in views.items()}
+    held = buckets.of_task(rows, name).part(1)
+    without = _log_loss(of_half.on(held.x), held)
+    losses = (("none", without), *((by, without - gain) for by, gain in gains.items()))
+    best = max(gains, key=lambda by: gains[by])
+    if gains[best] <= 0:
+        return replace(made, segment_losses=losses)
+    return replace(made, segment_losses=losses, by=best, offsets=_offsets(views[best], made, task.shrinkage))
 
 
-def _fit(part: tuple[Vector, Vector, Vector], plain: Calibrator, method: str) -> Calibrator:
-    x, weight, positives = part
+def _gain(view: Buckets, overall: Calibrator, shrinkage: float) -> float:
+    """By how much the log loss falls on the half that neither was fitted on."""
+    held = view.part(1)
+    moved = replace(overall, offsets=_offsets(view.part(0), overall, shrinkage))
+    return _log_loss(overall.on(held.x), held) - _log_loss(moved.on(held.x, held.keys), held)
+
+
+def _offsets(view: Buckets, overall: Calibrator, shrinkage: float) -> segments.Offsets:
+    return segments.fit(overall.on(view.x), view.weight, view.positives, view.keys, shrinkage)
+
+
+def _log_loss(p: Vector, held: Buckets) -> float:
+    y = held.positives
+    return float(-(y * np.log(p) + (held.weight - y) * np.log1p(-p)).sum() / held.weight.sum())
+
+
+def fit_points(points: tuple[Vector, Vector, Vector], plain: Calibrator, method: str) -> Calibrator:
+    """The method fitted to x, weight and positives."""
+    x, weight, positives = points
     if method == "platt":
         intercept, slope = platt.fit(plain.moved(x), weight, positives)
         return replace(plain, method="platt", intercept=intercept, slope=slope)

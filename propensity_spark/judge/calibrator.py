@@ -8,7 +8,7 @@ import numpy as np
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from propensity_spark.judge import beta, isotonic
+from propensity_spark.judge import beta, isotonic, segments
 from propensity_spark.judge.isotonic import EDGE, Vector
 from propensity_spark.models import focal
 
@@ -35,6 +35,9 @@ class Calibrator:
     On the axis of its `kind`, through the inverse link of the focal loss where there is a `focal_gamma`, moved by `shift` (the
     prior): Platt is sigmoid(intercept + slope x), beta has a slope of its own for high scores (see beta), isotonic is the line
     through its knots, none the sigmoid. `log_losses` holds what `auto` compared on users that it had not fitted.
+
+    `offsets` move the logit in segments of rows, which are told `by` a column (see segments; empty: by none); `segment_losses`
+    holds what was compared to choose by which, the one without any first.
     """
 
     kind: str
@@ -46,18 +49,44 @@ class Calibrator:
     log_losses: tuple[tuple[str, float], ...] = ()
     focal_gamma: float = 0.0
     slope_high: float = 1.0
+    by: str = ""
+    offsets: segments.Offsets = ()
+    segment_losses: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that rows need beside the score."""
+        return (segments.READS[self.by],) if self.by else ()
+
+    @property
+    def described(self) -> str:
+        """The method and, where segments have levels of their own, by what."""
+        return f"{self.method}, {self.by}" if self.by else self.method
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """What was compared and chosen, as named numbers."""
+        losses = {f"calibration_log_loss_{name}": loss for name, loss in self.log_losses}
+        apart = {f"calibration_log_loss_by_{name}": loss for name, loss in self.segment_losses}
+        return losses | apart | {f"calibration_offset_{self.by}_{place}": at for place, (_, at) in enumerate(self.offsets)}
 
     def apply(self, score: Column) -> Column:
-        """The calibrated probability of a score, strictly inside (0, 1)."""
-        x = self._moved(score)
+        """The calibrated probability of a score, strictly inside (0, 1), in rows that have the columns `reads`."""
+        p = self._overall(self._moved(score))
+        return segments.moved_column(p, self.by, self.offsets) if self.by else p
+
+    def _overall(self, x: Column) -> Column:
         if self.method == "isotonic":
             return isotonic.segments(x, self.knots)
         margin = beta.margin_column(x, *self._bend) if self.method == "beta" else x * self.slope + self.intercept
         return F.least(F.greatest(1 / (1 + F.exp(-margin)), F.lit(EDGE)), F.lit(1 - EDGE))
 
-    def on(self, x: Vector) -> Vector:
-        """The same map on numbers of the (unmoved) axis."""
-        moved = self.moved(x)
+    def on(self, x: Vector, keys: segments.Keys | None = None) -> Vector:
+        """The same map on numbers of the (unmoved) axis, of rows in these segments; without keys: as if in none."""
+        p = self._overall_on(self.moved(x))
+        return p if keys is None else segments.moved(p, keys, self.offsets)
+
+    def _overall_on(self, moved: Vector) -> Vector:
         if self.method == "isotonic":
             at, value = np.array(self.knots).T
             return np.asarray(np.interp(moved, at, value))
@@ -89,5 +118,6 @@ class Calibrator:
         """The calibrator that `to_json` wrote."""
         parts: dict[str, Any] = json.loads(text)
         parts["knots"] = tuple((float(x), float(y)) for x, y in parts["knots"])
-        parts["log_losses"] = tuple((str(n), float(v)) for n, v in parts["log_losses"])
+        for named in ("log_losses", "offsets", "segment_losses"):
+            parts[named] = tuple((str(n), float(v)) for n, v in parts.get(named, ()))  # older ones have no segments
         return cls(**parts)

@@ -12,6 +12,8 @@ class Task:
 
     `negative_rate`: the share of the pairs not bought that were among the rows; `odds`: how many times as high balancing
     made the odds in them (trainset.balance); `focal_gamma`: that of the loss which it minimised (0: log loss).
+    `by`: the kinds of segments to try (segments.READS), where the rows have their columns; `shrinkage`: of their offsets, in
+    purchases.
     """
 
     score: str
@@ -20,6 +22,8 @@ class Task:
     odds: float = 1.0
     focal_gamma: float = 0.0
     kind: str = PROBABILITY
+    by: tuple[str, ...] = ()
+    shrinkage: float = 50.0
 
     @property
     def shift(self) -> float:

@@ -27,6 +27,14 @@ def balanced(config: Config, train: DataFrame, learnt: encoders.Fitted, made: Se
 
 def task_of(config: Config, models: ModelsConfig, scorer: Scorer, odds: float) -> Task:
     """How a model's score is calibrated that was fitted with such settings on rows balanced to such odds."""
-    method, rate = config.calibration.method, config.train.negative_rate
+    how, rate = config.calibration, config.train.negative_rate
     gamma = models.lightgbm.focal_gamma if scorer.family == trees.FAMILY else 0.0
-    return Task(score=scorer.column, method=method, negative_rate=rate, odds=odds, focal_gamma=gamma)
+    return Task(
+        score=scorer.column,
+        method=how.method,
+        negative_rate=rate,
+        odds=odds,
+        focal_gamma=gamma,
+        by=how.by,
+        shrinkage=how.shrinkage,
+    )

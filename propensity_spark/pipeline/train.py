@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.features import encoders
-from propensity_spark.judge import buckets, calibrate, thresholds
+from propensity_spark.judge import buckets, calibrate, segments, thresholds
 from propensity_spark.judge.baselines import KINDS
 from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.order import add_ranking
@@ -86,8 +86,9 @@ def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequ
 
 
 def _unused(config: Config) -> set[str]:
-    """Columns that neither a model nor an encoder reads."""
-    return {"candidate_source", "category"} - {encoder.column for encoder in config.encoders}
+    """Columns that no model, encoder or calibration reads."""
+    read = {encoder.column for encoder in config.encoders} | {segments.READS[by] for by in config.calibration.by}
+    return {"candidate_source", "category"} - read
 
 
 def _laid_out(sampled: DataFrame) -> DataFrame:
@@ -205,15 +206,16 @@ def _calibrate(config: Config, trained: Trained, parts: Parts, popular: float) -
             tasks[name] = learning.task_of(config, config.models, trained.models[name].scorer, trained.odds)
         else:
             tasks[name] = Task(score=column, kind=KINDS[name])
-    scored = judging.scored(trained.encoders.transform(parts.calibrate), trained.scorers, popular)
+    pairs = judging.with_segment(config, parts.calibrate, parts.procedure.calibrate)
+    scored = judging.scored(trained.encoders.transform(pairs), trained.scorers, popular)
     found = buckets.collect(scored, tasks, judging.price(scored))
     calibrators, champion = calibrate.fit_buckets(found, tasks), config.models.champion
-    levels = thresholds.levels(found[found["name"] == champion], calibrators[champion])
+    levels = thresholds.levels(found, champion, calibrators[champion])
     return replace(trained, calibrators=calibrators, thresholds=thresholds.choose(levels, config.judge, parts.share))
 
 
 def _methods(trained: Trained) -> str:
-    return ", ".join(f"{name} by {trained.calibrators[name].method}" for name in trained.models)
+    return ", ".join(f"{name} by {trained.calibrators[name].described}" for name in trained.models)
 
 
 def _log(config: Config, moment: Moment, final: Trained, judged: Judged) -> registry.Run:
@@ -233,6 +235,7 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged) -> regi
     importance = {name: fitted.importance for name, fitted in final.models.items()}
     texts = {"test.json": json.dumps(judged), "importance.json": json.dumps(importance)}
     facts = {f"{name}_{fact}": value for name, fitted in final.models.items() for fact, value in fitted.facts.items()}
+    facts |= {f"{name}_{fact}": value for name in final.models for fact, value in final.calibrators[name].facts.items()}
     return registry.log(config, bundle, final.models, figures.logged(judged, "test") | facts, texts)
 
 

@@ -36,6 +36,11 @@ class Bundle:
         """The models and, last, the ranker."""
         return [*self.scorers.values(), *([self.ranker] if self.ranker else [])]
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns of the rows that the champion's calibration reads beside its score."""
+        return self.calibrators[self.champion].reads
+
     def to_json(self) -> str:
         """The bundle as text."""
         return json.dumps(

@@ -74,6 +74,7 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("models.lightgbm.focal_gamma", 0, -0.1, 10, 10.1),
         ("models.lightgbm.timeout_seconds", 10, 9, 10**6, 10**6 + 1),
         ("models.logistic.elastic_net", 0, -0.1, 1, 1.1),
+        ("calibration.shrinkage", 1, 0.99, 1e9, 1.1e9),
         ("judge.cost_false_positive", 1e-9, 0, 1e9, 1.1e9),
         ("judge.blocks", 20, 19, 2000, 2001),
         ("judge.draws", 100, 99, 10_000, 10_001),
@@ -141,6 +142,7 @@ def test_no_number_is_no_number() -> None:
     [
         ("population.event", "buy"),
         ("calibration.method", "guess"),
+        ("calibration.by", ["exists", "mood"]),
         ("train.balance.method", "rose"),
         ("models.champion", "forest"),
         ("models.families", ["oracle"]),

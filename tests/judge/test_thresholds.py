@@ -65,7 +65,7 @@ def test_levels_count_the_pairs_at_or_above_each_threshold(spark: SparkSession, 
     found = buckets.collect(frame, tasks, frame.raw * 100)
     calibrator = calibrate.fit_buckets(found, tasks)["m"]
     p = np.array([row[0] for row in frame.select(calibrator.apply(frame.raw)).collect()])
-    made = thresholds.levels(found, calibrator)
+    made = thresholds.levels(found, "m", calibrator)
     assert (np.diff(made.threshold) < 0).all()
     for at in range(0, len(made.threshold), 7):
         above = p >= made.threshold[at]
