@@ -234,15 +234,21 @@ class CalibrationConfig:
 
     `by`: segments whose level is set right after that, the one that helps most on those users: exists (bought before or never),
     activity (the user's orders), segment (features.segment_by), category; none where none helps. `shrinkage`: towards no change,
-    in purchases.
+    in purchases. `interval`: the share of `draws` samples of those users between whose ends a score's level is told (draws 0: it is
+    not told).
     """
 
     method: str = "auto"
     by: tuple[str, ...] = ("exists",)
     shrinkage: float = 50.0
+    interval: float = 0.9
+    draws: int = 100
 
     def __post_init__(self) -> None:
         one_of("calibration.method", self.method, CALIBRATIONS)
         for by in self.by:
             one_of("calibration.by", by, CALIBRATED_BY)
         within("calibration.shrinkage", self.shrinkage, 1, 1e9)
+        within("calibration.interval", self.interval, 0.5, 0.99)
+        if self.draws:
+            within("calibration.draws", self.draws, 20, 10_000)

@@ -9,7 +9,7 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from propensity_spark.judge import segments
+from propensity_spark.judge import intervals, segments
 from propensity_spark.judge.calibrator import axis
 from propensity_spark.judge.isotonic import Vector
 from propensity_spark.judge.segments import Keys
@@ -19,6 +19,8 @@ from propensity_spark.trainset.sampling import uniform
 
 WIDTH = 0.01  # of a score bucket, on the axis of `axis`
 COARSE = 0.05  # where there may be many segments
+COARSEST = 0.1  # of blocks of users
+EVERYONE = -1  # in place of a block's number: all users
 _FEW = ("", EXISTS, ACTIVITY)
 _SALT = 2
 
@@ -55,36 +57,55 @@ def width(by: str) -> float:
 
 def of_task(rows: pd.DataFrame, name: str, by: str = "") -> Buckets:
     """A scorer's buckets, of what `collect` found: of all rows, or of each of the segments `by`."""
-    mine = rows[(rows["name"] == name) & (rows["by"] == by)]
+    mine = of_everyone(rows, name, by)
     columns = (mine[c].to_numpy(dtype=np.float64) for c in ("weight", "positives", "x"))
     half, bucket = (mine[c].to_numpy(dtype=np.int64) for c in ("half", "bucket"))
     return Buckets(half, bucket, mine["key"].to_numpy(dtype=np.str_), *columns)
 
 
+def of_everyone(rows: pd.DataFrame, name: str, by: str) -> pd.DataFrame:
+    """The rows that `of_task` reads."""
+    return rows[(rows["name"] == name) & (rows["by"] == by) & (rows["block"] == EVERYONE)]
+
+
+def in_blocks(rows: pd.DataFrame, name: str, by: str) -> pd.DataFrame:
+    """A scorer's coarse buckets by block of users: of each of the segments `by`, or of all rows (by empty; key empty)."""
+    mine = rows[(rows["name"] == name) & (rows["block"] != EVERYONE)]
+    told: pd.DataFrame = mine[mine["by"] == (by or mine["by"].min())]
+    return told if by else told.assign(key=segments.NONE)
+
+
 def collect(scored: DataFrame, tasks: Mapping[str, Task], price: Column | None = None) -> pd.DataFrame:
     """The buckets of every task (name), of all rows and of the segments that it tries (by, key), where the rows tell them.
 
-    Returns per half of the users and bucket of the axis: weight, positives, their value by `price`, and the mean x.
+    Returns per half of the users and bucket of the axis: weight, positives, their value by `price`, and the mean x; of tasks with
+            blocks once more by block, in wider buckets of both halves.
     """
     worth = F.lit(0.0) if price is None else F.coalesce(price.cast("double"), F.lit(0.0))
-    half = (uniform(_SALT, "user_id") < 0.5).cast("int").alias("half")
     entries = F.explode(F.array(*_entries(scored, tasks))).alias("s")
-    long = scored.select("weight", "label", worth.alias("price"), half, entries)
-    long = long.select("weight", "label", "price", "half", "s.name", "s.by", "s.key", "s.width", "s.x")
+    long = scored.select("weight", "label", worth.alias("price"), entries).select("weight", "label", "price", "s.*")
     w, y = F.col("weight"), F.col("label")
-    grouped = long.groupBy("name", "by", "key", "half", F.floor(F.col("x") / F.col("width")).alias("bucket")).agg(
+    grouped = long.groupBy("name", "by", "key", "block", "half", F.floor(F.col("x") / F.col("width")).alias("bucket")).agg(
         F.sum("weight").alias("weight"),
         F.sum(w * y).alias("positives"),
         F.sum(w * y * F.col("price")).alias("value"),
         (F.sum(F.col("x") * w) / F.sum("weight")).alias("x"),
     )
-    return grouped.toPandas().sort_values(["name", "by", "key", "half", "bucket"])
+    return grouped.toPandas().sort_values(["name", "by", "key", "block", "half", "bucket"])
 
 
 def _entries(scored: DataFrame, tasks: Mapping[str, Task]) -> Iterator[Column]:
     """A row's entries: one per scorer and way to part the rows."""
+    half = (uniform(_SALT, "user_id") < 0.5).cast("int")
     for name, task in tasks.items():
-        for by in ("", *(by for by in task.by if segments.READS[by] in scored.columns)):
-            key = segments.key(by) if by else F.lit(segments.NONE)
-            parts = {"name": F.lit(name), "by": F.lit(by), "key": key, "width": F.lit(width(by))}
-            yield F.struct(*(part.alias(n) for n, part in parts.items()), axis(F.col(task.score), task.kind).alias("x"))
+        x, tried = axis(F.col(task.score), task.kind), [by for by in task.by if segments.READS[by] in scored.columns]
+        for by in ("", *tried):
+            yield _entry(name, by, F.lit(EVERYONE), half, width(by), x)
+        for by in (tried or [""]) if task.blocks else []:
+            yield _entry(name, by, intervals.block(task.blocks), F.lit(0), COARSEST, x)
+
+
+def _entry(name: str, by: str, block: Column, half: Column, wide: float, x: Column) -> Column:
+    key = segments.key(by) if by else F.lit(segments.NONE)
+    parts = {"name": F.lit(name), "by": F.lit(by), "key": key, "block": block, "half": half, "width": F.lit(wide), "x": x}
+    return F.struct(*(part.alias(n) for n, part in parts.items()))

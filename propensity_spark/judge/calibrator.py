@@ -12,6 +12,7 @@ from propensity_spark.judge import beta, isotonic, segments
 from propensity_spark.judge.isotonic import EDGE, Vector
 from propensity_spark.models import focal
 
+Band = tuple[tuple[str, tuple[tuple[float, float, float], ...]], ...]
 PROBABILITY, COUNT, REAL = "probability", "count", "real"
 _STEEP = 1000.0  # how much finer than 1 a real score is told apart
 
@@ -37,7 +38,8 @@ class Calibrator:
     through its knots, none the sigmoid. `log_losses` holds what `auto` compared on users that it had not fitted.
 
     `offsets` move the logit in segments of rows, which are told `by` a column (see segments; empty: by none); `segment_losses`
-    holds what was compared to choose by which, the one without any first.
+    holds what was compared to choose by which, the one without any first. `band`: by segment (empty: in none) knots of the moved
+    axis and the logits between which the share `interval` of samples of users put the curve (see band).
     """
 
     kind: str
@@ -52,6 +54,8 @@ class Calibrator:
     by: str = ""
     offsets: segments.Offsets = ()
     segment_losses: tuple[tuple[str, float], ...] = ()
+    band: Band = ()
+    interval: float = 0.0
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -74,6 +78,19 @@ class Calibrator:
         """The calibrated probability of a score, strictly inside (0, 1), in rows that have the columns `reads`."""
         p = self._overall(self._moved(score))
         return segments.moved_column(p, self.by, self.offsets) if self.by else p
+
+    def ends(self, score: Column) -> tuple[Column, Column]:
+        """Between which probabilities the level of such scores surely lies, with the calibrated one within; null without a band."""
+        if not self.band:
+            return F.lit(None).cast("double"), F.lit(None).cast("double")
+        p, low, high = self.apply(score), self._end(score, 1), self._end(score, 2)
+        return F.least(low, p), F.greatest(high, p)
+
+    def _end(self, score: Column, place: int) -> Column:
+        x = self._moved(score)
+        lines = {key: isotonic.segments(x, tuple((knot[0], knot[place]) for knot in knots)) for key, knots in self.band}
+        otherwise = lines.pop(segments.NONE)
+        return 1 / (1 + F.exp(-(segments.of_key(self.by, lines, otherwise) if self.by else otherwise)))
 
     def _overall(self, x: Column) -> Column:
         if self.method == "isotonic":
@@ -120,4 +137,6 @@ class Calibrator:
         parts["knots"] = tuple((float(x), float(y)) for x, y in parts["knots"])
         for named in ("log_losses", "offsets", "segment_losses"):
             parts[named] = tuple((str(n), float(v)) for n, v in parts.get(named, ()))  # older ones have no segments
+        band = parts.get("band", ())
+        parts["band"] = tuple((str(key), tuple((float(x), float(low), float(high)) for x, low, high in at)) for key, at in band)
         return cls(**parts)

@@ -12,6 +12,7 @@ class Task:
 
     `negative_rate`: the share of the pairs not bought that were among the rows; `odds`: how many times as high balancing
     made the odds in them (trainset.balance); `focal_gamma`: that of the loss which it minimised (0: log loss).
+    `blocks` of users, whose buckets are kept apart for intervals (0: none are).
     `by`: the kinds of segments to try (segments.READS), where the rows have their columns; `shrinkage`: of their offsets, in
     purchases.
     """
@@ -24,6 +25,7 @@ class Task:
     kind: str = PROBABILITY
     by: tuple[str, ...] = ()
     shrinkage: float = 50.0
+    blocks: int = 0
 
     @property
     def shift(self) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from propensity_spark.config import JudgeConfig
-from propensity_spark.judge.buckets import width
+from propensity_spark.judge.buckets import of_everyone, width
 from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.cells import Vector
 
@@ -32,7 +32,7 @@ class Levels:
 
 def levels(rows: pd.DataFrame, scorer: str, calibrator: Calibrator) -> Levels:
     """What a scorer's buckets (see buckets.collect) say of each threshold; equal probabilities are one."""
-    mine = rows[(rows["name"] == scorer) & (rows["by"] == calibrator.by)]
+    mine = of_everyone(rows, scorer, calibrator.by)
     x = mine["bucket"].to_numpy(dtype=np.float64) * width(calibrator.by)
     edge = calibrator.on(x, mine["key"].to_numpy(dtype=np.str_) if calibrator.by else None)
     falling, place = np.unique(-edge, return_inverse=True)

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.features import encoders
-from propensity_spark.judge import buckets, calibrate, segments, thresholds
+from propensity_spark.judge import band, buckets, calibrate, intervals, segments, thresholds
 from propensity_spark.judge.baselines import KINDS
 from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.order import add_ranking
@@ -199,19 +199,31 @@ def fit_encoders(config: Config, parts: Parts, progress: Progress) -> encoders.F
 
 
 def _calibrate(config: Config, trained: Trained, parts: Parts, popular: float) -> Trained:
-    families = list(trained.models)
-    tasks = {}
-    for name, column in judging.score_columns(families).items():
-        if name in families:
-            tasks[name] = learning.task_of(config, config.models, trained.models[name].scorer, trained.odds)
-        else:
-            tasks[name] = Task(score=column, kind=KINDS[name])
+    tasks = _tasks(config, trained)
     pairs = judging.with_segment(config, parts.calibrate, parts.procedure.calibrate)
     scored = judging.scored(trained.encoders.transform(pairs), trained.scorers, popular)
     found = buckets.collect(scored, tasks, judging.price(scored))
     calibrators, champion = calibrate.fit_buckets(found, tasks), config.models.champion
     levels = thresholds.levels(found, champion, calibrators[champion])
+    if tasks[champion].blocks:
+        times = intervals.drawn(tasks[champion].blocks, config.calibration.draws, config.train.seed)
+        calibrators[champion] = band.fit(
+            found, champion, calibrators[champion], tasks[champion], times, config.calibration.interval
+        )
     return replace(trained, calibrators=calibrators, thresholds=thresholds.choose(levels, config.judge, parts.share))
+
+
+def _tasks(config: Config, trained: Trained) -> dict[str, Task]:
+    """What to calibrate: models and baselines; of the champion it is asked as well how sure its levels are."""
+    families, tasks = list(trained.models), dict[str, Task]()
+    for name, column in judging.score_columns(families).items():
+        if name in families:
+            tasks[name] = learning.task_of(config, config.models, trained.models[name].scorer, trained.odds)
+        else:
+            tasks[name] = Task(score=column, kind=KINDS[name])
+    if config.calibration.draws:
+        tasks[config.models.champion] = replace(tasks[config.models.champion], blocks=config.judge.blocks)
+    return tasks
 
 
 def _methods(trained: Trained) -> str:
