@@ -48,6 +48,8 @@ def fit(rows: pd.DataFrame, name: str, made: Calibrator, task: Task, times: Vect
     Takes   what buckets.collect found for a task with blocks; `times`: how often each block counts in each sample, of which the
             first is no sample (intervals.drawn).
     """
+    if made.method == "none":
+        return made  # nothing was fitted
     samples = _samples(buckets.in_blocks(rows, name, made.by), times)
     at = _knots(samples.of(0))
     found = [_curves(samples.of(n), made, task, at) for n in range(1, len(times))]

@@ -48,7 +48,7 @@ def _calibrated(rows: pd.DataFrame, name: str, task: Task) -> Calibrator:
         method, compared = _choose(found, plain) if task.kind == PROBABILITY else ("isotonic", ())
         plain = replace(plain, log_losses=compared)
     made = fit_points(found.points, plain, method)
-    if method == "none" or not _both_tell(found):
+    if method == "none" or not task.by or not _both_tell(found):
         return made
     return _in_segments(rows, name, task, made, fit_points(found.part(0).points, plain, method))
 

@@ -133,6 +133,21 @@ def test_blocks_hold_every_row_once_and_change_nothing_else(spark: SparkSession)
     assert made["with"] == made["without"]
 
 
+def test_where_nothing_was_fitted_nothing_is_said() -> None:
+    rows, task = _buckets(_people(1)), Task(score="s", method="none", blocks=BLOCKS)
+    assert band.fit(rows, "m", task.corrected, task, TIMES, 0.9).band == ()
+
+
+def test_of_too_few_samples_with_both_classes_nothing_is_said() -> None:
+    """One block of users holds all purchases: a third of the samples miss it."""
+    people = _people(1)
+    people["label"] = ((people["user"] == 7) & (people.index % 2 == 0)).astype(int)
+    rows, task = _buckets(people), Task(score="s", method="platt", blocks=BLOCKS)
+    made = calibrate.fit_buckets(rows, {"m": task})["m"]
+    assert band.fit(rows, "m", made, task, TIMES[:21], 0.9).band == ()
+    assert band.fit(rows, "m", made, task, TIMES, 0.9).band != ()
+
+
 def test_a_calibrator_from_before_there_were_intervals_tells_none(spark: SparkSession) -> None:
     old = json.loads(Calibrator(kind=PROBABILITY, method="platt").to_json())
     for later in ("band", "interval"):
