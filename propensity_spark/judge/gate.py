@@ -47,7 +47,7 @@ def verdict(champion: str, families: Iterable[str], figures: Mapping[str, Figure
         refused = ece
     else:
         return Verdict(True, f"noted: {ece.told}" if ece.gain > 0 else "")
-    others = [family for family in families if family != champion and _passes(family, figures, slack)]
+    others = [family for family in families if _passes(family, figures, slack)]
     return Verdict(False, refused.told, tuple(others))
 
 

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark.config import BalanceConfig, Config
 from propensity_spark.features.spec import Feature
-from propensity_spark.judge import buckets, calibrate, thresholds
+from propensity_spark.judge import band, buckets, calibrate, thresholds
 from propensity_spark.judge.task import Task
 from propensity_spark.loading import from_mapping
 from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
@@ -82,6 +82,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Task]:
     monkeypatch.setattr(buckets, "collect", lambda *_: pd.DataFrame({"name": []}))
     for fit in ("fit_all", "fit_buckets"):
         monkeypatch.setattr(calibrate, fit, lambda _, tasks: asked.update(tasks) or dict.fromkeys(tasks))
+    monkeypatch.setattr(band, "fit", lambda *given: given[2])
     monkeypatch.setattr(thresholds, "levels", lambda *_: None)
     monkeypatch.setattr(thresholds, "choose", lambda *_: {})
     return asked
@@ -99,6 +100,8 @@ def test_training_balances_for_its_models_alone_and_undoes_it(
     assert tasks["lightgbm"].shift == tasks["logistic"].shift == pytest.approx(math.log(RATE) - math.log(RATIO))
     assert (tasks["lightgbm"].focal_gamma, tasks["logistic"].focal_gamma) == (2.0, 0.0)
     assert tasks["popular"].shift == 0.0
+    assert (tasks["lightgbm"].by, tasks["lightgbm"].shrinkage, tasks["popular"].by) == (("exists",), 50.0, ()), "of models alone"
+    assert {name for name, task in tasks.items() if task.blocks} == {"lightgbm"}, "only what is published needs its intervals"
 
 
 def test_trials_balance_as_configured_or_in_a_way_of_their_own_and_undo_it(

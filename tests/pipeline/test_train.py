@@ -38,6 +38,11 @@ def test_rows_train_or_calibrate_and_the_ranker_has_them_all(table: Make, counts
     assert len(held) / 300 == pytest.approx(1 / 3 if counts.get(NEW, (0, 0, 0))[1] > 3000 else 1 / 2, abs=0.08)
 
 
+def test_a_column_that_the_calibration_reads_stays_in_the_rows() -> None:
+    assert train._unused(from_mapping({})) == {"candidate_source", "category"}
+    assert train._unused(from_mapping({"calibration": {"by": ["exists", "category"]}})) == {"candidate_source"}
+
+
 def _judged(loss: float, other: float) -> dict:
     figures = {name: {"log_loss": value, "ece": 0.001} for name, value in (("lightgbm", loss), ("logistic", other), ("own", 0.05))}
     return {"metrics": figures, "intervals": {"lightgbm": {"ece_gain_low": -0.1}}}
