@@ -70,6 +70,16 @@ def _ends(made: Calibrator, x: Vector) -> tuple[Vector, Vector]:
     return np.minimum(ends[0], p), np.maximum(ends[1], p)
 
 
+def test_the_ends_leave_out_a_tenth_of_the_samples_half_on_each_side() -> None:
+    rows, task = _buckets(_people(2)), Task(score="s", method="platt", blocks=BLOCKS)
+    made = band.fit(rows, "m", calibrate.fit_buckets(rows, {"m": task})["m"], task, TIMES, 0.9)
+    x, low, high = np.array(dict(made.band)[""]).T
+    samples = band._samples(buckets.in_blocks(rows, "m", ""), TIMES)
+    curves = np.array([band._curves(samples.of(n), made, task, x)[""] for n in range(1, 101)])
+    assert (curves < low).mean() == pytest.approx(0.05, abs=0.011)
+    assert (curves > high).mean() == pytest.approx(0.05, abs=0.011)
+
+
 def test_of_more_users_more_is_known() -> None:
     task = Task(score="s", method="platt", blocks=BLOCKS)
     wide, narrow = [], []
