@@ -224,14 +224,16 @@ AUDIT = Table(
 
 PROPENSITY = Table(
     name="gold.propensity",
-    ddl="as_of DATE, user_id STRING, product_id STRING, horizon_days INT, propensity DOUBLE, ranking_score DOUBLE, rank INT, "
+    ddl="as_of DATE, user_id STRING, product_id STRING, horizon_days INT, propensity DOUBLE, "
+    "propensity_low DOUBLE, propensity_high DOUBLE, ranking_score DOUBLE, rank INT, "
     "expected_value DOUBLE, candidate_source STRING, model_name STRING, model_version STRING, "
     "feature_version STRING, run_id STRING, scored_at TIMESTAMP",
     keys=("as_of", "user_id", "product_id"),
     writer="score",
     partition_by=("as_of",),
     about="the product: the calibrated probability that the user buys the product within "
-    "[as_of, as_of + horizon_days); rank 1 is the user's best by ranking_score, which compares "
+    "[as_of, as_of + horizon_days); propensity_low, propensity_high: where 90 % (calibration.interval) of samples of the "
+    "calibration's users put the level of such a score (null: unknown); rank 1 is the user's best by ranking_score, which compares "
     "products of one user only; expected_value = propensity x price",
 )
 METRICS = Table(

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from propensity_spark.config.checks import one_of, within
 from propensity_spark.errors import ConfigError
 
-CALIBRATIONS = ("auto", "platt", "isotonic", "none")
+CALIBRATIONS = ("auto", "platt", "beta", "isotonic", "none")
+CALIBRATED_BY = ("exists", "activity", "segment", "category")
 FAMILIES = ("lightgbm", "logistic", "svm", "kernel_svm", "forest", "gbt", "xgboost", "network")
 FALLBACKS = ("none", "native", "ring", "synapseml")  # of a LightGBM fit that fails
 ENGINES = ("auto", "native", "ring", "synapseml")  # of LightGBM
@@ -302,9 +303,25 @@ class ModelsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationConfig:
-    """How raw scores become probabilities; `auto` takes what does better on held-out calibration users."""
+    """How raw scores become probabilities; `auto` takes what does best on held-out calibration users.
+
+    `by`: segments whose level is set right after that, the one that helps most on those users: exists (bought before or never),
+    activity (the user's orders), segment (features.segment_by), category; none where none helps. `shrinkage`: towards no change,
+    in purchases. `interval`: the share of `draws` samples of those users between whose ends a score's level is told (draws 0: it is
+    not told).
+    """
 
     method: str = "auto"
+    by: tuple[str, ...] = ("exists",)
+    shrinkage: float = 50.0
+    interval: float = 0.9
+    draws: int = 100
 
     def __post_init__(self) -> None:
         one_of("calibration.method", self.method, CALIBRATIONS)
+        for by in self.by:
+            one_of("calibration.by", by, CALIBRATED_BY)
+        within("calibration.shrinkage", self.shrinkage, 1, 1e9)
+        within("calibration.interval", self.interval, 0.5, 0.99)
+        if self.draws:
+            within("calibration.draws", self.draws, 20, 10_000)

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark.config import BALANCES, BalanceConfig, Config, ModelsConfig
 from propensity_spark.judge import metrics
-from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.metrics import Metrics
 from propensity_spark.models import trees
 from propensity_spark.pipeline import build_features, trials

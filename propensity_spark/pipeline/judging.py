@@ -15,7 +15,7 @@ from propensity_spark.features import compute
 from propensity_spark.ingest.truth import true_propensity
 from propensity_spark.judge import cells, coverage, intervals, metrics, ranking, slices
 from propensity_spark.judge.baselines import BASELINES, REFERENCE, add_baselines
-from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.cells import View
 from propensity_spark.judge.order import RANKING
 from propensity_spark.judge.slices import NEW, REPEAT
@@ -82,13 +82,12 @@ def judge(
     """
     columns = calibrated_columns(calibrators)
     probabilities = {name: f"p_{name}" for name in columns}
-    ready = with_probabilities(rows, calibrators)
+    ready = with_probabilities(with_segment(config, rows, as_of), calibrators)
     columns[config.models.champion] = RANKING  # the list that is published
     if config.simulator.output:
         ready = true_propensity(ready, config.simulator, moment.timeline.horizon_days).where("truth IS NOT NULL")
         columns[TRUTH] = probabilities[TRUTH] = TRUTH
-    ready = _with_segment(spark, config, ready, as_of).persist()
-    truth = purchases(spark, config, moment, as_of)
+    ready, truth = ready.persist(), purchases(spark, config, moment, as_of)
     try:
         summed = _summed(spark, config, as_of, ready, truth, probabilities, columns, thresholds)
     finally:
@@ -214,9 +213,11 @@ def _products(spark: SparkSession, as_of: date) -> DataFrame:
     return tables.read(spark, "silver.products").select("product_id", "category").join(lately, on="product_id", how="left")
 
 
-def _with_segment(spark: SparkSession, config: Config, rows: DataFrame, as_of: date) -> DataFrame:
+def with_segment(config: Config, rows: DataFrame, as_of: date) -> DataFrame:
     """The rows plus their user's segment as known at as_of, where the shop names one (features.segment_by) and it was built."""
-    users = tables.read(spark, "features.user", f"as_of = DATE'{as_of}'")
-    if not config.features.segment_by or "segment" not in users.columns:
+    if not config.features.segment_by or "segment" in rows.columns:
+        return rows
+    users = tables.read(rows.sparkSession, "features.user", f"as_of = DATE'{as_of}'")
+    if "segment" not in users.columns:
         return rows
     return rows.join(users.select("user_id", "segment"), on="user_id", how="left")

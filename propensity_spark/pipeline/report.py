@@ -157,7 +157,7 @@ def _period(judged: Judged, name: str, as_of: str, champion: str) -> Period:
 
 def _facts(config: Config, moment: Moment, trained: registry.Run) -> tuple[tuple[str, str], ...]:
     final, rehearsal, bundle = moment.timeline.final, moment.timeline.rehearsal, trained.bundle
-    methods = ", ".join(f"{name} by {bundle.calibrators[name].method}" for name in bundle.scorers)
+    methods = ", ".join(f"{name} by {bundle.calibrators[name].described}" for name in bundle.scorers)
     return (
         ("champion", f"{bundle.champion}, version {bundle.versions.get(bundle.champion, 'unregistered')}"),
         ("MLflow run", trained.run_id),

@@ -16,7 +16,8 @@ from typing import Any
 import yaml
 
 from propensity_spark.config import Config
-from propensity_spark.errors import PropensityError, TableMissing
+from propensity_spark.errors import NotPromoted, PropensityError, TableMissing
+from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import to_mapping
 from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
@@ -24,7 +25,10 @@ from propensity_spark.serve.bundle import Bundle
 
 _BUNDLE = "bundle.json"
 _AT_ONCE = 1000  # metrics that MLflow takes in one call
+_MOST = 1000  # runs looked through
 _TAGS = ("shop", "as_of", "horizon_days")
+_PROMOTED, _REASON = "promoted", "promotion_reason"  # tags; a run without them, from before there was a gate, counts as promoted
+CHAMPION = "champion"  # the alias of the registered version that scores
 # What a loaded model needs; named here so that MLflow need not start an environment to infer it.
 _REQUIREMENTS = ("pyspark==3.5.9", "synapseml==1.1.3")
 
@@ -47,6 +51,7 @@ class Finished:
     champion: str
     settings: Mapping[str, str]
     figures: Mapping[str, float]
+    promoted: bool = True
 
 
 def connect(config: Config) -> Any:
@@ -79,8 +84,11 @@ def log(
     models: Mapping[str, Fitted],
     metrics: Mapping[str, float],
     texts: Mapping[str, str],
+    verdict: Verdict,
 ) -> Run:
     """Write one run: the configuration as parameters, metrics, models, `texts` (file name -> content) and the bundle.
+
+    Of a promoted run the champion's registered version gets the alias `champion`; a refused one is there to be looked at.
 
     The models' registry versions enter the bundle. The run is marked finished last, so that a killed one is never used.
     """
@@ -89,6 +97,7 @@ def log(
         warnings.simplefilter("ignore")
         with mlflow.start_run(run_name=f"{config.shop.name} {bundle.as_of}") as started:
             mlflow.set_tags({"shop": bundle.shop, "as_of": str(bundle.as_of), "horizon_days": str(bundle.horizon_days)})
+            mlflow.set_tags({_PROMOTED: str(verdict.promoted).lower(), _REASON: verdict.reason})
             mlflow.log_params(_parameters(config, bundle))
             mlflow.log_metrics(dict(metrics))
             for name, fitted in models.items():
@@ -101,7 +110,10 @@ def log(
                 _BUNDLE: finished.to_json(),
             }.items():
                 mlflow.log_text(text, name)
-            return Run(str(started.info.run_id), finished)
+    if verdict.promoted:
+        name = f"{config.shop.name}_{bundle.champion}"
+        mlflow.MlflowClient().set_registered_model_alias(name, CHAMPION, versions[bundle.champion])
+    return Run(str(started.info.run_id), finished)
 
 
 def _with_versions(bundle: Bundle, versions: dict[str, str]) -> Bundle:
@@ -160,9 +172,9 @@ def _requirements(fitted: Fitted) -> list[str]:
 
 
 def latest(config: Config, as_of: date) -> Run:
-    """The newest finished run of this shop for this date and horizon.
+    """The newest finished run of this shop for this date and horizon that was promoted.
 
-    Raises TableMissing where there is none: `propensity train` writes it.
+    Raises TableMissing where there is none: `propensity train` writes it; NotPromoted where all were refused.
     """
     mlflow = connect(config)
     wanted = {"shop": config.shop.name, "as_of": str(as_of), "horizon_days": str(config.labels.horizon_days)}
@@ -170,13 +182,21 @@ def latest(config: Config, as_of: date) -> Run:
     found = mlflow.search_runs(
         filter_string=f"{query} and attributes.status = 'FINISHED'",
         order_by=["attributes.start_time DESC"],
-        max_results=1,
+        max_results=_MOST,
         output_format="list",
     )
     if not found:
         raise TableMissing(f"MLflow run of {config.shop.name} as of {as_of}", "train")
-    run_id = str(found[0].info.run_id)
+    promoted = [run for run in found if _is_promoted(run)]
+    if not promoted:
+        reason = found[0].data.tags.get(_REASON, "")
+        raise NotPromoted(f"no model as of {as_of} was promoted: {reason}. `propensity compare` shows the runs; train another.")
+    run_id = str(promoted[0].info.run_id)
     return Run(run_id, Bundle.from_json(read_text(config, run_id, _BUNDLE)))
+
+
+def _is_promoted(run: Any) -> bool:
+    return bool(run.data.tags.get(_PROMOTED, "true") != "false")
 
 
 def finished(config: Config, wanted: Sequence[str], most: int) -> list[Finished]:
@@ -217,6 +237,7 @@ def _finished(config: Config, run: Any) -> Finished:
         champion=champion,
         settings=dict(_flat(yaml.safe_load(read_text(config, run_id, "config.yaml")))),
         figures={name.removeprefix(prefix): value for name, value in run.data.metrics.items() if name.startswith(prefix)},
+        promoted=_is_promoted(run),
     )
 
 
