@@ -7,7 +7,7 @@ export PYTHONWARNINGS ?= ignore
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: help run online-retail bench setup test test-fast test-long lint clean
+.PHONY: help run online-retail bench bench-fit setup test test-fast test-long lint clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,9 @@ online-retail: $(VENV)/.dev  ## a real shop: run it, then judge its scores from 
 
 bench: $(VENV)/.dev  ## the totals against DuckDB, a plain group-by, a rebuild and a range join (half an hour)
 	@$(BIN)/python tests/bench.py
+
+bench-fit: $(VENV)/.dev  ## a LightGBM fit against LightGBM alone, on one machine and on two executors (five minutes)
+	@$(BIN)/python tests/bench_fit.py
 
 setup: $(VENV)/.done  ## the environment: pinned packages, Java 17, jars; nothing to do the second time
 

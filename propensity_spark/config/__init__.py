@@ -35,6 +35,7 @@ from propensity_spark.config.models import (
     ModelsConfig,
     NetworkConfig,
     RankerConfig,
+    SplitConfig,
     SVMConfig,
     XGBoostConfig,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "SimulatorConfig",
     "SourceConfig",
     "SparkConfig",
+    "SplitConfig",
     "StorageConfig",
     "TimeConfig",
     "TrackingConfig",

@@ -7,7 +7,8 @@ from propensity_spark.errors import ConfigError
 
 CALIBRATIONS = ("auto", "platt", "beta", "isotonic", "none")
 CALIBRATED_BY = ("exists", "activity", "segment", "category")
-FAMILIES = ("lightgbm", "logistic", "svm", "kernel_svm", "forest", "gbt", "xgboost", "network")
+FAMILIES = ("lightgbm", "logistic", "svm", "kernel_svm", "forest", "gbt", "xgboost", "split", "network")
+SPLITTABLE = ("lightgbm", "logistic", "svm", "kernel_svm", "forest", "gbt", "xgboost")  # that read no keys
 FALLBACKS = ("none", "native", "ring", "synapseml")  # of a LightGBM fit that fails
 ENGINES = ("auto", "native", "ring", "synapseml")  # of LightGBM
 
@@ -203,6 +204,30 @@ class XGBoostConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SplitConfig:
+    """A family fitted on all rows, and once more for each level of a column where that pays (see models.split).
+
+    `column`: of the joined rows, as category, or an attribute that an encoder reads. A level needs `min_positives` bought rows, and
+    at most so many levels (`most`) are tried. `min_agreement`: the correlation with the pooled model below which a level's own
+    model contradicts it.
+    """
+
+    family: str = "lightgbm"
+    column: str = "category"
+    most: int = 10
+    min_positives: int = 500
+    min_agreement: float = 0.5
+
+    def __post_init__(self) -> None:
+        one_of("models.split.family", self.family, SPLITTABLE)
+        if not self.column:
+            raise ConfigError("models.split.column must name a column of the joined rows, such as category")
+        within("models.split.most", self.most, 1, 1000)
+        within("models.split.min_positives", self.min_positives, 10, 10**9)
+        within("models.split.min_agreement", self.min_agreement, -1, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingsConfig:
     """Numbers that the network learns per value of a column, as product_id; of columns that the rows lack none.
 
@@ -292,6 +317,7 @@ class ModelsConfig:
     forest: ForestConfig = field(default_factory=ForestConfig)
     gbt: GBTConfig = field(default_factory=GBTConfig)
     xgboost: XGBoostConfig = field(default_factory=XGBoostConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
 

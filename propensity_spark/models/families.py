@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 
 from propensity_spark.config import ModelsConfig
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import forest, kernel, linear, network, svm, trees, xgb
+from propensity_spark.models import forest, kernel, linear, network, split, svm, trees, xgb
 from propensity_spark.models.contract import Builder, Fitted
 from propensity_spark.models.fast import Predict, Scorer
 
@@ -38,6 +38,7 @@ FAMILIES: dict[str, Family] = {
     "forest": Family(forest.fit_forest, forest.forest_predictor),
     "gbt": Family(forest.fit_gbt, forest.gbt_predictor),
     "xgboost": Family(xgb.fit_xgboost, xgb.predictor, package="xgboost"),
+    "split": Family(split.fit_split, split.predictor),
     "network": Family(network.fit_network, network.predictor, package="torch", only_to_fit=True),
 }
 

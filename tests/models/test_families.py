@@ -22,6 +22,7 @@ from propensity_spark.config import (
     LightGBMConfig,
     ModelsConfig,
     NetworkConfig,
+    SplitConfig,
     SVMConfig,
     XGBoostConfig,
 )
@@ -42,6 +43,7 @@ SMALL = ModelsConfig(
     kernel_svm=KernelSVMConfig(components=64, max_iterations=20, positive_weight=1),
     forest=ForestConfig(trees=8, depth=5, min_data_in_leaf=5),
     gbt=GBTConfig(rounds=6, depth=3, learning_rate=0.3, min_data_in_leaf=5),
+    split=SplitConfig(family="logistic", column="level", min_positives=50, min_agreement=0),
     xgboost=XGBoostConfig(rounds=20, depth=3, learning_rate=0.3, min_child_weight=1, feature_fraction=1, l2=1),
     network=NetworkConfig(layers=(16,), dropout=0, learning_rate=0.02, batch_rows=64, epochs=8),
 )
@@ -58,6 +60,7 @@ def toy(spark: SparkSession) -> DataFrame:
         spark.createDataFrame(rows, "id INT, x0 FLOAT, x1 FLOAT, x2 FLOAT, label INT")
         .repartition(2, "id")
         .sortWithinPartitions("id")
+        .withColumn("level", F.when(F.col("id") % 3 == 0, "third").otherwise("other"))
         .persist()
     )
 
@@ -81,7 +84,7 @@ def test_every_family_solves_the_obvious_case_both_ways(family: str, toy: DataFr
 
 
 # Spark adds up what its tasks found in the order in which they end: the last digits of these models may differ.
-ROUNDED = ("logistic", "svm", "kernel_svm", "gbt")
+ROUNDED = ("logistic", "svm", "kernel_svm", "gbt", "split")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
