@@ -12,7 +12,7 @@ the rate bought / users and the wider rate, and the wider one counts as much as 
     category          shrunk towards overall
     its new products  shrunk towards the category: nothing was done with them until lately
     product           shrunk towards its category, or the category's new products while it is new itself
-    segment           the product in one segment, shrunk towards the product in all segments
+    segment           the product in one segment, shrunk towards the product in all segments, where there are others
 
 A level's strength is estimated by moments: of parts that hold the share s of what they are shrunk towards,
 
@@ -75,8 +75,8 @@ def _strength(bought: Column, expected: Column, share: Column, fixed: float) -> 
     """An aggregate: how many purchases the wider rate counts for."""
     if fixed:
         return F.lit(float(fixed))
-    free = 1 - share
-    excess = F.sum((bought - expected) * (bought - expected) - expected * free)
+    free = F.when(share < 1, 1 - share)  # null: a part that is the whole says nothing
+    excess = F.sum((bought - expected) * (bought - expected) - expected * free)  # without such parts
     estimate = F.sum(expected * expected * free) / F.when(excess > 0, excess)
     return F.least(F.greatest(F.coalesce(estimate, F.lit(STRONGEST)), F.lit(WEAKEST)), F.lit(STRONGEST))
 
@@ -155,7 +155,8 @@ def _result(rows: DataFrame) -> DataFrame:
     bought, users = F.coalesce("s_bought", none), F.coalesce("s_users", none)
     strength = F.coalesce("s_strength", F.lit(STRONGEST))
     expected = users * F.col("product_rate")
-    segment = expected / (expected + strength)
+    alone = users == F.col("_users")  # nobody is in another segment: the product's rate has told all of it already
+    segment = F.when(alone, 0.0).otherwise(expected / (expected + strength))
     product = (1 - segment) * F.col("_own")
     category = (1 - segment) * (1 - F.col("_own"))
     level = F.when((segment >= product) & (segment >= category), SEGMENT).when(product >= category, OVERALL).otherwise(CATEGORY)
@@ -170,8 +171,8 @@ def _result(rows: DataFrame) -> DataFrame:
         chosen = F.when(F.col("level") == SEGMENT, counted[SEGMENT][place]).when(F.col("level") == OVERALL, counted[OVERALL][place])
         return chosen.otherwise(beyond[place]).cast("bigint")
 
-    propensity = shrunk(F.col("product_rate"), bought, users, strength).alias("propensity")
-    told = rows.select("*", propensity, level.alias("level"))
+    propensity = F.when(alone, F.col("product_rate")).otherwise(shrunk(F.col("product_rate"), bought, users, strength))
+    told = rows.select("*", propensity.alias("propensity"), level.alias("level"))
     return told.select(
         "history",
         "segment",
