@@ -27,6 +27,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from propensity_spark.config import ColdStartConfig
+from propensity_spark.settle import settle
 
 SEGMENT, OVERALL, CATEGORY = "segment", "overall", "category"  # levels
 WEAKEST, STRONGEST = 0.1, 1e6  # purchases
@@ -34,7 +35,7 @@ _NO_CATEGORY = ""
 
 
 def rates(counts: DataFrame, asked: DataFrame, categories: DataFrame, config: ColdStartConfig) -> DataFrame:
-    """The rate of every asked row.
+    """The rate of every asked row. The rates of categories and products are computed at once: all else reads them.
 
     Takes   counts: history, segment, product_id, is_new, users, purchases (unique per the first four), read several times;
             asked: history, segment, product_id, is_new; categories: product_id, category.
@@ -43,8 +44,8 @@ def rates(counts: DataFrame, asked: DataFrame, categories: DataFrame, config: Co
             any of its products), category STRING.
     """
     named = _with_category(counts, categories)
-    above = _categories(named, config)
-    products = _products(named, above, config)
+    above = settle(_categories(named, config))
+    products = settle(_products(named, above, config))
     placed = _with_category(asked, categories).join(F.broadcast(above), on=["history", "_category"], how="left")
     placed = _filled(placed, above).join(products, on=["history", "product_id"], how="left")
     told = _of_product(placed)

@@ -1,7 +1,6 @@
 """What the score job says of users whom it does not score: gold.cold_start and gold.cold_users."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -18,6 +17,7 @@ from propensity_spark.models.coldstart import CATEGORY, OVERALL, SEGMENT
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import COLD_START, COLD_USERS, VERSIONS
+from propensity_spark.settle import settle
 from propensity_spark.trainset import newcomers
 from propensity_spark.trainset.labels import bought
 from propensity_spark.trainset.newcomers import NONE, OLD
@@ -83,33 +83,28 @@ def shop(spark: SparkSession, config: Config) -> Shop:
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """The counts of a procedure's training dates, kept in memory, and what the rates of users who never ordered are given."""
+    """The counts of a procedure's training dates, settled, and what the rates of users who never ordered are given."""
 
     counts: DataFrame
     given: str
 
 
-@contextmanager
-def learnt(of: Shop, procedure: Procedure, shown: Column | None = None, stocked: Column | None = None) -> Iterator[Learnt]:
+def learnt(of: Shop, procedure: Procedure, shown: Column | None = None, stocked: Column | None = None) -> Learnt:
     """What users whom nothing scored bought at the dates that train, as known when the scored date began.
 
     `shown` and `stocked`: conditions on user_id and product_id; the others are hidden. Users who never ordered are
     counted while they are known; where none ever was, those count who order for the first time, and the rates are given that.
     """
-    dates, kept, goods = procedure.train, of.unscored(procedure.train), of.on_sale(procedure.train)
-    crowd = (kept if shown is None else kept.where(shown)).persist()
-    try:
-        given = FIRST_ORDER if crowd.where(F.col("history") == NONE).isEmpty() else KNOWN
-        first = of.first_buyers(dates)
-        users = crowd if given == KNOWN else crowd.unionByName(first if shown is None else first.where(shown))
-        found = newcomers.counts(users, goods if stocked is None else goods.where(stocked), of.purchases(dates, procedure.score))
-        counts = found.persist()
-        try:
-            yield Learnt(counts, given)
-        finally:
-            counts.unpersist()
-    finally:
-        crowd.unpersist()
+    dates, goods = procedure.train, of.on_sale(procedure.train)
+    crowd = settle(_only(of.unscored(dates), shown))
+    given = FIRST_ORDER if crowd.where(F.col("history") == NONE).isEmpty() else KNOWN
+    users = crowd if given == KNOWN else crowd.unionByName(_only(of.first_buyers(dates), shown))
+    found = newcomers.counts(users, _only(goods, stocked), of.purchases(dates, procedure.score))
+    return Learnt(settle(found), given)
+
+
+def _only(rows: DataFrame, condition: Column | None) -> DataFrame:
+    return rows if condition is None else rows.where(condition)
 
 
 def asked(of: Shop, as_of: date, users: DataFrame, counts: DataFrame) -> DataFrame:
@@ -135,11 +130,10 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
         users = of.unscored([procedure.score]).join(scored, on="user_id", how="left_anti")
         unscored = tables.replace(users.select(*COLD_USERS.columns), COLD_USERS.name, where)
         there = tables.read(spark, COLD_USERS.name, where)
-        with learnt(of, procedure) as known:
-            rated = coldstart.best(rates(spark, of, procedure.score, there, known.counts), config.cold_start.products)
-            told = described(rated, config, moment.timeline.as_of, known.given)
-            stage.rows_out = tables.replace(told, COLD_START.name, where)
-            stage.note = f"for {unscored:,} users who are not scored, given {known.given}"
+        known = learnt(of, procedure)
+        rated = coldstart.best(rates(spark, of, procedure.score, there, known.counts), config.cold_start.products)
+        stage.rows_out = tables.replace(described(rated, config, moment.timeline.as_of, known.given), COLD_START.name, where)
+        stage.note = f"for {unscored:,} users who are not scored, given {known.given}"
 
 
 def described(rated: DataFrame, config: Config, as_of: date, given: str) -> DataFrame:

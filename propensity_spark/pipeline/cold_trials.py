@@ -20,6 +20,7 @@ from propensity_spark.pipeline.cold_start import FIRST_ORDER
 from propensity_spark.pipeline.trials import number
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import COLD_TRIALS
+from propensity_spark.settle import settle
 from propensity_spark.trainset.newcomers import NONE
 from propensity_spark.trainset.sampling import uniform
 from propensity_spark.trainset.split import Timeline, plan
@@ -65,19 +66,15 @@ def hidden_product(seed: int) -> Column:
 def judged(spark: SparkSession, config: Config, timeline: Timeline) -> list[Row]:
     """The rows of gold.cold_trials; none where there is nobody to judge."""
     of, procedure, seed = cold_start.shop(spark, config), timeline.rehearsal, config.train.seed
-    with cold_start.learnt(of, procedure, ~hidden_user(seed), ~hidden_product(seed)) as known:
-        users = of.unscored([procedure.score])
-        if known.given == FIRST_ORDER:
-            first = of.first_buyers([procedure.score])
-            users = users.where(F.col("history") != NONE).unionByName(first)
-        users = users.persist()
-        try:
-            rated = cold_start.rates(spark, of, procedure.score, users, known.counts)
-            listed = coldstart.best(rated, config.cold_start.products)
-            bought = of.purchases([procedure.score], procedure.score).select("user_id", "product_id")
-            return _rows(timeline, known.given, *_figures(_parts(users, seed), listed, bought, seed, config.judge.k))
-        finally:
-            users.unpersist()
+    known = cold_start.learnt(of, procedure, ~hidden_user(seed), ~hidden_product(seed))
+    users = of.unscored([procedure.score])
+    if known.given == FIRST_ORDER:
+        users = users.where(F.col("history") != NONE).unionByName(of.first_buyers([procedure.score]))
+    users = settle(users)
+    rated = cold_start.rates(spark, of, procedure.score, users, known.counts)
+    listed = settle(coldstart.best(rated, config.cold_start.products))
+    bought = of.purchases([procedure.score], procedure.score).select("user_id", "product_id")
+    return _rows(timeline, known.given, *_figures(_parts(users, seed), listed, bought, seed, config.judge.k))
 
 
 def _parts(users: DataFrame, seed: int) -> DataFrame:
@@ -109,13 +106,10 @@ def _figures(
     rows = shown.join(truth, on=list(keyed), how="left").select(
         *shown.columns, F.coalesce("_hit", F.lit(0)).alias("label"), F.lit(1.0).alias("weight")
     )
-    rows = rows.persist()
-    try:
-        good = metrics.of_keys(cells.collect(rows, [View(_PART, F.col(_PART), SCORERS)]), _PART, SCORERS)
-        with ranking.placed(rows, SCORERS, k, _PART) as placed:
-            sums = ranking.sums(ranking.buyers(placed, truth, SCORERS, k, _PART), SCORERS, {_PART: F.col(_PART)}, k)
-    finally:
-        rows.unpersist()
+    rows, truth = settle(rows), settle(truth)
+    good = metrics.of_keys(cells.collect(rows, [View(_PART, F.col(_PART), SCORERS)]), _PART, SCORERS)
+    with ranking.placed(rows, SCORERS, k, _PART) as placed:
+        sums = ranking.sums(ranking.buyers(placed, truth, SCORERS, k, _PART), SCORERS, {_PART: F.col(_PART)}, k)
     mine = sums[sums["view"] == _PART].groupby("key")
     return good, {str(key): {name: ranking.of_sums(row, name, k) for name in SCORERS} for key, row in mine}
 

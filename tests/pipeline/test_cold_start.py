@@ -172,8 +172,8 @@ def test_what_is_held_out_teaches_nothing_and_is_judged(
     monkeypatch.setattr(cold_trials, "hidden_product", lambda _: _in("product_id", "rug"))
     config = from_mapping(SETTINGS)
     hidden = _in("user_id", "north2", "north0", "south2"), _in("product_id", "rug")
-    with cold_start.learnt(cold_start.shop(spark, config), TIMELINE.rehearsal, *(~one for one in hidden)) as known:
-        learnt = {(r.history, r.segment, r.product_id): (r.users, r.purchases) for r in known.counts.collect()}
+    known = cold_start.learnt(cold_start.shop(spark, config), TIMELINE.rehearsal, *(~one for one in hidden))
+    learnt = {(r.history, r.segment, r.product_id): (r.users, r.purchases) for r in known.counts.collect()}
     assert {product for _, _, product in learnt} == {"lamp", "mug"}
     assert learnt["none", "north", "lamp"] == (9 - 2, 1)
     named = _judged(spark, config)
