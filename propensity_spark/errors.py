@@ -73,6 +73,12 @@ class InsufficientData(PropensityError):
     code = "insufficient_data"
 
 
+class NotPromoted(PropensityError):
+    """A model does worse than what a shop has without one: it is logged, and nothing is scored with it."""
+
+    code = "not_promoted"
+
+
 class SetupError(PropensityError):
     """Java, the jars or a package that the chosen feature needs are not there."""
 

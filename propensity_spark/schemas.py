@@ -207,7 +207,7 @@ CANDIDATES = Table(
     writer="build-features",
     partition_by=("as_of",),
     open_ended=True,
-    about="the pairs worth scoring; candidate_source joins its sources by '+': touched, popular, together, als, affinity; label "
+    about="the pairs worth scoring; candidate_source joins its sources by '+' (trainset.sources); label "
     "is null until the horizon has passed; weight: how many candidate pairs a row stands for (1 / rate for a sampled negative)",
 )
 
@@ -224,14 +224,16 @@ AUDIT = Table(
 
 PROPENSITY = Table(
     name="gold.propensity",
-    ddl="as_of DATE, user_id STRING, product_id STRING, horizon_days INT, propensity DOUBLE, ranking_score DOUBLE, rank INT, "
+    ddl="as_of DATE, user_id STRING, product_id STRING, horizon_days INT, propensity DOUBLE, "
+    "propensity_low DOUBLE, propensity_high DOUBLE, ranking_score DOUBLE, rank INT, "
     "expected_value DOUBLE, candidate_source STRING, model_name STRING, model_version STRING, "
     "feature_version STRING, run_id STRING, scored_at TIMESTAMP",
     keys=("as_of", "user_id", "product_id"),
     writer="score",
     partition_by=("as_of",),
     about="the product: the calibrated probability that the user buys the product within "
-    "[as_of, as_of + horizon_days); rank 1 is the user's best by ranking_score, which compares "
+    "[as_of, as_of + horizon_days); propensity_low, propensity_high: where 90 % (calibration.interval) of samples of the "
+    "calibration's users put the level of such a score (null: unknown); rank 1 is the user's best by ranking_score, which compares "
     "products of one user only; expected_value = propensity x price",
 )
 COLD_START = Table(
@@ -271,6 +273,17 @@ METRIC_SLICES = Table(
     partition_by=("as_of",),
     about="gold.metrics of the champion and of own_popular by slice: sliced_by is exists, activity, users, products, category or "
     "segment; lists are judged by slices of users only",
+)
+
+CANDIDATE_SOURCES = Table(
+    name="gold.candidate_sources",
+    ddl="as_of DATE, source STRING, pairs BIGINT, pairs_alone BIGINT, purchases BIGINT, purchases_alone BIGINT, covered DOUBLE, "
+    "covered_alone DOUBLE, run_id STRING",
+    keys=("as_of", "source"),
+    writer="train",
+    partition_by=("as_of",),
+    about="what each source of candidates brings and costs at a judged date, source `all`: all together; alone: what no "
+    "other source has; covered: its share of the distinct pairs that the scored users bought, null where they bought nothing",
 )
 
 FEATURE_GAINS = Table(
@@ -349,6 +362,7 @@ TABLES = {
         COLD_USERS,
         METRICS,
         METRIC_SLICES,
+        CANDIDATE_SOURCES,
         FEATURE_GAINS,
         FAMILY_TRIALS,
         IMBALANCE_TRIALS,

@@ -6,7 +6,7 @@ A section's defaults are the product's defaults; conf/base.yaml spells them out,
 from dataclasses import dataclass, field
 
 from propensity_spark.config.balance import BALANCES, BalanceConfig
-from propensity_spark.config.judging import JudgeConfig
+from propensity_spark.config.judging import JudgeConfig, PromotionConfig
 from propensity_spark.config.learning import (
     ENCODERS,
     FEATURE_GROUPS,
@@ -27,12 +27,14 @@ from propensity_spark.config.models import (
     ENGINES,
     FAMILIES,
     CalibrationConfig,
+    EmbeddingsConfig,
     ForestConfig,
     GBTConfig,
     KernelSVMConfig,
     LightGBMConfig,
     LogisticConfig,
     ModelsConfig,
+    NetworkConfig,
     RankerConfig,
     SVMConfig,
     XGBoostConfig,
@@ -75,6 +77,7 @@ __all__ = [
     "ColdStartConfig",
     "ColumnMap",
     "Config",
+    "EmbeddingsConfig",
     "EncoderConfig",
     "EntityConfig",
     "FeatureConfig",
@@ -88,7 +91,9 @@ __all__ = [
     "LogisticConfig",
     "MembersConfig",
     "ModelsConfig",
+    "NetworkConfig",
     "PopulationConfig",
+    "PromotionConfig",
     "QualityConfig",
     "RankerConfig",
     "RuleConfig",
@@ -132,6 +137,7 @@ class Config:
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
+    promotion: PromotionConfig = field(default_factory=PromotionConfig)
     score: ScoreConfig = field(default_factory=ScoreConfig)
     storage: StorageConfig = field(default_factory=StorageConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)

@@ -34,3 +34,17 @@ class JudgeConfig:
         within("judge.cold_buyers", self.cold_buyers, 0, 10**9)
         within("judge.blocks", self.blocks, 20, 2000)
         within("judge.draws", self.draws, 100, 10_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionConfig:
+    """Whether a champion that does worse than the best baseline is kept from scoring (see judge.gate).
+
+    `ece_slack`: by how much its ECE may be higher anyhow; more than that, and surely, refuses it.
+    """
+
+    gate: bool = True
+    ece_slack: float = 0.0005
+
+    def __post_init__(self) -> None:
+        within("promotion.ece_slack", self.ece_slack, 0, 1)

@@ -58,12 +58,17 @@ class PopulationConfig:
         within("population.days", self.days, 1, 3650)
 
 
+_SOURCES = ("touched", "popular", "together", "als", "affinity", "due")  # of candidates, that every shop can have
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateConfig:
     """Which pairs are worth scoring, per user and source; 0 switches a source off.
 
-    `affinity` is the shortlist of products that a user has not touched, by all signals weighed together. `history` and
-    `products` bound what is learnt from: a user's latest rows, and the products that draw the most interest.
+    `affinity` is the shortlist of products that a user has not touched, by all signals weighed together. `due`: what was bought
+    about one usual gap ago. `category`, `fresh`: the most bought, and the first seen within popular_days, of a user's three
+    favourite categories; `segment`: the most bought of her segment. `history` and `products` bound what is learnt from: a user's
+    latest rows, and the products that draw the most interest.
     """
 
     touched: int = 1000
@@ -75,19 +80,23 @@ class CandidateConfig:
     together_neighbours: int = 20
     als: int = 20
     affinity: int = 240
+    due: int = 20
+    category: int = 0
+    segment: int = 0
+    fresh: int = 0
     history: int = 1000
     products: int = 5000
 
     def __post_init__(self) -> None:
-        for key in ("touched", "popular", "together", "als", "affinity"):
+        for key in (*_SOURCES, "category", "segment", "fresh"):
             within(f"candidates.{key}", getattr(self, key), 0, 100_000)
         for key in ("touched_days", "popular_days", "together_days"):
             within(f"candidates.{key}", getattr(self, key), 1, 3650)
         within("candidates.together_neighbours", self.together_neighbours, 1, 10_000)
         within("candidates.history", self.history, 1, 10_000)
         within("candidates.products", self.products, 2, 20_000)
-        if not (self.touched or self.popular or self.together or self.als or self.affinity):
-            raise ConfigError("candidates: every source is switched off; set touched, popular, together, als or affinity above 0")
+        if not any(getattr(self, key) for key in _SOURCES):
+            raise ConfigError(f"candidates: every source is switched off; set one of {', '.join(_SOURCES)} above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

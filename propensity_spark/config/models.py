@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from propensity_spark.config.checks import one_of, within
 from propensity_spark.errors import ConfigError
 
-CALIBRATIONS = ("auto", "platt", "isotonic", "none")
-FAMILIES = ("lightgbm", "logistic", "svm", "kernel_svm", "forest", "gbt", "xgboost")
-FALLBACKS = ("none", "native", "synapseml")  # of a LightGBM fit that fails
-ENGINES = ("auto", "native", "synapseml")  # of LightGBM
+CALIBRATIONS = ("auto", "platt", "beta", "isotonic", "none")
+CALIBRATED_BY = ("exists", "activity", "segment", "category")
+FAMILIES = ("lightgbm", "logistic", "svm", "kernel_svm", "forest", "gbt", "xgboost", "network")
+FALLBACKS = ("none", "native", "ring", "synapseml")  # of a LightGBM fit that fails
+ENGINES = ("auto", "native", "ring", "synapseml")  # of LightGBM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,10 +17,12 @@ class LightGBMConfig:
     """Gradient boosting; `timeout_seconds` ends a stuck fit.
 
     `leaves` 0: by the number of bought pairs, few for few. `engine` auto: native LightGBM in one task up to
-    `rows_on_one_task`, beyond that, or with a number of `tasks`, SynapseML on that many slots of the cluster (0: on all).
+    `rows_on_one_task`, beyond that, or with a number of `tasks`, a ring of that many of them (0: of all that can run at once)
+    by LightGBM's own network; synapseml does the same inside the JVM.
     `fallback`: the engine that takes over where the other one fails, hangs or stops early; none: the job ends with an error.
     `focal_gamma` above 0 counts pairs less that the trees are sure of (the focal loss), on the native engine; the scores
-    become probabilities by the loss's own inverse. The ranker has a loss of its own.
+    become probabilities by the loss's own inverse. The ranker has a loss of its own. With `early_stopping_rounds` above 0 a
+    tenth of the users is held out, on the native engine, and once their loss has not fallen for so many rounds the best is kept.
     """
 
     engine: str = "auto"
@@ -32,6 +35,7 @@ class LightGBMConfig:
     bagging_fraction: float = 0.8
     l2: float = 20.0
     focal_gamma: float = 0.0
+    early_stopping_rounds: int = 0
     max_bin: int = 127
     tasks: int = 0
     rows_on_one_task: int = 5_000_000
@@ -49,14 +53,23 @@ class LightGBMConfig:
         within("models.lightgbm.bagging_fraction", self.bagging_fraction, 0.01, 1)
         within("models.lightgbm.l2", self.l2, 0, 1e6)
         within("models.lightgbm.focal_gamma", self.focal_gamma, 0, 10)
-        if self.focal_gamma and ("synapseml" in (self.engine, self.fallback) or self.tasks):
+        within("models.lightgbm.early_stopping_rounds", self.early_stopping_rounds, 0, 100_000)
+        if self.only_native and ({"ring", "synapseml"} & {self.engine, self.fallback} or self.tasks):
             raise ConfigError(
-                "models.lightgbm.focal_gamma is for the native engine: set it to 0, or engine: native, tasks: 0 and fallback: none"
+                f"models.lightgbm.{self.only_native} is for the native engine: set it to 0, or engine: native, tasks: 0 and "
+                "fallback: none"
             )
+        if self.focal_gamma and self.early_stopping_rounds:
+            raise ConfigError("models.lightgbm.early_stopping_rounds watches the log loss: set it, or focal_gamma, to 0")
         within("models.lightgbm.max_bin", self.max_bin, 2, 65535)
         within("models.lightgbm.tasks", self.tasks, 0, 100_000)
         within("models.lightgbm.rows_on_one_task", self.rows_on_one_task, 0, 10**12)
         within("models.lightgbm.timeout_seconds", self.timeout_seconds, 10, 10**6)
+
+    @property
+    def only_native(self) -> str:
+        """A setting that is used and that the native engine alone knows; empty where there is none."""
+        return "focal_gamma" if self.focal_gamma else "early_stopping_rounds" if self.early_stopping_rounds else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +203,66 @@ class XGBoostConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingsConfig:
+    """Numbers that the network learns per value of a column, as product_id; of columns that the rows lack none.
+
+    A value falls into one of the `buckets` of its column; `size` numbers each. They begin at 0: a value that no training row had
+    adds nothing. `weight_decay` is theirs alone. `hidden`: the share of values that a training batch does not show, so that
+    rows without a known value are learnt from too.
+    """
+
+    columns: tuple[str, ...] = ("product_id", "category", "user_id")
+    buckets: int = 20_000
+    size: int = 8
+    weight_decay: float = 0.1
+    hidden: float = 0.1
+
+    def __post_init__(self) -> None:
+        if len(set(self.columns)) < len(self.columns) or not all(self.columns):
+            raise ConfigError(f"models.network.embeddings.columns must be distinct names, got {', '.join(self.columns)!r}")
+        within("models.network.embeddings.buckets", self.buckets, 2, 10_000_000)
+        within("models.network.embeddings.size", self.size, 1, 1024)
+        within("models.network.embeddings.weight_decay", self.weight_decay, 0, 100)
+        within("models.network.embeddings.hidden", self.hidden, 0, 0.9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """A multilayer perceptron beside embeddings (needs the extra `network`). `timeout_seconds` ends a stuck fit.
+
+    `layers`: how wide each hidden layer is, from the inputs on. It learns in batches of `batch_rows`, for `epochs` at most, and
+    ends once the loss of the validation users (that share of them) has not fallen for `patience` epochs; what was best is kept.
+    `validation_share` 0: all epochs, no validation. With one of the `workers` equal rows give an equal model, on equally many
+    cores; more of them share the rows, each batch as well.
+    """
+
+    layers: tuple[int, ...] = (64, 32)
+    dropout: float = 0.1
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    batch_rows: int = 1024
+    epochs: int = 30
+    patience: int = 3
+    validation_share: float = 0.1
+    embeddings: EmbeddingsConfig = field(default_factory=EmbeddingsConfig)
+    workers: int = 1
+    timeout_seconds: int = 1800
+
+    def __post_init__(self) -> None:
+        for width in self.layers:
+            within("models.network.layers", width, 1, 16_384)
+        within("models.network.dropout", self.dropout, 0, 0.9)
+        within("models.network.learning_rate", self.learning_rate, 1e-6, 1)
+        within("models.network.weight_decay", self.weight_decay, 0, 100)
+        within("models.network.batch_rows", self.batch_rows, 1, 10_000_000)
+        within("models.network.epochs", self.epochs, 1, 100_000)
+        within("models.network.patience", self.patience, 1, 100_000)
+        within("models.network.validation_share", self.validation_share, 0, 0.5)
+        within("models.network.workers", self.workers, 1, 100_000)
+        within("models.network.timeout_seconds", self.timeout_seconds, 10, 10**6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RankerConfig:
     """LambdaRank, which orders each user's list together with the champion; `rounds` 0: the champion alone.
 
@@ -219,6 +292,7 @@ class ModelsConfig:
     forest: ForestConfig = field(default_factory=ForestConfig)
     gbt: GBTConfig = field(default_factory=GBTConfig)
     xgboost: XGBoostConfig = field(default_factory=XGBoostConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
 
     def __post_init__(self) -> None:
@@ -229,9 +303,25 @@ class ModelsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalibrationConfig:
-    """How raw scores become probabilities; `auto` takes what does better on held-out calibration users."""
+    """How raw scores become probabilities; `auto` takes what does best on held-out calibration users.
+
+    `by`: segments whose level is set right after that, the one that helps most on those users: exists (bought before or never),
+    activity (the user's orders), segment (features.segment_by), category; none where none helps. `shrinkage`: towards no change,
+    in purchases. `interval`: the share of `draws` samples of those users between whose ends a score's level is told (draws 0: it is
+    not told).
+    """
 
     method: str = "auto"
+    by: tuple[str, ...] = ("exists",)
+    shrinkage: float = 50.0
+    interval: float = 0.9
+    draws: int = 100
 
     def __post_init__(self) -> None:
         one_of("calibration.method", self.method, CALIBRATIONS)
+        for by in self.by:
+            one_of("calibration.by", by, CALIBRATED_BY)
+        within("calibration.shrinkage", self.shrinkage, 1, 1e9)
+        within("calibration.interval", self.interval, 0.5, 0.99)
+        if self.draws:
+            within("calibration.draws", self.draws, 20, 10_000)

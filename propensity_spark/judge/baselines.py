@@ -3,7 +3,7 @@
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from propensity_spark.judge.calibrate import COUNT, REAL
+from propensity_spark.judge.calibrator import COUNT, REAL
 
 BASELINES = {
     "popular": "recent popularity",

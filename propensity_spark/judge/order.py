@@ -3,7 +3,7 @@
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from propensity_spark.judge.calibrate import PROBABILITY, axis
+from propensity_spark.judge.calibrator import PROBABILITY, axis
 
 RANKING = "ranking_score"
 

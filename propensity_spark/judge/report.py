@@ -69,13 +69,23 @@ class Brought:
     ndcg_gain: Change | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A table with a heading and a line about it; the cells are text."""
+
+    title: str
+    about: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """All that the report says. `problem`: why nothing could be scored; results are left out then.
 
     `intake`: source, step, reason, rows. `labels`: as_of, use, candidate rows, bought, rate. `importance`: model ->
     (feature, plain words, share). `groups`: what each group of features brings, the first set first, as of
-    `groups_as_of`. `scores`: a header row and a sample. `facts` and `timings`: name, value.
+    `groups_as_of`. `listed`: further tables. `scores`: a header row and a sample. `facts` and `timings`: name, value.
     """
 
     shop: str
@@ -92,6 +102,7 @@ class Page:
     importance: Mapping[str, tuple[tuple[str, str, float], ...]]
     groups: tuple[Brought, ...] = ()
     groups_as_of: str = ""
+    listed: tuple[Listed, ...] = ()
     scores: tuple[tuple[str, ...], ...] = ()
     timings: tuple[tuple[str, float], ...] = ()
 
@@ -104,6 +115,7 @@ def render(page: Page) -> str:
     body += [
         _importance(page.importance),
         _groups(page.groups, page.groups_as_of),
+        *(_listed(each) for each in page.listed),
         _scores(page.scores),
         _facts(page),
         _glossary() if page.periods else "",
@@ -279,6 +291,10 @@ def _gains(groups: Sequence[Brought]) -> str:
         if known:
             shown.append(f"<figure>{plots.intervals(known, f'Gain in {what} over the first set')}</figure>")
     return f'<div class="plots">{"".join(shown)}</div>' if shown else ""
+
+
+def _listed(listed: Listed) -> str:
+    return f"<h2>{escape(listed.title)}</h2><p>{escape(listed.about)}</p>{table(listed.header, listed.rows)}"
 
 
 def _scores(scores: Sequence[Sequence[str]]) -> str:

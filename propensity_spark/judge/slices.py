@@ -25,8 +25,8 @@ def of_rows(rows: DataFrame, config: JudgeConfig, categories: Sequence[str]) -> 
     """
     category = F.when(F.col("category").isin(list(categories)), F.col("category")).otherwise(OTHER)
     made = {
-        EXISTS: ("pair_orders", F.when(_number("pair_orders") > 0, REPEAT).otherwise(NEW)),
-        ACTIVITY: ("user_orders", _activity()),
+        EXISTS: ("pair_orders", exists()),
+        ACTIVITY: ("user_orders", activity()),
         USERS: ("user_orders", _history("user_orders", config.cold_orders)),
         PRODUCTS: ("product_buyers", _history("product_buyers", config.cold_buyers)),
         CATEGORY: ("category", category),
@@ -35,7 +35,13 @@ def of_rows(rows: DataFrame, config: JudgeConfig, categories: Sequence[str]) -> 
     return {by: value for by, (column, value) in made.items() if column in rows.columns}
 
 
-def _activity() -> Column:
+def exists() -> Column:
+    """Whether the user has bought the product before."""
+    return F.when(_number("pair_orders") > 0, REPEAT).otherwise(NEW)
+
+
+def activity() -> Column:
+    """The slice of the user's orders."""
     orders = _number("user_orders")
     slice_ = F.when(orders < _ORDERS[0][0], _ORDERS[0][1])
     for below, name in _ORDERS[1:]:

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from propensity_spark.config import JudgeConfig
-from propensity_spark.judge.calibrate import WIDTH, Calibrator
+from propensity_spark.judge.buckets import of_everyone, width
+from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.cells import Vector
 
 F1, COST, BUDGET = "f1", "cost", "budget"
@@ -29,12 +30,14 @@ class Levels:
     value: Vector
 
 
-def levels(buckets: pd.DataFrame, calibrator: Calibrator) -> Levels:
-    """What a scorer's buckets (see calibrate.buckets) say of each threshold; equal probabilities are one."""
-    edge = calibrator.on(buckets["bucket"].to_numpy(dtype=np.float64) * WIDTH)
+def levels(rows: pd.DataFrame, scorer: str, calibrator: Calibrator) -> Levels:
+    """What a scorer's buckets (see buckets.collect) say of each threshold; equal probabilities are one."""
+    mine = of_everyone(rows, scorer, calibrator.by)
+    x = mine["bucket"].to_numpy(dtype=np.float64) * width(calibrator.by)
+    edge = calibrator.on(x, mine["key"].to_numpy(dtype=np.str_) if calibrator.by else None)
     falling, place = np.unique(-edge, return_inverse=True)
     pairs, bought, value = (
-        np.cumsum(np.bincount(place, buckets[name].to_numpy())).astype(np.float64) for name in ("weight", "positives", "value")
+        np.cumsum(np.bincount(place, mine[name].to_numpy())).astype(np.float64) for name in ("weight", "positives", "value")
     )
     return Levels(-falling, pairs, bought, value)
 

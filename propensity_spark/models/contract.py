@@ -1,7 +1,7 @@
 """What every model family is: fit on rows of numeric feature columns, score rows, say what mattered."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pyspark.ml import PipelineModel
@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from propensity_spark.config import ModelsConfig
 from propensity_spark.features.spec import Feature
 from propensity_spark.models.fast import Scorer
+from propensity_spark.models.keys import Key
 from propensity_spark.models.vectors import add_probability
 from propensity_spark.trainset import sampling
 
@@ -23,7 +24,7 @@ class Fitted:
 
     `pipeline` is the Spark ML model (for the registry), `scorer` the same model for batches (for score tables).
     `importance` gives each feature's share of what the model uses, summing to 1; `facts` are numbers worth logging, `note` a
-    line worth telling.
+    line worth telling. `curves` are losses by name, a number per round or epoch.
     """
 
     family: str
@@ -32,6 +33,7 @@ class Fitted:
     importance: dict[str, float]
     facts: dict[str, float]
     note: str = ""
+    curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def transform(self, rows: DataFrame) -> DataFrame:
         """The same rows plus the scorer's column, computed by the Spark pipeline."""
@@ -48,9 +50,9 @@ def vector_column(family: str, part: str) -> str:
     return f"_{family}_{part}"
 
 
-def make_scorer(family: str, features: Sequence[Feature], payload: str) -> Scorer:
-    """A scorer of the family for these inputs."""
-    return Scorer(family, tuple(f.name for f in features), tuple(f.unit for f in features), payload)
+def make_scorer(family: str, features: Sequence[Feature], payload: str, keys: tuple[Key, ...] = ()) -> Scorer:
+    """A scorer of the family for these inputs and keys."""
+    return Scorer(family, tuple(f.name for f in features), tuple(f.unit for f in features), payload, keys=keys)
 
 
 def shares(weights: Sequence[float], features: Sequence[Feature]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 
 from propensity_spark.config import ModelsConfig
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import forest, kernel, linear, svm, trees, xgb
+from propensity_spark.models import forest, kernel, linear, network, svm, trees, xgb
 from propensity_spark.models.contract import Builder, Fitted
 from propensity_spark.models.fast import Predict, Scorer
 
@@ -17,12 +17,13 @@ from propensity_spark.models.fast import Predict, Scorer
 class Family:
     """How a family is fitted, and how its scorer predicts a matrix of its inputs (NaN: missing).
 
-    `package` is what it needs besides this package's own dependencies.
+    `package` is what it needs besides this package's own dependencies; `only_to_fit`: what it has learnt does without.
     """
 
     fit: Builder
     predictor: Callable[[Scorer], Predict]
     package: str = ""
+    only_to_fit: bool = False
 
     def __call__(self, rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
         """Fit the family on the rows: see `Builder`."""
@@ -37,6 +38,7 @@ FAMILIES: dict[str, Family] = {
     "forest": Family(forest.fit_forest, forest.forest_predictor),
     "gbt": Family(forest.fit_gbt, forest.gbt_predictor),
     "xgboost": Family(xgb.fit_xgboost, xgb.predictor, package="xgboost"),
+    "network": Family(network.fit_network, network.predictor, package="torch", only_to_fit=True),
 }
 
 

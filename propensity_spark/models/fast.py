@@ -14,6 +14,8 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.types import DoubleType, StructField, StructType
 
+from propensity_spark.models.keys import Key
+
 Matrix = npt.NDArray[np.float64]
 Predict = Callable[[Matrix], Matrix]
 
@@ -23,7 +25,7 @@ class Scorer:
     """A trained model as plain values that travel to executors and into files.
 
     `inputs` are the features' names in order and `units` theirs; `payload` is what the family needs, as text. `name` tells
-    several of one family apart.
+    several of one family apart. `keys` are columns that it reads as buckets: the matrix has them after the inputs.
     """
 
     family: str
@@ -31,6 +33,12 @@ class Scorer:
     units: tuple[str, ...]
     payload: str
     name: str = ""
+    keys: tuple[Key, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of its matrix, in order."""
+        return (*self.inputs, *(key.name for key in self.keys))
 
     @property
     def column(self) -> str:
@@ -39,14 +47,17 @@ class Scorer:
 
     def to_json(self) -> str:
         """The scorer as text."""
-        parts = (self.family, self.inputs, self.units, self.payload, self.name)
+        keys = [(key.column, key.buckets) for key in self.keys]
+        parts = (self.family, self.inputs, self.units, self.payload, self.name, keys)
         return json.dumps(dict(zip(self.__slots__, parts, strict=True)))
 
     @classmethod
     def from_json(cls, text: str) -> "Scorer":
         """The scorer that `to_json` wrote."""
         parts = json.loads(text)
-        return cls(parts["family"], tuple(parts["inputs"]), tuple(parts["units"]), parts["payload"], parts.get("name", ""))
+        keys = tuple(Key(column, buckets) for column, buckets in parts.get("keys", ()))  # older texts have none
+        inputs, units = tuple(parts["inputs"]), tuple(parts["units"])
+        return cls(parts["family"], inputs, units, parts["payload"], parts.get("name", ""), keys)
 
 
 def sigmoid(margin: Matrix) -> Matrix:
@@ -60,9 +71,10 @@ def raw_column(family: str) -> str:
 
 
 def score(rows: DataFrame, scorers: Sequence[Scorer], keep: Sequence[str]) -> DataFrame:
-    """The columns `keep` of the rows, plus each scorer's column DOUBLE in [0, 1]. Missing inputs are null."""
-    inputs = dict.fromkeys(name for scorer in scorers for name in scorer.inputs)
-    narrow = rows.select(*dict.fromkeys([*keep, *inputs]))
+    """The columns `keep` of the rows, plus each scorer's column DOUBLE in [0, 1]. Missing inputs and keys are null."""
+    inputs = [name for scorer in scorers for name in scorer.inputs]
+    keys = dict.fromkeys(key for scorer in scorers for key in scorer.keys)
+    narrow = rows.select(*dict.fromkeys([*keep, *inputs]), *(key.bucket() for key in keys))
     fields = [narrow.schema[name] for name in keep]
     fields += [StructField(scorer.column, DoubleType(), nullable=False) for scorer in scorers]
     return narrow.mapInArrow(_batches(tuple(scorers), tuple(keep)), StructType(fields))
@@ -78,7 +90,7 @@ def _batches(scorers: tuple[Scorer, ...], keep: tuple[str, ...]) -> Callable[[Ba
         predictors = [FAMILIES[scorer.family].predictor(scorer) for scorer in scorers]
         names = [*keep, *(scorer.column for scorer in scorers)]
         for batch in batches:
-            made = [pa.array(p(matrix_of(batch, s.inputs))) for s, p in zip(scorers, predictors, strict=True)]
+            made = [pa.array(p(matrix_of(batch, s.columns))) for s, p in zip(scorers, predictors, strict=True)]
             yield pa.RecordBatch.from_arrays([*(batch.column(name) for name in keep), *made], names=names)
 
     return run

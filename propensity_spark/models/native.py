@@ -3,8 +3,10 @@
 Up to the rows that one machine carries this is the faster way, and the same rows give the same model wherever it runs.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,24 @@ from pyspark.sql import functions as F
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.models import focal
 from propensity_spark.models.contract import learn_weight
+from propensity_spark.models.layout import ORDER
 from propensity_spark.models.slots import threads
+from propensity_spark.models.validation import held
 from propensity_spark.models.watchdog import within
 
 Parameters = Mapping[str, Any]
-_ORDER, _TARGET, _GROUP, _COUNTS = "_order", "_target", "_group", "_counts"
-_FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True}  # of the two layouts one must be fixed for equal results
+Losses = Mapping[str, Sequence[float]]
+_TARGET, _GROUP, _COUNTS, _HELD = "_target", "_group", "_counts", "_held"
+_VALIDATION_SHARE = 0.1  # of the users, where a fit stops early
+FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True}  # of the two layouts one must be fixed for equal results
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """A model's text, and where it could stop early its losses by round."""
+
+    text: str
+    curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def fit_in_one_task(
@@ -33,35 +47,82 @@ def fit_in_one_task(
     seconds: int,
     group: Sequence[str] = (),
     focal_gamma: float = 0.0,
-) -> str:
-    """Train on the rows in their order and return the model's text.
+    patience: int = 0,
+) -> Native:
+    """Train on the rows in their order.
 
     Takes   numeric columns: `target` and `inputs` (null: missing); rows of equal `group` columns lie one after another, and are
             ranked among themselves; a learn_weight counts where it is there. With a `focal_gamma` the loss is the focal one,
-            and the model gives the scores that minimise it (see models.focal).
+            and the model gives the scores that minimise it (see models.focal). With a `patience` a share of the users is
+            held out, and once their log loss has not fallen for so many rounds the best of them is kept.
     Raises  TrainingFailed past the limit, and where nothing is found to split on.
     """
-    spark = rows.sparkSession
-    place = F.xxhash64(*group) if group else F.lit(0)
-    weight = learn_weight(rows)
-    narrow = rows.select(
-        F.monotonically_increasing_id().alias(_ORDER),
-        F.col(target).cast("float").alias(_TARGET),
-        place.alias(_GROUP),
-        *(F.col(name).cast("float").alias(_COUNTS) for name in weight),
-        *(F.col(name).cast("float").alias(name) for name in inputs),
-    )
-    settings = {**parameters, **_FIXED, "num_threads": threads(spark)}
-    task = _task(tuple(inputs), settings, rounds, grouped=bool(group), weighted=bool(weight), focal_gamma=focal_gamma)
+    spark, is_weighted = rows.sparkSession, bool(learn_weight(rows))
+    narrow = narrowed(rows, target, inputs, group, int(parameters.get("seed", 0)) if patience else None)
+    settings = {**parameters, **FIXED, "num_threads": threads(spark)}
+    task = _task(tuple(inputs), settings, rounds, bool(group), is_weighted, focal_gamma, patience)
     fitted = within(
         spark,
         seconds,
         "fitting LightGBM in one task",
-        lambda: narrow.coalesce(1).mapInArrow(task, "model STRING, splits INT").collect(),
+        lambda: narrow.coalesce(1).mapInArrow(task, "model STRING, splits INT, curves STRING").collect(),
     )
     if not fitted or not fitted[0]["splits"]:
         raise TrainingFailed("LightGBM found nothing to split on. Bring more rows, or a smaller models.lightgbm.min_data_in_leaf.")
-    return str(fitted[0]["model"])
+    curves = {name: tuple(losses) for name, losses in json.loads(fitted[0]["curves"]).items()}
+    return Native(str(fitted[0]["model"]), curves)
+
+
+def narrowed(
+    rows: DataFrame, target: str, inputs: Sequence[str], group: Sequence[str] = (), held_by: int | None = None
+) -> DataFrame:
+    """What a task learns from: each row's place in their order, its target, group and weight, and the inputs, as floats.
+
+    With a seed `held_by` also whether its user validates.
+    """
+    place = F.xxhash64(*group) if group else F.lit(0)
+    ordered = rows.withColumn(ORDER, F.monotonically_increasing_id())
+    validates = [] if held_by is None else [held(ordered, _VALIDATION_SHARE, held_by, ORDER).cast("float").alias(_HELD)]
+    return ordered.select(
+        ORDER,
+        F.col(target).cast("float").alias(_TARGET),
+        place.alias(_GROUP),
+        *(F.col(name).cast("float").alias(_COUNTS) for name in learn_weight(rows)),
+        *validates,
+        *(F.col(name).cast("float").alias(name) for name in inputs),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A task's rows in their order: targets, groups, weights (where they count), whether they validate, and the inputs."""
+
+    target: npt.NDArray[Any]
+    place: npt.NDArray[Any]
+    counts: npt.NDArray[Any] | None
+    held: npt.NDArray[Any]
+    matrix: npt.NDArray[Any]
+
+    def dataset(self, some: Any, parameters: Parameters, **settings: Any) -> Any:
+        """Some of them as LightGBM takes them."""
+        import lightgbm
+
+        weight = None if self.counts is None else self.counts[some]
+        return lightgbm.Dataset(self.matrix[some], self.target[some], weight=weight, params=dict(parameters), **settings)
+
+
+def gathered(batches: Iterable[pa.RecordBatch], inputs: tuple[str, ...], weighted: bool, parted: bool = False) -> Rows | None:
+    """The rows of the batches of `narrowed`; None where there are none."""
+    parts = [_arrays(batch, inputs, weighted, parted) for batch in batches if batch.num_rows]
+    if not parts:
+        return None
+    order, *columns = (np.concatenate(part) for part in zip(*parts, strict=True))
+    parts.clear()
+    if np.any(order[1:] < order[:-1]):  # a cluster may hand the parts over in any order
+        by_order = np.argsort(order, kind="stable")
+        columns = [column[by_order] for column in columns]
+    target, place, counts, validates, matrix = columns
+    return Rows(target, place, counts if weighted else None, validates, matrix)
 
 
 def _task(
@@ -71,37 +132,43 @@ def _task(
     grouped: bool,
     weighted: bool = False,
     focal_gamma: float = 0.0,
+    patience: int = 0,
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import lightgbm
 
-        held = [_arrays(batch, inputs, weighted) for batch in batches if batch.num_rows]
-        if not held:
+        rows = gathered(batches, inputs, weighted, bool(patience))
+        if rows is None:
             return
-        order, target, place, counts, matrix = (np.concatenate(part) for part in zip(*held, strict=True))
-        held.clear()
-        if np.any(order[1:] < order[:-1]):  # a cluster may hand the parts over in any order
-            sorted_ = np.argsort(order, kind="stable")
-            target, place, counts, matrix = target[sorted_], place[sorted_], counts[sorted_], matrix[sorted_]
-        data = lightgbm.Dataset(
-            matrix,
-            label=target,
-            weight=counts if weighted else None,
-            group=_runs(place) if grouped else None,
-            feature_name=list(inputs),
-            categorical_feature=[],
-            params=dict(parameters),
-        )
+        learnt = rows.held == 0 if patience else slice(None)
+        group = _runs(rows.place) if grouped else None
+        first = rows.dataset(learnt, parameters, group=group, feature_name=list(inputs), categorical_feature=[])
+        curves: Losses = {}
         if focal_gamma:
-            fitted, text = _fit_focal(data, parameters, rounds, focal_gamma)
+            fitted, text = _fit_focal(first, parameters, rounds, focal_gamma)
+        elif patience and rows.held.any():
+            validation = rows.dataset(rows.held == 1, parameters, reference=first)
+            fitted, curves = _fit_patiently(first, validation, parameters, rounds, patience)
+            text = fitted.model_to_string()
         else:
-            fitted = lightgbm.train(dict(parameters), data, num_boost_round=rounds)
+            fitted = lightgbm.train(dict(parameters), first, num_boost_round=rounds)
             text = fitted.model_to_string()
         splits = int(fitted.feature_importance("split").sum())
-        made = [pa.array([text]), pa.array([splits], pa.int32())]
-        yield pa.RecordBatch.from_arrays(made, names=["model", "splits"])
+        made = [pa.array([text]), pa.array([splits], pa.int32()), pa.array([json.dumps(curves)])]
+        yield pa.RecordBatch.from_arrays(made, names=["model", "splits", "curves"])
 
     return fit
+
+
+def _fit_patiently(data: Any, validation: Any, parameters: Parameters, rounds: int, patience: int) -> tuple[Any, Losses]:
+    """A model that is cut after its best round, and its log losses."""
+    import lightgbm
+
+    told: dict[str, dict[str, list[float]]] = {}
+    stop = [lightgbm.early_stopping(patience, verbose=False), lightgbm.record_evaluation(told)]
+    sets, names = [data, validation], ["train", "validation"]
+    fitted = lightgbm.train(dict(parameters), data, rounds, valid_sets=sets, valid_names=names, callbacks=stop)
+    return fitted, {name: losses["binary_logloss"] for name, losses in told.items()}
 
 
 def _fit_focal(data: Any, parameters: Parameters, rounds: int, gamma: float) -> tuple[Any, str]:
@@ -124,11 +191,11 @@ def _fit_focal(data: Any, parameters: Parameters, rounds: int, gamma: float) -> 
     return fitted, fitted.model_to_string().replace("\nfeature_names=", "\nobjective=binary sigmoid:1\nfeature_names=", 1)
 
 
-def _arrays(batch: pa.RecordBatch, inputs: tuple[str, ...], weighted: bool) -> tuple[npt.NDArray[Any], ...]:
-    keys = (_ORDER, _TARGET, _GROUP, _COUNTS if weighted else _TARGET)
-    order, target, place, counts = (batch.column(name).to_numpy(zero_copy_only=False) for name in keys)
+def _arrays(batch: pa.RecordBatch, inputs: tuple[str, ...], weighted: bool, parted: bool) -> tuple[npt.NDArray[Any], ...]:
+    keys = (ORDER, _TARGET, _GROUP, _COUNTS if weighted else _TARGET, _HELD if parted else _TARGET)
+    found = (batch.column(name).to_numpy(zero_copy_only=False) for name in keys)
     columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in inputs]
-    return order, target, place, counts, np.column_stack(columns).astype(np.float32, copy=False)
+    return *found, np.column_stack(columns).astype(np.float32, copy=False)
 
 
 def _runs(place: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -39,4 +39,4 @@ def fit_ranker(rows: DataFrame, features: Sequence[Feature], config: ModelsConfi
     }
     names = [feature.name for feature in features]
     model = fit_in_one_task(few, LABEL, names, parameters, ranker.rounds, config.lightgbm.timeout_seconds, _LIST)
-    return replace(make_scorer(FAMILY, features, model), name=NAME)
+    return replace(make_scorer(FAMILY, features, model.text), name=NAME)

@@ -1,4 +1,4 @@
-"""Gradient boosting: LightGBM, native in one task while one machine carries the rows, else SynapseML's on all slots.
+"""Gradient boosting: LightGBM, native in one task while one machine carries the rows, else on all slots, by SynapseML or a ring.
 
 SynapseML is guarded against the ways in which it hangs or degrades silently.
 """
@@ -19,12 +19,14 @@ from propensity_spark.features.spec import Feature
 from propensity_spark.models import slots
 from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, shares, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer
+from propensity_spark.models.layout import dealt
 from propensity_spark.models.native import Parameters, fit_in_one_task
+from propensity_spark.models.ring import fit_in_ring
 from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
 
 FAMILY = "lightgbm"
-NATIVE, SYNAPSEML = "native", "synapseml"
+NATIVE, RING, SYNAPSEML = "native", "ring", "synapseml"
 _POSITIVES_A_LEAF, _FEWEST_LEAVES, _MOST_LEAVES = 1500, 7, 63
 
 
@@ -37,15 +39,16 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
     Raises TrainingFailed on a hang, on too few slots, and where fewer trees than asked for come back.
     """
     settings = config.lightgbm
+    most = slots.check(rows.sparkSession, "models.lightgbm.tasks", settings.tasks)
     total, positives = size(rows)
-    leaves, tasks = settings.leaves or leaves_for(positives), _tasks(rows.sparkSession, total, settings)
+    leaves, tasks = settings.leaves or leaves_for(positives), _tasks(total, settings, most)
 
     def fit(engine: str) -> Fitted:
-        if engine == NATIVE:
-            return _fit_in_one_task(rows, features, settings, leaves, seed)
-        return _fit_on_slots(rows, features, settings, tasks, leaves, seed)
+        if engine == SYNAPSEML:
+            return _fit_on_slots(rows, features, settings, tasks, leaves, seed)
+        return _fit_natively(rows, features, settings, leaves, seed, tasks if engine == RING else 1)
 
-    first = NATIVE if _is_native(settings, total) else SYNAPSEML
+    first = _engine(settings, total)
     try:
         return fit(first)
     except TrainingFailed as failure:
@@ -56,13 +59,19 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
         return replace(second, facts={**second.facts, "fell_back": 1.0}, note=note)
 
 
-def _fit_in_one_task(rows: DataFrame, features: Sequence[Feature], settings: LightGBMConfig, leaves: int, seed: int) -> Fitted:
+def _fit_natively(
+    rows: DataFrame, features: Sequence[Feature], settings: LightGBMConfig, leaves: int, seed: int, tasks: int
+) -> Fitted:
     names = [feature.name for feature in features]
     parameters = {"objective": "binary", "num_leaves": leaves, **shared(settings, seed)}
-    limit, gamma = settings.timeout_seconds, settings.focal_gamma
-    model = fit_in_one_task(rows, LABEL, names, parameters, settings.rounds, limit, focal_gamma=gamma)
-    facts = {"trees": float(model.count("\nTree=")), "leaves": float(leaves), "tasks": 1.0}
-    return from_native(model, features, facts)
+    rounds, limit = settings.rounds, settings.timeout_seconds
+    if tasks == 1:
+        gamma, patience = settings.focal_gamma, settings.early_stopping_rounds
+        model = fit_in_one_task(rows, LABEL, names, parameters, rounds, limit, focal_gamma=gamma, patience=patience)
+    else:
+        model = fit_in_ring(rows, LABEL, names, parameters, rounds, limit, tasks)
+    facts = {"trees": float(model.text.count("\nTree=")), "leaves": float(leaves), "tasks": float(tasks)}
+    return replace(from_native(model.text, features, facts), curves=model.curves)
 
 
 def from_native(model: str, features: Sequence[Feature], facts: dict[str, float]) -> Fitted:
@@ -105,14 +114,18 @@ def shared(settings: LightGBMConfig, seed: int) -> Parameters:
     }
 
 
-def _is_native(settings: LightGBMConfig, rows: int) -> bool:
+def _engine(settings: LightGBMConfig, rows: int) -> str:
+    """By size, unless one is named."""
     few = not settings.tasks and rows <= settings.rows_on_one_task
-    if settings.focal_gamma and settings.engine == "auto" and not few:
+    if settings.only_native and settings.engine == "auto" and not few:
         raise TrainingFailed(
-            f"models.lightgbm.focal_gamma is for the native engine, and {rows} rows are more than models.lightgbm.rows_on_one_task "
-            f"({settings.rows_on_one_task}). Set focal_gamma: 0, or engine: native where one machine carries them."
+            f"models.lightgbm.{settings.only_native} is for the native engine, and {rows} rows are more than "
+            f"models.lightgbm.rows_on_one_task ({settings.rows_on_one_task}). Set {settings.only_native}: 0, or engine: native "
+            "where one machine carries them."
         )
-    return few if settings.engine == "auto" else settings.engine == NATIVE
+    if settings.engine == "auto":
+        return NATIVE if few else RING
+    return settings.engine
 
 
 def _fit_on_slots(
@@ -186,20 +199,14 @@ def _learner(settings: LightGBMConfig, vector: str, tasks: int, leaves: int, see
     return learner.setWeightCol(*weight) if weight else learner
 
 
-def _tasks(spark: SparkSession, rows: int, settings: LightGBMConfig) -> int:
-    """One task while one machine carries the rows (faster, and equal everywhere); else all the slots there are.
-
-    Raises TrainingFailed where more tasks are asked for than can run at once: they would wait for ever.
-    """
-    most = slots.check(spark, "models.lightgbm.tasks", settings.tasks)
-    if settings.tasks:
-        return settings.tasks
-    return 1 if rows <= settings.rows_on_one_task else most
+def _tasks(rows: int, settings: LightGBMConfig, most: int) -> int:
+    """One task while one machine carries the rows (faster, and equal everywhere); else all that can run at once."""
+    return settings.tasks or (1 if rows <= settings.rows_on_one_task else most)
 
 
 def _lay_out(vectors: DataFrame, tasks: int) -> DataFrame:
-    """As many partitions as tasks. Rows that come laid out (see `fit_lightgbm`) keep their order on one task."""
-    return vectors.coalesce(tasks) if tasks == 1 else vectors.repartition(tasks)
+    """As many partitions as tasks. Rows that come laid out (see `fit_lightgbm`) keep their order."""
+    return vectors.coalesce(1) if tasks == 1 else dealt(vectors, tasks)
 
 
 @contextmanager

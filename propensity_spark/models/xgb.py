@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from propensity_spark.config import ModelsConfig, XGBoostConfig
 from propensity_spark.errors import SetupError, TrainingFailed
@@ -19,11 +18,11 @@ from propensity_spark.features.spec import Feature
 from propensity_spark.models import slots
 from propensity_spark.models.contract import LABEL, LEARN_WEIGHT, Fitted, learn_weight, make_scorer, shares, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer
+from propensity_spark.models.layout import dealt
 from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
 
 FAMILY = "xgboost"
-_ORDER = "_order"
 
 
 def fit_xgboost(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
@@ -37,7 +36,7 @@ def fit_xgboost(rows: DataFrame, features: Sequence[Feature], config: ModelsConf
     settings, vector, weight = config.xgboost, vector_column(FAMILY, "features"), learn_weight(rows)
     slots.check(rows.sparkSession, "models.xgboost.workers", settings.workers)
     prepare = PipelineModel(stages=with_missing(features, vector))
-    laid_out = _lay_out(prepare.transform(rows).select(LABEL, *weight, vector), settings.workers)
+    laid_out = dealt(prepare.transform(rows).select(LABEL, *weight, vector), settings.workers)
     learner = _learner(settings, vector, bool(weight), seed)
     what = f"fitting XGBoost on {settings.workers} worker(s)"
     model = within(rows.sparkSession, settings.timeout_seconds, what, lambda: learner.fit(laid_out))
@@ -64,12 +63,6 @@ def predictor(scorer: Scorer) -> Predict:
         return np.asarray(found, dtype=np.float64)
 
     return predict
-
-
-def _lay_out(vectors: DataFrame, workers: int) -> DataFrame:
-    """A partition per worker, its rows in the order of the given ones: rows are drawn by place."""
-    ordered = vectors.select("*", F.monotonically_increasing_id().alias(_ORDER))
-    return ordered.repartition(workers, _ORDER).sortWithinPartitions(_ORDER)
 
 
 def _learner(settings: XGBoostConfig, vector: str, weighted: bool, seed: int) -> Any:

@@ -183,9 +183,10 @@ def _write_candidates(
     timeline, where = moment.timeline, _dates(moment.timeline.dates)
     with progress.stage("candidates") as stage:
         everyone = population(seen, config.population)
-        pairs = tables.read(spark, "features.pair", where)
-        products, past = tables.read(spark, "features.product", where), collaborative.history(seen, config.candidates.history)
-        found = candidates(everyone, pairs, products, past, config.candidates, learning(config, moment.features))
+        told = {entity: tables.read(spark, f"features.{entity}", where) for entity in ("pair", "product", "user_category", "user")}
+        told["products"] = tables.read(spark, "silver.products")
+        past = collaborative.history(seen, config.candidates.history)
+        found = candidates(everyone, told, past, config.candidates, learning(config, moment.features))
         labelled = attach_labels(spark, config, timeline, found)
         rate = F.when(F.col("as_of").isin(list(timeline.in_full)), 1.0).otherwise(config.train.negative_rate)
         sampled = sampling.sample_negatives(labelled, rate, config.train.seed)

@@ -35,6 +35,7 @@ def told(runs: Sequence[Finished]) -> str:
     """A column per run; the best value of a row has a star, and says nothing where the runs were tested on different dates."""
     head = [("run", [run.run_id[:12] for run in runs]), ("trained at", [f"{run.started:%Y-%m-%d %H:%M}" for run in runs])]
     facts = [("as of", [run.as_of for run in runs]), ("champion", [run.champion for run in runs])]
+    facts += [("promoted", ["yes" if run.promoted else "no" for run in runs])]
     blocks = [[*head, *facts], _differing(runs), _figures(runs)]
     names = max(len(name) for block in blocks for name, _ in block)
     widths = [max(len(values[at]) for block in blocks for _, values in block) for at in range(len(runs))]

@@ -9,16 +9,16 @@ from propensity_spark import tables
 from propensity_spark.judge import metrics, ranking
 from propensity_spark.judge.baselines import BASELINES
 from propensity_spark.judge.slices import NEW, REPEAT
-from propensity_spark.schemas import METRIC_SLICES, METRICS
+from propensity_spark.schemas import CANDIDATE_SOURCES, METRIC_SLICES, METRICS
 
 TRUTH = "truth"
-INTERVALS, SLICES = "intervals", "slices"
+INTERVALS, SLICES, SOURCES = "intervals", "slices", "sources"
 Judged = dict[str, dict[str, dict[str, Any]]]
 
 
 def typed(judged: Judged) -> dict[str, dict[str, Any]]:
-    """What `judge` returned, as Metrics and RankingMetrics again; intervals and slices, which older runs lack, stay numbers."""
-    made: dict[str, dict[str, Any]] = {part: judged.get(part, {}) for part in (INTERVALS, SLICES)}
+    """What `judge` returned, as Metrics and RankingMetrics again; what older runs lack (intervals, slices, sources) stays plain."""
+    made: dict[str, dict[str, Any]] = {part: judged.get(part, {}) for part in (INTERVALS, SLICES, SOURCES)}
     for part, each in judged.items():
         if part in made:
             continue
@@ -54,8 +54,9 @@ def _hold_against_truth(figures: dict[str, dict[str, float | None]]) -> None:
 
 
 def write(spark: SparkSession, judged: Judged, as_of: date, period: str, run_id: str) -> None:
-    """Replace the period's rows of gold.metric_slices and gold.metrics."""
+    """Replace the period's rows of gold.metric_slices and gold.metrics, and the date's of gold.candidate_sources."""
     _write_slices(spark, judged, as_of, period, run_id)
+    _write_sources(spark, judged, as_of, run_id)
     rows = [
         (as_of, period, scorer, metric, None if value is None else float(value), run_id)
         for scorer, flat in of_scorers(judged).items()
@@ -75,6 +76,13 @@ def _write_slices(spark: SparkSession, judged: Judged, as_of: date, period: str,
     ]
     frame = spark.createDataFrame(rows, METRIC_SLICES.ddl).coalesce(1)
     tables.replace(frame, METRIC_SLICES.name, f"as_of = DATE'{as_of}' AND period = '{period}'")
+
+
+def _write_sources(spark: SparkSession, judged: Judged, as_of: date, run_id: str) -> None:
+    columns = CANDIDATE_SOURCES.columns[2:-1]
+    rows = [(as_of, name, *(source[column] for column in columns), run_id) for name, source in judged[SOURCES].items()]
+    frame = spark.createDataFrame(rows, CANDIDATE_SOURCES.ddl).coalesce(1)
+    tables.replace(frame, CANDIDATE_SOURCES.name, f"as_of = DATE'{as_of}'")
 
 
 def logged(judged: Judged, period: str) -> dict[str, float]:

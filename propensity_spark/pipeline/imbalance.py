@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark.config import BALANCES, BalanceConfig, Config, ModelsConfig
 from propensity_spark.judge import metrics
-from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.metrics import Metrics
 from propensity_spark.models import trees
 from propensity_spark.pipeline import build_features, trials
@@ -57,7 +57,7 @@ def _trials(rehearsal: trials.Rehearsal) -> list[Trial]:
     config = rehearsal.config
     champion, plain = config.models.champion, with_gamma(config.models, 0.0)
     ways = [(method, way(config.train.balance, method), plain) for method in BALANCES]
-    if champion == trees.FAMILY and not config.models.lightgbm.tasks and config.models.lightgbm.engine != "synapseml":
+    if champion == trees.FAMILY and not config.models.lightgbm.tasks and config.models.lightgbm.engine in ("auto", "native"):
         ways.append((FOCAL, BalanceConfig(), with_gamma(config.models, config.models.lightgbm.focal_gamma or _GAMMA)))
     return [Trial(name=n, family=champion, models=models, features=rehearsal.features, balance=how) for n, how, models in ways]
 

@@ -13,15 +13,15 @@ from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.features import compute
 from propensity_spark.ingest.truth import true_propensity
-from propensity_spark.judge import cells, intervals, metrics, ranking, slices
+from propensity_spark.judge import cells, coverage, intervals, metrics, ranking, slices
 from propensity_spark.judge.baselines import BASELINES, REFERENCE, add_baselines
-from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.cells import View
 from propensity_spark.judge.order import RANKING
 from propensity_spark.judge.slices import NEW, REPEAT
 from propensity_spark.models import fast
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.figures import INTERVALS, SLICES, TRUTH, Judged
+from propensity_spark.pipeline.figures import INTERVALS, SLICES, SOURCES, TRUTH, Judged
 from propensity_spark.trainset.labels import bought
 
 KEEP = ("as_of", "user_id", "product_id", "label", "weight", "pair_orders", "product_buyers_recent", "als_score")
@@ -77,21 +77,27 @@ def judge(
             `thresholds`: the champion's, by rule, chosen on other rows.
     Returns `metrics`, `repeat` and `new` (pairs bought before, or never): scorer -> Metrics; `ranking`: scorer -> RankingMetrics;
             `intervals`: the champion -> the ends of its intervals and its gains over the best baselines, by name; `slices`: what
-            they are by -> slice -> the champion and REFERENCE -> figures by name.
+            they are by -> slice -> the champion and REFERENCE -> figures by name; `sources`: source of candidates ->
+            what it brings and costs (coverage.Source).
     """
     columns = calibrated_columns(calibrators)
     probabilities = {name: f"p_{name}" for name in columns}
-    ready = with_probabilities(rows, calibrators)
+    ready = with_probabilities(with_segment(config, rows, as_of), calibrators)
     columns[config.models.champion] = RANKING  # the list that is published
     if config.simulator.output:
         ready = true_propensity(ready, config.simulator, moment.timeline.horizon_days).where("truth IS NOT NULL")
         columns[TRUTH] = probabilities[TRUTH] = TRUTH
-    ready = _with_segment(spark, config, ready, as_of).persist()
+    ready, truth = ready.persist(), purchases(spark, config, moment, as_of)
     try:
-        summed = _summed(spark, config, as_of, ready, purchases(spark, config, moment, as_of), probabilities, columns, thresholds)
+        summed = _summed(spark, config, as_of, ready, truth, probabilities, columns, thresholds)
     finally:
         ready.unpersist()
-    return _results(config, summed, probabilities, thresholds)
+    return {**_results(config, summed, probabilities, thresholds), SOURCES: _sources(spark, truth, as_of)}
+
+
+def _sources(spark: SparkSession, truth: DataFrame, as_of: date) -> dict[str, dict[str, Any]]:
+    pairs = tables.read(spark, "trainset.candidates", f"as_of = DATE'{as_of}'")
+    return {source.name: asdict(source) for source in coverage.by_source(pairs, truth.count())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,9 +213,11 @@ def _products(spark: SparkSession, as_of: date) -> DataFrame:
     return tables.read(spark, "silver.products").select("product_id", "category").join(lately, on="product_id", how="left")
 
 
-def _with_segment(spark: SparkSession, config: Config, rows: DataFrame, as_of: date) -> DataFrame:
+def with_segment(config: Config, rows: DataFrame, as_of: date) -> DataFrame:
     """The rows plus their user's segment as known at as_of, where the shop names one (features.segment_by) and it was built."""
-    users = tables.read(spark, "features.user", f"as_of = DATE'{as_of}'")
-    if not config.features.segment_by or "segment" not in users.columns:
+    if not config.features.segment_by or "segment" in rows.columns:
+        return rows
+    users = tables.read(rows.sparkSession, "features.user", f"as_of = DATE'{as_of}'")
+    if "segment" not in users.columns:
         return rows
     return rows.join(users.select("user_id", "segment"), on="user_id", how="left")

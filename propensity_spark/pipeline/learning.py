@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 from propensity_spark.config import Config, ModelsConfig
 from propensity_spark.features import encoders
 from propensity_spark.features.spec import Feature
-from propensity_spark.judge import calibrate
+from propensity_spark.judge.task import Task
 from propensity_spark.models import trees
 from propensity_spark.models.fast import Scorer
 from propensity_spark.progress import Progress
@@ -25,8 +25,16 @@ def balanced(config: Config, train: DataFrame, learnt: encoders.Fitted, made: Se
     return found
 
 
-def task_of(config: Config, models: ModelsConfig, scorer: Scorer, odds: float) -> calibrate.Task:
+def task_of(config: Config, models: ModelsConfig, scorer: Scorer, odds: float) -> Task:
     """How a model's score is calibrated that was fitted with such settings on rows balanced to such odds."""
-    method, rate = config.calibration.method, config.train.negative_rate
+    how, rate = config.calibration, config.train.negative_rate
     gamma = models.lightgbm.focal_gamma if scorer.family == trees.FAMILY else 0.0
-    return calibrate.Task(score=scorer.column, method=method, negative_rate=rate, odds=odds, focal_gamma=gamma)
+    return Task(
+        score=scorer.column,
+        method=how.method,
+        negative_rate=rate,
+        odds=odds,
+        focal_gamma=gamma,
+        by=how.by,
+        shrinkage=how.shrinkage,
+    )

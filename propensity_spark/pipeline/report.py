@@ -14,7 +14,7 @@ from propensity_spark.config import Config
 from propensity_spark.judge.baselines import BASELINES
 from propensity_spark.judge.report import Brought, Change, Page, Period, Scored, render
 from propensity_spark.judge.slices import NEW, REPEAT
-from propensity_spark.pipeline import figures
+from propensity_spark.pipeline import figures, report_tables
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.figures import TRUTH, Judged
 from propensity_spark.progress import Progress
@@ -92,6 +92,7 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
         importance=_importance(config, moment, trained),
         groups=_groups(spark, moment),
         groups_as_of=str(moment.timeline.rehearsal.score),
+        listed=report_tables.found(spark, moment),
         scores=_sample(spark, moment),
         timings=tuple(seconds.items()),
     )
@@ -156,7 +157,7 @@ def _period(judged: Judged, name: str, as_of: str, champion: str) -> Period:
 
 def _facts(config: Config, moment: Moment, trained: registry.Run) -> tuple[tuple[str, str], ...]:
     final, rehearsal, bundle = moment.timeline.final, moment.timeline.rehearsal, trained.bundle
-    methods = ", ".join(f"{name} by {bundle.calibrators[name].method}" for name in bundle.scorers)
+    methods = ", ".join(f"{name} by {bundle.calibrators[name].described}" for name in bundle.scorers)
     return (
         ("champion", f"{bundle.champion}, version {bundle.versions.get(bundle.champion, 'unregistered')}"),
         ("MLflow run", trained.run_id),

@@ -3,6 +3,7 @@ gold.cold_start; where the date's labels are already known, its backtest.
 """
 
 import json
+from datetime import date
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -15,6 +16,7 @@ from propensity_spark.pipeline import cold_start, figures, judging, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
+from propensity_spark.serve.bundle import Bundle
 from propensity_spark.serve.score import KEEP, propensities
 
 
@@ -35,12 +37,12 @@ def _score(spark: SparkSession, config: Config, moment: Moment, progress: Progre
             f"run {trained.run_id} was trained on feature version {trained.bundle.feature_version}, the tables hold "
             f"{moment.features.version}. Run `propensity train` again."
         )
-    pairs = trained.bundle.encoders.transform(rows.of_dates(spark, moment, [as_of]))
     bundle = trained.bundle
+    pairs = bundle.encoders.transform(_keyed(config, rows.of_dates(spark, moment, [as_of]), as_of, bundle))
     champion, ranker = bundle.scorers[bundle.champion].column, bundle.ranker.column if bundle.ranker else None
     if not moment.timeline.backtest:
         needed = [scorer for scorer in bundle.all_scorers if scorer.column in (champion, ranker)]
-        return _write(add_ranking(fast.score(pairs, needed, KEEP), champion, ranker), moment, trained, progress)
+        return _write(add_ranking(fast.score(pairs, needed, (*KEEP, *bundle.reads)), champion, ranker), moment, trained, progress)
     everything = judging.scored(pairs, bundle.all_scorers, judging.most_popular(spark), "candidate_source")
     scored = add_ranking(everything, champion, ranker).persist()
     try:
@@ -49,6 +51,15 @@ def _score(spark: SparkSession, config: Config, moment: Moment, progress: Progre
     finally:
         scored.unpersist()
     return None
+
+
+def _keyed(config: Config, pairs: DataFrame, as_of: date, bundle: Bundle) -> DataFrame:
+    """The pairs with all that their calibration reads. Raises PropensityError where the shop no longer tells it."""
+    keyed = judging.with_segment(config, pairs, as_of)
+    missing = {column for calibrator in bundle.calibrators.values() for column in calibrator.reads} - set(keyed.columns)
+    if missing:
+        raise PropensityError(f"the run is calibrated by {', '.join(missing)}, which these settings do not make; train again.")
+    return keyed
 
 
 def _write(scored: DataFrame, moment: Moment, trained: registry.Run, progress: Progress) -> None:

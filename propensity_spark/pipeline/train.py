@@ -9,12 +9,14 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.config import Config
-from propensity_spark.errors import InsufficientData
+from propensity_spark.errors import InsufficientData, NotPromoted
 from propensity_spark.features import encoders
-from propensity_spark.judge import calibrate, thresholds
+from propensity_spark.judge import band, buckets, calibrate, gate, intervals, segments, thresholds
 from propensity_spark.judge.baselines import KINDS
-from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.calibrator import Calibrator
+from propensity_spark.judge.gate import Verdict
 from propensity_spark.judge.order import add_ranking
+from propensity_spark.judge.task import Task
 from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
@@ -57,7 +59,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     """Train, calibrate, test; write gold.metrics and an MLflow run, which is returned.
 
     Raises InsufficientData where the purchases cannot carry a model, LeakSuspected where a feature knows the label: nothing
-    is written then.
+    is written then; NotPromoted where a baseline does better: the run is logged as refused, and scores nothing.
     """
     timeline = moment.timeline
     with progress.stage("training rows") as stage:
@@ -73,9 +75,32 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     judged = _rehearse(spark, config, moment, rehearsal, popular, progress)
     trained = _prepared(config, moment, final, popular, "final", progress)
     with progress.stage("log to MLflow"):
-        logged = _log(config, moment, trained, judged)
+        verdict = _verdict(config, judged)
+        logged = _log(config, moment, trained, judged, verdict)
         figures.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
+    if not verdict.promoted:
+        raise NotPromoted(f"{verdict.reason}. {_remedy(verdict)}")
+    if verdict.reason:
+        progress.say(f"  promoted; {verdict.reason}")
     return logged
+
+
+def _verdict(config: Config, judged: Judged) -> Verdict:
+    """Whether the champion may score."""
+    champion, models = config.models.champion, config.models.families
+    found = gate.verdict(champion, models, judged["metrics"], judged[figures.INTERVALS][champion], config.promotion.ece_slack)
+    if found.promoted or config.promotion.gate:
+        return found
+    return Verdict(True, f"noted, since promotion.gate is false: {found.reason}")
+
+
+def _remedy(refused: Verdict) -> str:
+    """What to do where a model was refused."""
+    other = f"--set models.champion={refused.others[0]} would pass; or " if refused.others else ""
+    return (
+        f"The run is logged and not promoted: gold.propensity stays as it was. {other}try `propensity tune` or `propensity "
+        "families`, or publish it nonetheless with --set promotion.gate=false."
+    )
 
 
 def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequence[date]) -> DataFrame:
@@ -85,8 +110,10 @@ def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequ
 
 
 def _unused(config: Config) -> set[str]:
-    """Columns that neither a model nor an encoder reads."""
-    return {"candidate_source", "category"} - {encoder.column for encoder in config.encoders}
+    """Columns that no model, encoder or calibration reads. A trial may be of any family, so embedded columns stay."""
+    read = {encoder.column for encoder in config.encoders} | set(config.models.network.embeddings.columns)
+    read |= {segments.READS[by] for by in config.calibration.by}
+    return {"candidate_source", "category"} - read
 
 
 def _laid_out(sampled: DataFrame) -> DataFrame:
@@ -197,25 +224,38 @@ def fit_encoders(config: Config, parts: Parts, progress: Progress) -> encoders.F
 
 
 def _calibrate(config: Config, trained: Trained, parts: Parts, popular: float) -> Trained:
-    families = list(trained.models)
-    tasks = {}
+    tasks = _tasks(config, trained)
+    pairs = judging.with_segment(config, parts.calibrate, parts.procedure.calibrate)
+    scored = judging.scored(trained.encoders.transform(pairs), trained.scorers, popular)
+    found = buckets.collect(scored, tasks, judging.price(scored))
+    calibrators, champion = calibrate.fit_buckets(found, tasks), config.models.champion
+    levels = thresholds.levels(found, champion, calibrators[champion])
+    if tasks[champion].blocks:
+        times = intervals.drawn(tasks[champion].blocks, config.calibration.draws, config.train.seed)
+        calibrators[champion] = band.fit(
+            found, champion, calibrators[champion], tasks[champion], times, config.calibration.interval
+        )
+    return replace(trained, calibrators=calibrators, thresholds=thresholds.choose(levels, config.judge, parts.share))
+
+
+def _tasks(config: Config, trained: Trained) -> dict[str, Task]:
+    """What to calibrate: models and baselines; of the champion it is asked as well how sure its levels are."""
+    families, tasks = list(trained.models), dict[str, Task]()
     for name, column in judging.score_columns(families).items():
         if name in families:
             tasks[name] = learning.task_of(config, config.models, trained.models[name].scorer, trained.odds)
         else:
-            tasks[name] = calibrate.Task(score=column, kind=KINDS[name])
-    scored = judging.scored(trained.encoders.transform(parts.calibrate), trained.scorers, popular)
-    found = calibrate.buckets(scored, tasks, judging.price(scored))
-    calibrators, champion = calibrate.fit_buckets(found, tasks), config.models.champion
-    levels = thresholds.levels(found[found["name"] == champion], calibrators[champion])
-    return replace(trained, calibrators=calibrators, thresholds=thresholds.choose(levels, config.judge, parts.share))
+            tasks[name] = Task(score=column, kind=KINDS[name])
+    if config.calibration.draws:
+        tasks[config.models.champion] = replace(tasks[config.models.champion], blocks=config.judge.blocks)
+    return tasks
 
 
 def _methods(trained: Trained) -> str:
-    return ", ".join(f"{name} by {trained.calibrators[name].method}" for name in trained.models)
+    return ", ".join(f"{name} by {trained.calibrators[name].described}" for name in trained.models)
 
 
-def _log(config: Config, moment: Moment, final: Trained, judged: Judged) -> registry.Run:
+def _log(config: Config, moment: Moment, final: Trained, judged: Judged, verdict: Verdict) -> registry.Run:
     bundle = Bundle(
         shop=config.shop.name,
         as_of=moment.timeline.as_of,
@@ -232,7 +272,8 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged) -> regi
     importance = {name: fitted.importance for name, fitted in final.models.items()}
     texts = {"test.json": json.dumps(judged), "importance.json": json.dumps(importance)}
     facts = {f"{name}_{fact}": value for name, fitted in final.models.items() for fact, value in fitted.facts.items()}
-    return registry.log(config, bundle, final.models, figures.logged(judged, "test") | facts, texts)
+    facts |= {f"{name}_{fact}": value for name in final.models for fact, value in final.calibrators[name].facts.items()}
+    return registry.log(config, bundle, final.models, figures.logged(judged, "test") | facts, texts, verdict)
 
 
 def rehearsed(spark: SparkSession, config: Config, moment: Moment) -> Parts:

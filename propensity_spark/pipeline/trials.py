@@ -15,9 +15,10 @@ from propensity_spark.features import encoders
 from propensity_spark.features.spec import Feature
 from propensity_spark.judge import calibrate, metrics, ranking
 from propensity_spark.judge.baselines import KINDS
-from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.metrics import Metrics
 from propensity_spark.judge.ranking import RankingMetrics
+from propensity_spark.judge.task import Task
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
 from propensity_spark.pipeline import judging, learning, rows, train
@@ -148,7 +149,7 @@ def _fit(rehearsal: Rehearsal, trial: Trial, period: DataFrame, progress: Progre
 def calibrated(rehearsal: Rehearsal, fits: Mapping[str, Fit], baselines: Sequence[str] = ()) -> dict[str, Calibrator]:
     """The calibrators of models and baselines by name, from the held users."""
     tasks = {name: learning.task_of(rehearsal.config, fit.models, fit.scorer, fit.odds) for name, fit in fits.items()}
-    tasks |= {name: calibrate.Task(score=name, kind=KINDS[name]) for name in baselines}
+    tasks |= {name: Task(score=name, kind=KINDS[name]) for name in baselines}
     return calibrate.fit_all(_raw(rehearsal, rehearsal.parts.calibrate, fits), tasks)
 
 

@@ -6,7 +6,7 @@ from datetime import date
 
 from propensity_spark.errors import PropensityError
 from propensity_spark.features.encoders import Fitted
-from propensity_spark.judge.calibrate import Calibrator
+from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.models.fast import Scorer
 
 
@@ -35,6 +35,11 @@ class Bundle:
     def all_scorers(self) -> list[Scorer]:
         """The models and, last, the ranker."""
         return [*self.scorers.values(), *([self.ranker] if self.ranker else [])]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns of the rows that the champion's calibration reads beside its score."""
+        return self.calibrators[self.champion].reads
 
     def to_json(self) -> str:
         """The bundle as text."""

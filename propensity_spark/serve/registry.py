@@ -16,14 +16,19 @@ from typing import Any
 import yaml
 
 from propensity_spark.config import Config
-from propensity_spark.errors import PropensityError, TableMissing
+from propensity_spark.errors import NotPromoted, PropensityError, TableMissing
+from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import to_mapping
 from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.serve.bundle import Bundle
 
 _BUNDLE = "bundle.json"
+_AT_ONCE = 1000  # metrics that MLflow takes in one call
+_MOST = 1000  # runs looked through
 _TAGS = ("shop", "as_of", "horizon_days")
+_PROMOTED, _REASON = "promoted", "promotion_reason"  # tags; a run without them, from before there was a gate, counts as promoted
+CHAMPION = "champion"  # the alias of the registered version that scores
 # What a loaded model needs; named here so that MLflow need not start an environment to infer it.
 _REQUIREMENTS = ("pyspark==3.5.9", "synapseml==1.1.3")
 
@@ -46,6 +51,7 @@ class Finished:
     champion: str
     settings: Mapping[str, str]
     figures: Mapping[str, float]
+    promoted: bool = True
 
 
 def connect(config: Config) -> Any:
@@ -78,8 +84,11 @@ def log(
     models: Mapping[str, Fitted],
     metrics: Mapping[str, float],
     texts: Mapping[str, str],
+    verdict: Verdict,
 ) -> Run:
     """Write one run: the configuration as parameters, metrics, models, `texts` (file name -> content) and the bundle.
+
+    Of a promoted run the champion's registered version gets the alias `champion`; a refused one is there to be looked at.
 
     The models' registry versions enter the bundle. The run is marked finished last, so that a killed one is never used.
     """
@@ -88,8 +97,11 @@ def log(
         warnings.simplefilter("ignore")
         with mlflow.start_run(run_name=f"{config.shop.name} {bundle.as_of}") as started:
             mlflow.set_tags({"shop": bundle.shop, "as_of": str(bundle.as_of), "horizon_days": str(bundle.horizon_days)})
+            mlflow.set_tags({_PROMOTED: str(verdict.promoted).lower(), _REASON: verdict.reason})
             mlflow.log_params(_parameters(config, bundle))
             mlflow.log_metrics(dict(metrics))
+            for name, fitted in models.items():
+                _log_curves(mlflow, str(started.info.run_id), name, fitted.curves)
             versions = {name: _log_model(mlflow, config, fitted) for name, fitted in models.items()}
             finished = _with_versions(bundle, versions)
             for name, text in {
@@ -98,7 +110,10 @@ def log(
                 _BUNDLE: finished.to_json(),
             }.items():
                 mlflow.log_text(text, name)
-            return Run(str(started.info.run_id), finished)
+    if verdict.promoted:
+        name = f"{config.shop.name}_{bundle.champion}"
+        mlflow.MlflowClient().set_registered_model_alias(name, CHAMPION, versions[bundle.champion])
+    return Run(str(started.info.run_id), finished)
 
 
 def _with_versions(bundle: Bundle, versions: dict[str, str]) -> Bundle:
@@ -118,12 +133,23 @@ def _parameters(config: Config, bundle: Bundle) -> dict[str, Any]:
     return flat
 
 
+def _log_curves(mlflow: Any, run_id: str, family: str, curves: Mapping[str, Sequence[float]]) -> None:
+    """The losses as metrics <family>_<curve>, whose steps are rounds or epochs, from 1."""
+    from mlflow.entities import Metric
+
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    made = [Metric(f"{family}_{n}", loss, now, step) for n, losses in curves.items() for step, loss in enumerate(losses, 1)]
+    for start in range(0, len(made), _AT_ONCE):
+        mlflow.MlflowClient().log_batch(run_id, metrics=made[start : start + _AT_ONCE])
+
+
 def _log_model(mlflow: Any, config: Config, fitted: Fitted) -> str:
     """Log and register one Spark model; returns its version in the registry."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    inputs = Schema([ColSpec("float", name, required=False) for name in fitted.scorer.inputs])
+    numbers = [ColSpec("float", name, required=False) for name in fitted.scorer.inputs]
+    inputs = Schema([*numbers, *(ColSpec("string", key.column, required=False) for key in fitted.scorer.keys)])
     signature = ModelSignature(inputs=inputs, outputs=Schema([ColSpec("double", "probability")]))
     # the registry announces each version on stderr, among our own lines
     with tempfile.TemporaryDirectory() as scratch, redirect_stderr(io.StringIO()):
@@ -139,15 +165,16 @@ def _log_model(mlflow: Any, config: Config, fitted: Fitted) -> str:
 
 
 def _requirements(fitted: Fitted) -> list[str]:
-    """What the model needs where it is loaded. A kernel's waves are this package's own stage."""
-    package = FAMILIES[fitted.family].package
-    return [*_REQUIREMENTS, *([f"{package}=={version(package)}"] if package else [])]
+    """What the model needs where it is loaded. A kernel's waves and a network are this package's own stages."""
+    family = FAMILIES[fitted.family]
+    needed = family.package if not family.only_to_fit else ""
+    return [*_REQUIREMENTS, *([f"{needed}=={version(needed)}"] if needed else [])]
 
 
 def latest(config: Config, as_of: date) -> Run:
-    """The newest finished run of this shop for this date and horizon.
+    """The newest finished run of this shop for this date and horizon that was promoted.
 
-    Raises TableMissing where there is none: `propensity train` writes it.
+    Raises TableMissing where there is none: `propensity train` writes it; NotPromoted where all were refused.
     """
     mlflow = connect(config)
     wanted = {"shop": config.shop.name, "as_of": str(as_of), "horizon_days": str(config.labels.horizon_days)}
@@ -155,13 +182,21 @@ def latest(config: Config, as_of: date) -> Run:
     found = mlflow.search_runs(
         filter_string=f"{query} and attributes.status = 'FINISHED'",
         order_by=["attributes.start_time DESC"],
-        max_results=1,
+        max_results=_MOST,
         output_format="list",
     )
     if not found:
         raise TableMissing(f"MLflow run of {config.shop.name} as of {as_of}", "train")
-    run_id = str(found[0].info.run_id)
+    promoted = [run for run in found if _is_promoted(run)]
+    if not promoted:
+        reason = found[0].data.tags.get(_REASON, "")
+        raise NotPromoted(f"no model as of {as_of} was promoted: {reason}. `propensity compare` shows the runs; train another.")
+    run_id = str(promoted[0].info.run_id)
     return Run(run_id, Bundle.from_json(read_text(config, run_id, _BUNDLE)))
+
+
+def _is_promoted(run: Any) -> bool:
+    return bool(run.data.tags.get(_PROMOTED, "true") != "false")
 
 
 def finished(config: Config, wanted: Sequence[str], most: int) -> list[Finished]:
@@ -202,6 +237,7 @@ def _finished(config: Config, run: Any) -> Finished:
         champion=champion,
         settings=dict(_flat(yaml.safe_load(read_text(config, run_id, "config.yaml")))),
         figures={name.removeprefix(prefix): value for name, value in run.data.metrics.items() if name.startswith(prefix)},
+        promoted=_is_promoted(run),
     )
 
 

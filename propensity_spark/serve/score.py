@@ -13,23 +13,26 @@ KEEP = ("as_of", "user_id", "product_id", "candidate_source")
 def propensities(scored: DataFrame, products: DataFrame, run: Run) -> DataFrame:
     """gold.propensity rows for the scored candidate rows of one as_of.
 
-    Takes   as_of, user_id, product_id, candidate_source, the champion's raw score and ranking_score; products (features.product
-            of that as_of) with product_price, the mean price paid before as_of.
+    Takes   as_of, user_id, product_id, candidate_source, the champion's raw score, what its calibration reads, and
+            ranking_score; products (features.product of that as_of) with product_price, the mean price paid before as_of.
     Returns the contract of gold.propensity. Ranked by ranking_score, then by product_id.
     """
     bundle = run.bundle
     scorer = bundle.scorers[bundle.champion]
-    probability = bundle.calibrators[bundle.champion].apply(F.col(scorer.column))
+    calibrator = bundle.calibrators[bundle.champion]
+    probability, (low, high) = calibrator.apply(F.col(scorer.column)), calibrator.ends(F.col(scorer.column))
     priced = scored.join(_prices(products), on=["as_of", "product_id"], how="left")
     best_first = Window.partitionBy("as_of", "user_id").orderBy(F.col(RANKING).desc(), F.col("product_id").asc())
     return (
-        priced.withColumn("propensity", probability)
+        priced.withColumns({"propensity": probability, "propensity_low": low, "propensity_high": high})
         .select(
             "as_of",
             "user_id",
             "product_id",
             F.lit(bundle.horizon_days).alias("horizon_days"),
             "propensity",
+            "propensity_low",
+            "propensity_high",
             RANKING,
             F.row_number().over(best_first).alias("rank"),
             (F.col("propensity") * F.col("_price")).alias("expected_value"),

@@ -5,16 +5,14 @@ Every source is counted per user and as_of, ties are broken by product_id, and a
 
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.config import CandidateConfig
-from propensity_spark.trainset import collaborative
-from propensity_spark.trainset.collaborative import AFFINITY, ALS, TOGETHER, Learning
+from propensity_spark.trainset import collaborative, sources
+from propensity_spark.trainset.collaborative import Learning
+from propensity_spark.trainset.sources import KEYS, NAMES, Tables
 
-KEYS = ("as_of", "user_id", "product_id")
-TOUCHED, POPULAR = 1, 2
-SOURCES = {TOUCHED: "touched", POPULAR: "popular", TOGETHER: "together", ALS: "als", AFFINITY: "affinity"}
 _NONE = {
     "together_score": 0.0,
     "als_score": None,
@@ -25,22 +23,15 @@ _NONE = {
 }  # where a pair has no score
 
 
-def candidates(
-    population: DataFrame, pairs: DataFrame, products: DataFrame, past: DataFrame, config: CandidateConfig, learning: Learning
-) -> DataFrame:
+def candidates(population: DataFrame, tables: Tables, past: DataFrame, config: CandidateConfig, learning: Learning) -> DataFrame:
     """All candidate pairs of the population.
 
-    Takes   population as_of, user_id; pairs (features.pair) with pair_seen_last; products (features.product) with
-            product_buyers_recent; `past` from collaborative.history.
+    Takes   population as_of, user_id; `tables` as sources.found takes them; `past` from collaborative.history.
     Returns as_of, user_id, product_id, candidate_source (sources joined by '+') and the scores of `learning` FLOAT:
             together_score is 0 where it goes together with nothing bought; the others are null where a product is not
             among the listed.
     """
-    made = []
-    if config.touched:
-        made.append(touched(population, pairs, config))
-    if config.popular:
-        made.append(population.join(F.broadcast(popular(products, config)), on="as_of", how="inner"))
+    made = sources.found(population, tables, config)
     if config.together or config.als or config.affinity:
         made.append(collaborative.collaborative(population, past, config, learning))
     united = reduce(DataFrame.unionByName, [_with_scores(frame, learning) for frame in made])
@@ -58,25 +49,4 @@ def _with_scores(frame: DataFrame, learning: Learning) -> DataFrame:
 
 def _names(bits: str) -> Column:
     """The sources in a set of bits, joined by '+'."""
-    return F.concat_ws("+", *(F.when(F.col(bits).bitwiseAND(bit) > 0, name) for bit, name in SOURCES.items()))
-
-
-def touched(population: DataFrame, pairs: DataFrame, config: CandidateConfig) -> DataFrame:
-    """The products that a user had anything to do with, the latest first."""
-    recent = pairs.where(f"pair_seen_last <= {config.touched_days}").join(population, on=["as_of", "user_id"], how="left_semi")
-    return _top(recent, ["as_of", "user_id"], [F.col("pair_seen_last").asc()], config.touched).select(
-        *KEYS, F.lit(TOUCHED).alias("source")
-    )
-
-
-def popular(products: DataFrame, config: CandidateConfig) -> DataFrame:
-    """The products with the most buyers lately: as_of, product_id."""
-    ranked = products.where("product_buyers_recent > 0")
-    return _top(ranked, ["as_of"], [F.col("product_buyers_recent").desc()], config.popular).select(
-        "as_of", "product_id", F.lit(POPULAR).alias("source")
-    )
-
-
-def _top(frame: DataFrame, group: list[str], order: list[Column], most: int) -> DataFrame:
-    by = Window.partitionBy(*group).orderBy(*order, F.col("product_id").asc())
-    return frame.withColumn("_place", F.row_number().over(by)).where(F.col("_place") <= most).drop("_place")
+    return F.concat_ws("+", *(F.when(F.col(bits).bitwiseAND(bit) > 0, name) for bit, name in NAMES.items()))

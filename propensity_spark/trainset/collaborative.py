@@ -18,8 +18,8 @@ from propensity_spark.config import CandidateConfig
 from propensity_spark.trainset import affinity
 from propensity_spark.trainset.sampling import uniform
 from propensity_spark.trainset.shelf import Block, Layout, Shelf
+from propensity_spark.trainset.sources import AFFINITY, ALS, TOGETHER
 
-TOGETHER, ALS, AFFINITY = 4, 8, 16  # bits of a pair's sources
 SCORES = ("together_score", "als_score", "affinity", "following_score", "peers_score")
 RECENT = "together_recent"
 _INTEREST = {"purchase": 1.0, "cart": 0.5, "favourite": 0.5, "view": 0.2}  # one event of the day

@@ -76,8 +76,14 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("models.lightgbm.leaves", 2, 1, 4096, 4097),
         ("models.lightgbm.leaves", 0, -1, 4096, 4097),
         ("models.lightgbm.focal_gamma", 0, -0.1, 10, 10.1),
+        ("models.lightgbm.early_stopping_rounds", 0, -1, 100_000, 100_001),
         ("models.lightgbm.timeout_seconds", 10, 9, 10**6, 10**6 + 1),
         ("models.logistic.elastic_net", 0, -0.1, 1, 1.1),
+        ("calibration.shrinkage", 1, 0.99, 1e9, 1.1e9),
+        ("calibration.interval", 0.5, 0.49, 0.99, 0.991),
+        ("calibration.draws", 20, 19, 10_000, 10_001),
+        ("calibration.draws", 0, -1, 10_000, 10_001),
+        ("promotion.ece_slack", 0, -0.0001, 1, 1.01),
         ("judge.cost_false_positive", 1e-9, 0, 1e9, 1.1e9),
         ("judge.blocks", 20, 19, 2000, 2001),
         ("judge.draws", 100, 99, 10_000, 10_001),
@@ -120,6 +126,20 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("models.xgboost.max_bin", 2, 1, 65535, 65536),
         ("models.xgboost.workers", 1, 0, 100_000, 100_001),
         ("models.xgboost.timeout_seconds", 10, 9, 10**6, 10**6 + 1),
+        ("models.network.layers", 1, 0, 16_384, 16_385),
+        ("models.network.dropout", 0, -0.1, 0.9, 0.91),
+        ("models.network.learning_rate", 1e-6, 0, 1, 1.01),
+        ("models.network.weight_decay", 0, -0.1, 100, 100.1),
+        ("models.network.batch_rows", 1, 0, 10**7, 10**7 + 1),
+        ("models.network.epochs", 1, 0, 100_000, 100_001),
+        ("models.network.patience", 1, 0, 100_000, 100_001),
+        ("models.network.validation_share", 0, -0.1, 0.5, 0.51),
+        ("models.network.workers", 1, 0, 100_000, 100_001),
+        ("models.network.timeout_seconds", 10, 9, 10**6, 10**6 + 1),
+        ("models.network.embeddings.buckets", 2, 1, 10**7, 10**7 + 1),
+        ("models.network.embeddings.size", 1, 0, 1024, 1025),
+        ("models.network.embeddings.weight_decay", 0, -0.1, 100, 100.1),
+        ("models.network.embeddings.hidden", 0, -0.1, 0.9, 0.91),
         ("score.top_products", 1, 0, 100_000, 100_001),
         ("spark.shuffle_partitions", 0, -1, 100_000, 100_001),
         ("simulator.dirt", 0, -0.1, 0.5, 0.51),
@@ -145,6 +165,7 @@ def test_no_number_is_no_number() -> None:
     [
         ("population.event", "buy"),
         ("calibration.method", "guess"),
+        ("calibration.by", ["exists", "mood"]),
         ("train.balance.method", "rose"),
         ("models.champion", "forest"),
         ("models.families", ["oracle"]),
@@ -196,6 +217,13 @@ def test_a_setting_of_balancing_that_would_change_nothing_is_refused(config: Mak
         config(train={"balance": balance})
 
 
+def test_no_column_is_embedded_twice(config: Make) -> None:
+    assert config(models={"network": {"embeddings": {"columns": []}}}).models.network.embeddings.columns == ()
+    for columns in (["user_id", "user_id"], [""]):
+        with pytest.raises(ConfigError, match=r"models\.network\.embeddings\.columns must be distinct names"):
+            config(models={"network": {"embeddings": {"columns": columns}}})
+
+
 def test_the_focal_loss_is_for_the_native_engine(config: Make) -> None:
     for native in ({}, {"engine": "native"}, {"engine": "native", "tasks": 0}):
         assert config(models={"lightgbm": {**native, "focal_gamma": 2.0}}).models.lightgbm.focal_gamma == 2
@@ -217,7 +245,7 @@ def test_the_history_must_hold_the_longest_window() -> None:
 
 
 def test_one_source_of_candidates_must_be_on(config: Make) -> None:
-    none = dict.fromkeys(("touched", "popular", "together", "als", "affinity"), 0)
+    none = dict.fromkeys(("touched", "popular", "together", "als", "affinity", "due"), 0)
     config(candidates={**none, "touched": 1})
     with pytest.raises(ConfigError, match="every source is switched off"):
         config(candidates=none)
@@ -314,3 +342,11 @@ def test_a_segment_is_an_attribute_that_is_kept(config: Make) -> None:
     assert config(users=users, features={"segment_by": "tier"}).features.segment_by == "tier"
     with pytest.raises(ConfigError, match=r"features\.segment_by must be one of users\.attributes \(tier\); got 'region'"):
         config(users=users, features={"segment_by": "region"})
+
+
+def test_stopping_early_is_for_the_native_engine_and_its_log_loss(config: Make) -> None:
+    assert config(models={"lightgbm": {"early_stopping_rounds": 20}}).models.lightgbm.early_stopping_rounds == 20
+    with pytest.raises(ConfigError, match=r"early_stopping_rounds is for the native engine"):
+        config(models={"lightgbm": {"early_stopping_rounds": 20, "fallback": "synapseml"}})
+    with pytest.raises(ConfigError, match=r"early_stopping_rounds watches the log loss"):
+        config(models={"lightgbm": {"early_stopping_rounds": 20, "focal_gamma": 1.0}})

@@ -10,6 +10,8 @@ from sklearn.isotonic import IsotonicRegression
 from propensity_spark.errors import InsufficientData
 from propensity_spark.judge import calibrate
 from propensity_spark.judge.baselines import BASELINES, KINDS, add_baselines
+from propensity_spark.judge.calibrator import COUNT, PROBABILITY, REAL, Calibrator
+from propensity_spark.judge.task import Task
 from propensity_spark.models import focal
 
 Make = Callable[..., DataFrame]
@@ -19,7 +21,7 @@ def test_the_prior_correction_undoes_a_sampling_of_negatives(table: Make) -> Non
     # a true rate of 2 % reads as .02 / (.02 + .98 x .2) where a fifth of the negatives was kept
     sampled = 0.02 / (0.02 + 0.98 * 0.2)
     frame = table("raw DOUBLE", (sampled,))
-    made = calibrate.Calibrator(kind=calibrate.PROBABILITY, method="none", shift=float(np.log(0.2)))
+    made = Calibrator(kind=PROBABILITY, method="none", shift=float(np.log(0.2)))
     row = frame.select(made.apply(frame.raw).alias("p"))
     assert row.collect()[0].p == pytest.approx(0.02)
 
@@ -29,31 +31,31 @@ def test_the_correction_undoes_sampling_and_balancing_together(table: Make) -> N
     odds = 0.02 / 0.98 * 5 * 3
     rows = [("a", 1, 1.0, odds / (1 + odds)), ("b", 0, 1.0, odds / (1 + odds))]
     frame = table("user_id STRING, label INT, weight DOUBLE, raw DOUBLE", *rows)
-    task = calibrate.Task(score="raw", method="none", negative_rate=0.2, odds=3.0)
+    task = Task(score="raw", method="none", negative_rate=0.2, odds=3.0)
     made = calibrate.fit_all(frame, {"it": task})["it"]
     assert [row.p for row in frame.select(made.apply(frame.raw).alias("p")).collect()] == pytest.approx([0.02, 0.02])
-    count = calibrate.Task(score="raw", kind=calibrate.COUNT, negative_rate=0.2, odds=3.0)
+    count = Task(score="raw", kind=COUNT, negative_rate=0.2, odds=3.0)
     assert count.shift == 0.0, "a count learnt from nothing"
 
 
-@pytest.mark.parametrize("method", ["platt", "isotonic"])
+@pytest.mark.parametrize("method", ["platt", "beta", "isotonic"])
 def test_a_focal_score_is_calibrated_through_its_link(spark: SparkSession, method: str) -> None:
     draw = np.random.default_rng(6)
     z = draw.normal(-1.0, 0.7, 8000)
     y = (draw.random(8000) < 1 / (1 + np.exp(-focal.logit_of(z, 2.0)))).astype(int)
     rows = [(f"u{i % 500}", int(b), 1.0, float(1 / (1 + np.exp(-a)))) for i, (a, b) in enumerate(zip(z, y, strict=True))]
     frame = spark.createDataFrame(rows, "user_id STRING, label INT, weight DOUBLE, raw DOUBLE")
-    made = calibrate.fit_all(frame, {"it": calibrate.Task(score="raw", method=method, focal_gamma=2.0)})["it"]
+    made = calibrate.fit_all(frame, {"it": Task(score="raw", method=method, focal_gamma=2.0)})["it"]
     found = frame.select(made.apply(frame.raw)).toPandas().iloc[:, 0].to_numpy()
     np.testing.assert_allclose(found, made.on(z), atol=1e-9)
     assert np.abs(found - 1 / (1 + np.exp(-focal.logit_of(z, 2.0)))).mean() < 0.02
     if method == "platt":
         assert (made.intercept, made.slope) == pytest.approx((0, 1), abs=0.1), "the link left nothing to mend"
-    assert calibrate.Calibrator.from_json(made.to_json()) == made
+    assert Calibrator.from_json(made.to_json()) == made
     np.testing.assert_allclose(made.corrected.on(z), 1 / (1 + np.exp(-focal.logit_of(z, 2.0))), err_msg="without what was fitted")
 
 
-@pytest.mark.parametrize("method", ["platt", "isotonic", "auto"])
+@pytest.mark.parametrize("method", ["platt", "beta", "isotonic", "auto"])
 def test_calibration_recovers_a_known_distortion(spark: SparkSession, method: str) -> None:
     draw = np.random.default_rng(5)
     true = draw.beta(1, 6, 20_000)
@@ -69,7 +71,7 @@ def test_calibration_recovers_a_known_distortion(spark: SparkSession, method: st
     assert np.abs(found["p"].to_numpy() - back).mean() < 0.012
     on = made.on(np.log(found["raw"] / (1 - found["raw"])).to_numpy())
     np.testing.assert_allclose(found["p"], on, atol=1e-9)
-    assert calibrate.Calibrator.from_json(made.to_json()) == made
+    assert Calibrator.from_json(made.to_json()) == made
 
 
 def test_one_class_cannot_be_calibrated(table: Make) -> None:
@@ -82,7 +84,7 @@ def test_a_score_that_says_nothing_is_calibrated_to_the_mean_rate(spark: SparkSe
     # falling rates make one pool; its ends once fell outside of the fitted range and turned the whole map into NaN
     rows = [(f"u{i % 50}", int(i % 10 < 5 - i // 500), 1.0, float(np.log1p(i // 100) * 3.1)) for i in range(2000)]
     frame = spark.createDataFrame(rows, "user_id STRING, label INT, weight DOUBLE, n DOUBLE")
-    made = calibrate.fit(frame, "n", "isotonic", kind=calibrate.COUNT)
+    made = calibrate.fit(frame, "n", "isotonic", kind=COUNT)
     found = frame.select(made.apply(frame.n).alias("p"), "label").toPandas()
     assert found["p"].notna().all()
     assert found["p"].mean() == pytest.approx(found["label"].mean(), abs=0.02)
@@ -91,7 +93,7 @@ def test_a_score_that_says_nothing_is_calibrated_to_the_mean_rate(spark: SparkSe
 def test_a_score_of_both_halves_of_the_users_is_one_knot(table: Make) -> None:
     rows = [(f"u{n}", n % 3, int(n % 7 < n % 3 * 2 + (n % 2)), 0.1 * (1 + n % 5)) for n in range(900)]
     scored = table("user_id STRING, seen INT, label INT, weight DOUBLE", *rows)
-    knots = calibrate.fit(scored, "seen", "isotonic", kind=calibrate.COUNT).knots
+    knots = calibrate.fit(scored, "seen", "isotonic", kind=COUNT).knots
     assert len(knots) == 3
     assert [value for _, value in knots] == pytest.approx(
         [sum(w for _, s, y, w in rows if s == seen and y) / sum(w for _, s, _, w in rows if s == seen) for seen in range(3)]
@@ -104,7 +106,7 @@ SCORED = "user_id STRING, seen INT, label INT, weight DOUBLE"
 def _knots(table: Make, bought: dict[int, tuple[int, int]]) -> list[tuple[float, float]]:
     """The knots of users who saw a product `seen` times: of so many, so many bought."""
     rows = [(f"u{seen}-{n}", seen, int(n < buyers), 1.0) for seen, (users, buyers) in bought.items() for n in range(users)]
-    made = calibrate.fit(table(SCORED, *rows), "seen", "isotonic", kind=calibrate.COUNT)
+    made = calibrate.fit(table(SCORED, *rows), "seen", "isotonic", kind=COUNT)
     return [(float(np.expm1(x)), value) for x, value in made.knots]
 
 
@@ -126,7 +128,7 @@ def test_a_real_score_of_any_scale_and_sign_is_calibrated_in_its_order(spark: Sp
     y = (draw.random(4000) < 1 / (1 + np.exp(2 - 3 * score / scale))).astype(int)
     rows = [(f"u{i % 80}", int(a), 1.0, float(b)) for i, (a, b) in enumerate(zip(y, score, strict=True))]
     frame = spark.createDataFrame(rows, "user_id STRING, label INT, weight DOUBLE, s DOUBLE")
-    made = calibrate.fit(frame, "s", "auto", kind=calibrate.REAL)
+    made = calibrate.fit(frame, "s", "auto", kind=REAL)
     assert made.method == "isotonic"
     p = np.array([row[0] for row in frame.select(made.apply(frame.s)).collect()])
     assert (np.diff(p[np.argsort(score, kind="stable")]) >= -1e-12).all()

@@ -7,7 +7,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from propensity_spark.config import JudgeConfig
-from propensity_spark.judge import calibrate, thresholds
+from propensity_spark.judge import buckets, calibrate, thresholds
+from propensity_spark.judge.task import Task
 from propensity_spark.judge.thresholds import Levels, choose
 
 Found = Callable[[], Levels]
@@ -53,18 +54,18 @@ def test_a_budget_is_used_as_far_as_it_goes_and_never_overdrawn(budget: dict[str
     assert choose(STEPS, JudgeConfig(**budget), held)["budget"] == chosen  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("method", ["platt", "isotonic"])
+@pytest.mark.parametrize("method", ["platt", "beta", "isotonic"])
 def test_levels_count_the_pairs_at_or_above_each_threshold(spark: SparkSession, method: str) -> None:
     draw = np.random.default_rng(8)
     raw = np.round(draw.beta(1, 4, 3000), 2) * 0.98 + 0.01  # many ties; isotonic makes more
     y, w = (draw.random(3000) < raw).astype(int), draw.choice([1.0, 4.0], 3000)
     rows = [(f"u{n % 90}", int(a), float(b), float(c)) for n, (a, b, c) in enumerate(zip(y, w, raw, strict=True))]
     frame = spark.createDataFrame(rows, "user_id STRING, label INT, weight DOUBLE, raw DOUBLE")
-    tasks = {"m": calibrate.Task(score="raw", method=method)}
-    found = calibrate.buckets(frame, tasks, frame.raw * 100)
+    tasks = {"m": Task(score="raw", method=method)}
+    found = buckets.collect(frame, tasks, frame.raw * 100)
     calibrator = calibrate.fit_buckets(found, tasks)["m"]
     p = np.array([row[0] for row in frame.select(calibrator.apply(frame.raw)).collect()])
-    made = thresholds.levels(found, calibrator)
+    made = thresholds.levels(found, "m", calibrator)
     assert (np.diff(made.threshold) < 0).all()
     for at in range(0, len(made.threshold), 7):
         above = p >= made.threshold[at]

@@ -21,6 +21,7 @@ from propensity_spark.config import (
     KernelSVMConfig,
     LightGBMConfig,
     ModelsConfig,
+    NetworkConfig,
     SVMConfig,
     XGBoostConfig,
 )
@@ -42,6 +43,7 @@ SMALL = ModelsConfig(
     forest=ForestConfig(trees=8, depth=5, min_data_in_leaf=5),
     gbt=GBTConfig(rounds=6, depth=3, learning_rate=0.3, min_data_in_leaf=5),
     xgboost=XGBoostConfig(rounds=20, depth=3, learning_rate=0.3, min_child_weight=1, feature_fraction=1, l2=1),
+    network=NetworkConfig(layers=(16,), dropout=0, learning_rate=0.02, batch_rows=64, epochs=8),
 )
 Fit = Callable[[str], Fitted]
 
@@ -104,7 +106,7 @@ def without_synapseml(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_synapseml")
-@pytest.mark.parametrize("family", ["kernel_svm", "xgboost"])
+@pytest.mark.parametrize("family", ["kernel_svm", "xgboost", "network"])
 def test_a_pipeline_with_a_stage_in_python_is_loaded_where_synapseml_is_not_imported(
     family: str, toy: DataFrame, fit: Fit, tmp_path: Path
 ) -> None:
@@ -138,28 +140,40 @@ def test_a_row_counts_as_much_as_its_learn_weight_says(family: str, toy: DataFra
     assert level(heavy) > 0.6
 
 
-ENGINES = {engine: replace(SMALL, lightgbm=replace(SMALL.lightgbm, engine=engine)) for engine in ("native", "synapseml")}
+SPREAD = {"native": {}, "ring": {"tasks": 2}, "synapseml": {}}
+ENGINES = {engine: replace(SMALL, lightgbm=replace(SMALL.lightgbm, engine=engine, **how)) for engine, how in SPREAD.items()}
 
 
-def test_equal_rows_give_an_equal_lightgbm_of_synapseml(toy: DataFrame) -> None:
-    one, two = (FAMILIES["lightgbm"](toy, FEATURES, ENGINES["synapseml"], 1).scorer for _ in range(2))
+@pytest.mark.parametrize("engine", ["ring", "synapseml"])
+def test_equal_rows_give_an_equal_lightgbm_of_each_engine(toy: DataFrame, engine: str) -> None:
+    one, two = (FAMILIES["lightgbm"](toy, FEATURES, ENGINES[engine], 1).scorer for _ in range(2))
     assert one == two
 
 
-def test_both_engines_find_as_many_trees_and_as_good_ones(toy: DataFrame) -> None:
-    native, ring = (FAMILIES["lightgbm"](toy, FEATURES, config, 1) for config in ENGINES.values())
-    assert native.facts["trees"] == ring.facts["trees"] == SMALL.lightgbm.rounds
+@pytest.mark.parametrize("engine", ["ring", "synapseml"])
+def test_each_engine_finds_as_many_trees_and_as_good_ones(toy: DataFrame, engine: str) -> None:
+    native, other = (FAMILIES["lightgbm"](toy, FEATURES, ENGINES[which], 1) for which in ("native", engine))
+    assert native.facts["trees"] == other.facts["trees"] == SMALL.lightgbm.rounds
     scored = native.transform(toy).select("id", "label", F.col(native.scorer.column).alias("native"))
-    both = scored.join(ring.transform(toy).select("id", F.col(ring.scorer.column).alias("ring")), on="id").toPandas()
-    assert roc_auc_score(both["label"], both["native"]) == pytest.approx(roc_auc_score(both["label"], both["ring"]), abs=0.005)
+    both = scored.join(other.transform(toy).select("id", F.col(other.scorer.column).alias("other")), on="id").toPandas()
+    assert roc_auc_score(both["label"], both["native"]) == pytest.approx(roc_auc_score(both["label"], both["other"]), abs=0.005)
+
+
+def test_the_ring_heeds_weights_and_says_nothing_of_where_it_was_trained(toy: DataFrame) -> None:
+    heavy = toy.withColumn(LEARN_WEIGHT, F.when(F.col("label") == 1, 10.0).otherwise(1.0))
+    plain, weighted = (FAMILIES["lightgbm"](rows, FEATURES, ENGINES["ring"], 1).scorer for rows in (toy, heavy))
+    level = [fast.score(toy, [scorer], ["id"]).agg(F.avg(scorer.column)).collect()[0][0] for scorer in (plain, weighted)]
+    assert level[1] > level[0] + 0.02
+    assert "local_listen_port" not in plain.payload
+    assert "[tree_learner: data]" in plain.payload, "else nothing was spread"
 
 
 def test_the_engine_is_chosen_by_size_and_by_config() -> None:
-    def chosen(rows: int, **settings: Any) -> bool:
-        return trees._is_native(LightGBMConfig(rows_on_one_task=1000, **settings), rows)
+    def chosen(rows: int, **settings: Any) -> str:
+        return trees._engine(LightGBMConfig(rows_on_one_task=1000, **settings), rows)
 
-    assert [chosen(1000), chosen(1001), chosen(5, tasks=2), chosen(5, engine="synapseml")] == [True, False, False, False]
-    assert chosen(10**9, engine="native")
+    assert [chosen(1000), chosen(1001), chosen(5, tasks=2)] == ["native", "ring", "ring"]
+    assert [chosen(5, engine="synapseml"), chosen(10**9, engine="native")] == ["synapseml", "native"]
 
 
 def test_rows_are_learnt_from_in_their_order_whatever_order_they_come_in(toy: DataFrame) -> None:
@@ -176,6 +190,17 @@ def test_rows_are_learnt_from_in_their_order_whatever_order_they_come_in(toy: Da
     shuffled = whole.take(np.random.default_rng(0).permutation(whole.num_rows)).drop_columns("_order")
     other = shuffled.add_column(0, "_order", pa.array(range(whole.num_rows)))
     assert next(task(iter(other.to_batches()))) != made[0], "and their order matters: bagging draws by place"
+
+
+def test_native_trees_end_where_held_users_no_longer_gain(toy: DataFrame) -> None:
+    """Labels by luck: each tree that learns them harms the users whom it has not seen."""
+    luck = toy.withColumn("label", (F.xxhash64("id") % 3 == 0).cast("int"))
+    patient = replace(SMALL, lightgbm=replace(SMALL.lightgbm, rounds=200, learning_rate=0.3, early_stopping_rounds=5))
+    fitted = FAMILIES["lightgbm"](luck, FEATURES, patient, 1)
+    validation = fitted.curves["validation"]
+    assert fitted.facts["trees"] == np.argmin(validation) + 1 == len(validation) - 5
+    assert len(fitted.curves["train"]) == len(validation) < 200
+    assert fitted.curves["train"][-1] < fitted.curves["train"][0]
 
 
 def test_rows_with_nothing_to_split_on_are_refused(toy: DataFrame) -> None:

@@ -12,6 +12,7 @@ from propensity_spark.config import LightGBMConfig, ModelsConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
 from propensity_spark.judge import calibrate
+from propensity_spark.judge.task import Task
 from propensity_spark.models import fast, focal
 from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
 from propensity_spark.models.trees import fit_lightgbm
@@ -103,7 +104,7 @@ def pairs(spark: SparkSession) -> DataFrame:
 def _errors(pairs: DataFrame, scorer: fast.Scorer, gamma: float, odds: float = 1.0) -> tuple[float, float]:
     """How far predicted is from bought, and each probability from the truth, on average: without a fitted calibration."""
     scored = fast.score(pairs, [scorer], ["user_id", "label", "weight", "truth"])
-    task = calibrate.Task(score=scorer.column, method="none", focal_gamma=gamma, odds=odds)
+    task = Task(score=scorer.column, method="none", focal_gamma=gamma, odds=odds)
     p = calibrate.fit_all(scored, {"it": task})["it"].apply(F.col(scorer.column))
     level, off = scored.agg(F.avg(p) / F.avg("label"), F.avg(F.abs(p - F.col("truth")))).collect()[0]
     return float(level), float(off)

@@ -69,8 +69,9 @@ class Written:
         tables.overwrite(self.table(USER_VERSIONS.ddl, *rows, ("late", {"region": "north"}, late, None, late)), USER_VERSIONS.name)
 
     def scored(self, *users: str) -> None:
-        rows = [(f"{AS_OF}", user, "lamp", 7, 0.5, 0.5, 1, None, "touched", "m", "1", "f", "r", None) for user in users]
-        tables.overwrite(self.table(PROPENSITY.ddl, *rows), PROPENSITY.name)
+        said = {"as_of": f"{AS_OF}", "product_id": "lamp", "horizon_days": 7, "propensity": 0.5, "rank": 1}
+        rows = [{**said, "user_id": user} for user in users]
+        tables.overwrite(self.table(PROPENSITY.ddl, *(tuple(map(row.get, PROPENSITY.columns)) for row in rows)), PROPENSITY.name)
 
     def run(self, config: Config) -> Told:
         """history, segment, product -> the row of gold.cold_start."""

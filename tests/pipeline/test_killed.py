@@ -106,9 +106,11 @@ def _train(shop: Shop) -> tuple[train.Trained, train.Judged]:
     kept: list[tuple[train.Trained, train.Judged]] = []
     really = train._log
 
-    def log(config: Config, moment: build_features.Moment, final: train.Trained, judged: train.Judged) -> registry.Run:
+    def log(
+        config: Config, moment: build_features.Moment, final: train.Trained, judged: train.Judged, verdict: train.Verdict
+    ) -> registry.Run:
         kept.append((final, judged))
-        return really(config, moment, final, judged)
+        return really(config, moment, final, judged, verdict)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "_log", log)

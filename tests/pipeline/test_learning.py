@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 
 from propensity_spark.config import BalanceConfig, Config
 from propensity_spark.features.spec import Feature
-from propensity_spark.judge import calibrate, thresholds
+from propensity_spark.judge import band, buckets, calibrate, thresholds
+from propensity_spark.judge.task import Task
 from propensity_spark.loading import from_mapping
 from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
 from propensity_spark.models.families import FAMILIES
@@ -75,19 +76,20 @@ def parts(table: Callable[..., DataFrame]) -> train.Parts:
 
 
 @pytest.fixture
-def tasks(monkeypatch: pytest.MonkeyPatch) -> dict[str, calibrate.Task]:
+def tasks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Task]:
     """What was asked of the calibration."""
-    asked: dict[str, calibrate.Task] = {}
-    monkeypatch.setattr(calibrate, "buckets", lambda *_: pd.DataFrame({"name": []}))
+    asked: dict[str, Task] = {}
+    monkeypatch.setattr(buckets, "collect", lambda *_: pd.DataFrame({"name": []}))
     for fit in ("fit_all", "fit_buckets"):
         monkeypatch.setattr(calibrate, fit, lambda _, tasks: asked.update(tasks) or dict.fromkeys(tasks))
+    monkeypatch.setattr(band, "fit", lambda *given: given[2])
     monkeypatch.setattr(thresholds, "levels", lambda *_: None)
     monkeypatch.setattr(thresholds, "choose", lambda *_: {})
     return asked
 
 
 def test_training_balances_for_its_models_alone_and_undoes_it(
-    config: Config, parts: train.Parts, seen: Seen, tasks: dict[str, calibrate.Task], monkeypatch: pytest.MonkeyPatch
+    config: Config, parts: train.Parts, seen: Seen, tasks: dict[str, Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = train._fit(config, MOMENT, parts, "rehearsal", Progress(quiet=True))
     assert seen == [("lightgbm", {0: 8.0, 1: 8.0}), ("logistic", {0: 8.0, 1: 8.0}), ("ranker", {0: 12.0, 1: 3.0})]
@@ -98,10 +100,12 @@ def test_training_balances_for_its_models_alone_and_undoes_it(
     assert tasks["lightgbm"].shift == tasks["logistic"].shift == pytest.approx(math.log(RATE) - math.log(RATIO))
     assert (tasks["lightgbm"].focal_gamma, tasks["logistic"].focal_gamma) == (2.0, 0.0)
     assert tasks["popular"].shift == 0.0
+    assert (tasks["lightgbm"].by, tasks["lightgbm"].shrinkage, tasks["popular"].by) == (("exists",), 50.0, ()), "of models alone"
+    assert {name for name, task in tasks.items() if task.blocks} == {"lightgbm"}, "only what is published needs its intervals"
 
 
 def test_trials_balance_as_configured_or_in_a_way_of_their_own_and_undo_it(
-    config: Config, parts: train.Parts, seen: Seen, tasks: dict[str, calibrate.Task], monkeypatch: pytest.MonkeyPatch
+    config: Config, parts: train.Parts, seen: Seen, tasks: dict[str, Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rehearsal = trials.Rehearsal(config, MOMENT, parts, train.fit_encoders(config, parts, Progress(quiet=True)))
     plain = imbalance.with_gamma(config.models, 0.0)

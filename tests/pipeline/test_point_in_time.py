@@ -58,7 +58,7 @@ def _known(events: DataFrame) -> dict[str, DataFrame]:
     users = compute.roll_up(measured, ("as_of", "user_id"), SET.user)
     everyone = population(seen, PopulationConfig(event="any", days=28))
     learning = Learning(horizon_days=28, half_life_days=120.0, seed=1)
-    found = candidates(everyone, pairs, products, history(seen, 300), CandidateConfig(), learning)
+    found = candidates(everyone, {"pair": pairs, "product": products}, history(seen, 300), CandidateConfig(), learning)
     return {"pairs": pairs, "products": products, "users": users, "population": everyone, "candidates": found}
 
 

@@ -16,6 +16,7 @@ from propensity_spark.config import BalanceConfig, LightGBMConfig, LogisticConfi
 from propensity_spark.errors import InsufficientData
 from propensity_spark.features.spec import Feature
 from propensity_spark.judge import calibrate
+from propensity_spark.judge.task import Task
 from propensity_spark.models import fast, trees
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.trainset.balance import balance
@@ -79,7 +80,7 @@ def test_corrected_probabilities_are_those_of_the_truth(
 ) -> None:
     balanced = balance(sampled, FEATURES, how, SEED)
     fitted = FAMILIES["logistic"](balanced.rows, FEATURES, MODELS, SEED)
-    task = calibrate.Task(score=fitted.scorer.column, method="none", negative_rate=rate, odds=balanced.odds)
+    task = Task(score=fitted.scorer.column, method="none", negative_rate=rate, odds=balanced.odds)
     scored = fast.score(everyone, [fitted.scorer], ["user_id", "label", "weight", "truth"])
     made = calibrate.fit_all(scored, {"logistic": task})["logistic"]
     mean = float(scored.agg(F.avg(made.apply(F.col(fitted.scorer.column)))).collect()[0][0])
@@ -111,7 +112,7 @@ def test_after_smote_corrected_and_calibrated_probabilities_are_near_the_truth(
     scored = fast.score(everyone, [fitted.scorer], ["user_id", "label", "weight", "truth"]).persist()
 
     def found(method: str, odds: float) -> tuple[float, float]:
-        task = calibrate.Task(score=column, method=method, negative_rate=rate, odds=odds)
+        task = Task(score=column, method=method, negative_rate=rate, odds=odds)
         p = calibrate.fit_all(scored, {"it": task})["it"].apply(F.col(column))
         level, off = scored.agg(F.avg(p), F.avg(F.abs(p - F.col("truth")))).collect()[0]
         return level / mean, off / mean

@@ -9,8 +9,9 @@ from pyspark.sql import DataFrame, Row
 from propensity_spark.config import CandidateConfig, FeatureConfig
 from propensity_spark.features import compute
 from propensity_spark.features.definitions import feature_set
-from propensity_spark.trainset.candidates import candidates, popular, touched
+from propensity_spark.trainset.candidates import candidates
 from propensity_spark.trainset.collaborative import Learning, history
+from propensity_spark.trainset.sources import popular, touched
 
 Make = Callable[..., DataFrame]
 DAY, OTHER = "2024-04-01", "2024-05-01"
@@ -64,7 +65,8 @@ def test_a_pair_names_all_its_sources_and_carries_its_scores(table: Make) -> Non
     past = table(PAST, *bought, (DAY, "ann", "lamp", 1, True, 1.0), (DAY, "ann", "seen", 1, False, 0.2))
     pairs = table(PAIRS, (DAY, "ann", "lamp", 1.0), (DAY, "ann", "seen", 1.0), (DAY, "u1", "lamp", 1.0))
     products = table(PRODUCTS, (DAY, "lamp", 3.0), (DAY, "bulb", 2.0))
-    found = _by_pair(candidates(people, pairs, products, past, CandidateConfig(), LEARNING))
+    known = {"pair": pairs, "product": products}
+    found = _by_pair(candidates(people, known, past, CandidateConfig(due=0), LEARNING))
     assert {key[1:]: row.candidate_source for key, row in found.items()} == {
         ("ann", "lamp"): "touched+popular",  # it does not go together with itself, and is not new to her
         ("ann", "seen"): "touched",
@@ -78,11 +80,11 @@ def test_a_pair_names_all_its_sources_and_carries_its_scores(table: Make) -> Non
     assert found[DAY, "ann", "seen"].affinity < found[DAY, "ann", "bulb"].affinity
     assert found[DAY, "new", "lamp"].als_score is None
     assert {row.following_score for row in found.values()} == {None}, "nobody bought anything a horizon ago"
-    alone = CandidateConfig(popular=0, touched=0, als=0, affinity=0)
-    by_one = _by_pair(candidates(people, pairs, products, past, alone, LEARNING))
+    alone = CandidateConfig(popular=0, touched=0, als=0, affinity=0, due=0)
+    by_one = _by_pair(candidates(people, known, past, alone, LEARNING))
     assert {key[1:]: row.candidate_source for key, row in by_one.items()} == {("ann", "bulb"): "together"}
-    plain = CandidateConfig(together=0, als=0, affinity=0)
-    assert len(_by_pair(candidates(people, pairs, products, past, plain, LEARNING))) == 5
+    plain = CandidateConfig(together=0, als=0, affinity=0, due=0)
+    assert len(_by_pair(candidates(people, known, past, plain, LEARNING))) == 5
 
 
 EVENT = (
@@ -119,7 +121,7 @@ def _candidates(events: DataFrame) -> DataFrame:
     pairs = compute.pair_features(measured, SET.pair)
     products = compute.roll_up(measured, ("as_of", "product_id"), SET.product)
     people = seen.select("as_of", "user_id").distinct()
-    return candidates(people, pairs, products, history(seen, 300), CandidateConfig(), LEARNING)
+    return candidates(people, {"pair": pairs, "product": products}, history(seen, 300), CandidateConfig(), LEARNING)
 
 
 def test_rows_at_or_after_as_of_change_no_candidate(table: Make) -> None:

@@ -1,0 +1,111 @@
+"""Score buckets, the small table that every calibration is fitted from: Spark sums it in one pass for all scorers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from propensity_spark.judge import intervals, segments
+from propensity_spark.judge.calibrator import axis
+from propensity_spark.judge.isotonic import Vector
+from propensity_spark.judge.segments import Keys
+from propensity_spark.judge.slices import ACTIVITY, EXISTS
+from propensity_spark.judge.task import Task
+from propensity_spark.trainset.sampling import uniform
+
+WIDTH = 0.01  # of a score bucket, on the axis of `axis`
+COARSE = 0.05  # where there may be many segments
+COARSEST = 0.1  # of blocks of users
+EVERYONE = -1  # in place of a block's number: all users
+_FEW = ("", EXISTS, ACTIVITY)
+_SALT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Score buckets of two halves of the users and of segments: weight, positives and the mean of the axis, as arrays."""
+
+    half: npt.NDArray[np.int64]
+    bucket: npt.NDArray[np.int64]
+    keys: Keys
+    weight: Vector
+    positives: Vector
+    x: Vector
+
+    def part(self, half: int) -> "Buckets":
+        """One half's."""
+        mine = self.half == half
+        return Buckets(*(getattr(self, name)[mine] for name in self.__slots__))
+
+    @property
+    def points(self) -> tuple[Vector, Vector, Vector]:
+        """x, weight and positives, a bucket of both halves as one: a score must not be two points, a rounding error apart."""
+        _, place = np.unique(self.bucket, return_inverse=True)
+        weight = np.bincount(place, self.weight).astype(np.float64)
+        positives = np.bincount(place, self.positives).astype(np.float64)
+        return np.bincount(place, self.x * self.weight) / weight, weight, positives
+
+
+def width(by: str) -> float:
+    """Of the buckets by such segments."""
+    return WIDTH if by in _FEW else COARSE
+
+
+def of_task(rows: pd.DataFrame, name: str, by: str = "") -> Buckets:
+    """A scorer's buckets, of what `collect` found: of all rows, or of each of the segments `by`."""
+    mine = of_everyone(rows, name, by)
+    columns = (mine[c].to_numpy(dtype=np.float64) for c in ("weight", "positives", "x"))
+    half, bucket = (mine[c].to_numpy(dtype=np.int64) for c in ("half", "bucket"))
+    return Buckets(half, bucket, mine["key"].to_numpy(dtype=np.str_), *columns)
+
+
+def of_everyone(rows: pd.DataFrame, name: str, by: str) -> pd.DataFrame:
+    """The rows that `of_task` reads."""
+    return rows[(rows["name"] == name) & (rows["by"] == by) & (rows["block"] == EVERYONE)]
+
+
+def in_blocks(rows: pd.DataFrame, name: str, by: str) -> pd.DataFrame:
+    """A scorer's coarse buckets by block of users: of each of the segments `by`, or of all rows (by empty; key empty)."""
+    mine = rows[(rows["name"] == name) & (rows["block"] != EVERYONE)]
+    told: pd.DataFrame = mine[mine["by"] == (by or mine["by"].min())]
+    return told if by else told.assign(key=segments.NONE)
+
+
+def collect(scored: DataFrame, tasks: Mapping[str, Task], price: Column | None = None) -> pd.DataFrame:
+    """The buckets of every task (name), of all rows and of the segments that it tries (by, key), where the rows tell them.
+
+    Returns per half of the users and bucket of the axis: weight, positives, their value by `price`, and the mean x; of tasks with
+            blocks once more by block, in wider buckets of both halves.
+    """
+    worth = F.lit(0.0) if price is None else F.coalesce(price.cast("double"), F.lit(0.0))
+    entries = F.explode(F.array(*_entries(scored, tasks))).alias("s")
+    long = scored.select("weight", "label", worth.alias("price"), entries).select("weight", "label", "price", "s.*")
+    w, y = F.col("weight"), F.col("label")
+    grouped = long.groupBy("name", "by", "key", "block", "half", F.floor(F.col("x") / F.col("width")).alias("bucket")).agg(
+        F.sum("weight").alias("weight"),
+        F.sum(w * y).alias("positives"),
+        F.sum(w * y * F.col("price")).alias("value"),
+        (F.sum(F.col("x") * w) / F.sum("weight")).alias("x"),
+    )
+    return grouped.toPandas().sort_values(["name", "by", "key", "block", "half", "bucket"])
+
+
+def _entries(scored: DataFrame, tasks: Mapping[str, Task]) -> Iterator[Column]:
+    """A row's entries: one per scorer and way to part the rows."""
+    half = (uniform(_SALT, "user_id") < 0.5).cast("int")
+    for name, task in tasks.items():
+        x, tried = axis(F.col(task.score), task.kind), [by for by in task.by if segments.READS[by] in scored.columns]
+        for by in ("", *tried):
+            yield _entry(name, by, F.lit(EVERYONE), half, width(by), x)
+        for by in (tried or [""]) if task.blocks else []:
+            yield _entry(name, by, intervals.block(task.blocks), F.lit(0), COARSEST, x)
+
+
+def _entry(name: str, by: str, block: Column, half: Column, wide: float, x: Column) -> Column:
+    key = segments.key(by) if by else F.lit(segments.NONE)
+    parts = {"name": F.lit(name), "by": F.lit(by), "key": key, "block": block, "half": half, "width": F.lit(wide), "x": x}
+    return F.struct(*(part.alias(n) for n, part in parts.items()))

@@ -1,0 +1,79 @@
+"""LightGBM on several tasks by its own network: each holds its part of the rows, and they add up what they find at every split.
+
+The tasks run at once or not at all (a barrier), know one another by Spark's own means, and end together: one that dies takes the
+others with it, and Spark starts all of them anew.
+"""
+
+import re
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from propensity_spark.errors import TrainingFailed
+from propensity_spark.models.contract import learn_weight
+from propensity_spark.models.layout import ORDER
+from propensity_spark.models.native import FIXED, Native, Parameters, gathered, narrowed
+from propensity_spark.models.watchdog import within
+
+_SCHEMA = "model STRING, splits INT"
+_PLACES = re.compile(r"\[(machines|local_listen_port): .*\]\n")  # of a model's text: where it was trained is no part of it
+
+
+def fit_in_ring(
+    rows: DataFrame, target: str, inputs: Sequence[str], parameters: Parameters, rounds: int, seconds: int, tasks: int
+) -> Native:
+    """Train on the rows, dealt out to so many tasks by their place.
+
+    Takes   what native.fit_in_one_task takes, without groups. Equal rows on as many tasks give an equal model.
+    Raises  TrainingFailed past the limit, where an executor is lost too often, and where nothing is found to split on.
+    """
+    dealt = narrowed(rows, target, inputs).repartition(tasks, ORDER)
+    settings = {
+        **parameters,
+        **FIXED,
+        "num_threads": 1,  # a task has one core
+        "num_machines": tasks,
+        "tree_learner": "data",
+        "pre_partition": True,
+        "time_out": max(1, seconds // 60),
+    }
+    task = _task(tuple(inputs), settings, rounds, bool(learn_weight(rows)))
+    made = dealt.mapInArrow(task, _SCHEMA, barrier=True)
+    fitted = within(rows.sparkSession, seconds, f"fitting LightGBM on {tasks} tasks", made.collect)
+    if not fitted or not fitted[0]["splits"]:
+        raise TrainingFailed("LightGBM found nothing to split on. Bring more rows, or a smaller models.lightgbm.min_data_in_leaf.")
+    return Native(str(fitted[0]["model"]))
+
+
+def _task(
+    inputs: tuple[str, ...], parameters: Parameters, rounds: int, weighted: bool
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import lightgbm
+        from pyspark import BarrierTaskContext
+
+        context, rows = BarrierTaskContext.get(), gathered(batches, inputs, weighted)
+        if rows is None:
+            raise ValueError("a task got no rows: fewer models.lightgbm.tasks than rows, please")
+        settings = {**parameters, **_network(context)}
+        data = rows.dataset(slice(None), settings, feature_name=list(inputs), categorical_feature=[])
+        booster = lightgbm.train(settings, data, num_boost_round=rounds)
+        booster.free_network()
+        if context.partitionId() == 0:
+            splits = int(booster.feature_importance("split").sum())
+            made = [pa.array([_PLACES.sub("", booster.model_to_string())]), pa.array([splits], pa.int32())]
+            yield pa.RecordBatch.from_arrays(made, names=["model", "splits"])
+
+    return fit
+
+
+def _network(context: Any) -> Parameters:
+    """Where each task listens, in the order of the tasks; a port is free when it is asked for, and taken a moment later."""
+    host = context.getTaskInfos()[context.partitionId()].address.rsplit(":", 1)[0]
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    return {"machines": ",".join(context.allGather(f"{host}:{port}")), "local_listen_port": port}

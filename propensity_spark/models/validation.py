@@ -1,0 +1,12 @@
+"""Which rows of a fit tell it when to stop: those of a share of the users."""
+
+from pyspark.sql import Column, DataFrame
+
+from propensity_spark.trainset.sampling import uniform
+
+_SALT = 13
+
+
+def held(rows: DataFrame, share: float, seed: int, place: str) -> Column:
+    """Whether a row is for validation, by its user; where rows have no user_id, by the column of their place."""
+    return uniform(seed + _SALT, "user_id" if "user_id" in rows.columns else place) < share

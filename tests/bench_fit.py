@@ -1,0 +1,154 @@
+"""`make bench-fit`: a LightGBM fit of this package against LightGBM alone: one run, one machine, ratios.
+
+Every way trains in a process of its own, one after another, on the same rows with the same settings. Timed is the fit: from a
+table that Spark holds in memory (as training rows are) to a usable model; and from numpy arrays to a booster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS, HELD, INPUTS, TREES, LEAVES, CORES = 800_000, 200_000, 30, 100, 31, 2
+NAMES = [f"x{place}" for place in range(INPUTS)]
+# how each is fitted: Spark's master, and the settings of models.lightgbm
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "one machine": (f"local[{CORES}]", {"engine": "native"}),
+    "two executors": (f"local-cluster[{CORES},1,4096]", {"engine": "ring", "tasks": CORES}),
+    "two executors, SynapseML": (f"local-cluster[{CORES},1,4096]", {"engine": "synapseml", "tasks": CORES}),
+}
+
+
+def generate(folder: Path, rows: int) -> None:
+    """Rows whose label hangs on a third of the inputs, also together, in as many files as cores; and rows held out."""
+    draw = np.random.default_rng(11)
+    for part in [*range(CORES), "held"]:
+        count = HELD if part == "held" else rows // CORES
+        x = draw.standard_normal((count, INPUTS), dtype=np.float32)
+        margin = x[:, 0] + x[:, 1] * x[:, 2] + np.abs(x[:, 3]) - 0.7 * x[:, 4] * (x[:, 5] > 0) + 0.5 * x[:, 6:10].sum(axis=1) - 2.5
+        label = (draw.random(count) < 1 / (1 + np.exp(-margin))).astype(np.int32)
+        table = pa.table({"label": label, **{name: x[:, place] for place, name in enumerate(NAMES)}})
+        where = folder / ("held" if part == "held" else "train")
+        where.mkdir(exist_ok=True)
+        pq.write_table(table, where / f"{part}.parquet")
+
+
+def arrays(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs and the labels of a folder's rows."""
+    table = pq.read_table(folder)
+    return np.column_stack([table[name].to_numpy() for name in NAMES]), table["label"].to_numpy()
+
+
+def settings(**more: Any) -> Any:
+    """The package's defaults with the bench's trees."""
+    from propensity_spark.config import LightGBMConfig
+
+    return replace(LightGBMConfig(), rounds=TREES, leaves=LEAVES, learning_rate=0.1, **more)
+
+
+def alone(folder: Path) -> dict[str, float]:
+    """LightGBM itself, on all cores."""
+    import lightgbm
+
+    from propensity_spark.models.native import FIXED
+    from propensity_spark.models.trees import shared
+
+    x, label = arrays(folder / "train")
+    parameters = {"objective": "binary", "num_leaves": LEAVES, **shared(settings(), 1), **FIXED, "num_threads": CORES}
+    began = time.monotonic()
+    booster = lightgbm.train(parameters, lightgbm.Dataset(x, label=label, params=parameters), num_boost_round=TREES)
+    seconds = time.monotonic() - began
+    return {"seconds": seconds, "auc": auc(booster.model_to_string(), folder), "trees": booster.num_trees()}
+
+
+def auc(model: str, folder: Path) -> float:
+    """Of the rows held out."""
+    import lightgbm
+    from sklearn.metrics import roc_auc_score
+
+    x, label = arrays(folder / "held")
+    return float(roc_auc_score(label, lightgbm.Booster(model_str=model).predict(x, num_threads=CORES)))
+
+
+def through_spark(way: str, folder: Path) -> dict[str, float]:
+    """The package's fit on a Spark of its own."""
+    from propensity_spark import session
+    from propensity_spark.config import ModelsConfig
+    from propensity_spark.features.spec import Feature
+    from propensity_spark.loading import from_mapping
+    from propensity_spark.models.families import FAMILIES
+
+    master, chosen = WAYS[way]
+    spark = {"master": master, "driver_memory": "3g", "conf": {"spark.executor.memory": "4096m"}}
+    running = session.start(from_mapping({"storage": {"warehouse": str(folder / "warehouse")}, "spark": spark}))
+    features = [Feature(name=name, expression=name, description=name, unit="score") for name in NAMES]
+    rows = running.read.parquet(str(folder / "train")).coalesce(CORES).persist()
+    rows.count()
+    FAMILIES["lightgbm"](rows.limit(20_000), features, ModelsConfig(lightgbm=settings(**chosen, timeout_seconds=300)), 1)  # warm
+    began = time.monotonic()
+    fitted = FAMILIES["lightgbm"](rows, features, ModelsConfig(lightgbm=settings(**chosen, timeout_seconds=600)), 1)
+    seconds = time.monotonic() - began
+    found = {"seconds": seconds, "auc": auc(fitted.scorer.payload, folder), "trees": fitted.facts["trees"]}
+    running.stop()
+    return found
+
+
+def apart(way: str, folder: Path) -> dict[str, float]:
+    """One way in a process of its own."""
+    words = [sys.executable, __file__, "--way", way, "--folder", str(folder)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=_environment(folder))
+    if done.returncode:
+        sys.exit(f"{way}: {done.stderr[-3000:]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Spark's folder by links: a local cluster keeps its executors' files inside it."""
+    import pyspark
+
+    home = folder / "spark"
+    home.mkdir(exist_ok=True)
+    for entry in Path(pyspark.__file__).parent.iterdir():
+        if entry.name != "work" and not (home / entry.name).exists():
+            (home / entry.name).symlink_to(entry)
+    return {**os.environ, "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1"}
+
+
+def main() -> None:
+    """Time every way and print ratios."""
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("--rows", type=int, default=ROWS)
+    asked.add_argument("--way", default="")
+    asked.add_argument("--folder", default="")
+    told = asked.parse_args()
+    if told.way:
+        found = alone(Path(told.folder)) if told.way == "alone" else through_spark(told.way, Path(told.folder))
+        print(json.dumps(found))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        generate(folder, told.rows)
+        first = apart("alone", folder)
+        print(f"fit of {told.rows:,} rows x {INPUTS} columns, {TREES} trees of {LEAVES} leaves, {CORES} cores")
+        print(f"  {'LightGBM alone':<26}{first['seconds']:8.1f} s   AUC {first['auc']:.4f}   {first['trees']:.0f} trees")
+        for way in WAYS:
+            found = apart(way, folder)
+            ratio, gap = found["seconds"] / first["seconds"], found["auc"] - first["auc"]
+            line = f"  {way:<26}{found['seconds']:8.1f} s   AUC {found['auc']:.4f}   {found['trees']:.0f} trees"
+            print(f"{line}   {ratio:.2f} x alone, AUC {gap:+.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Scoring takes the newest run that was promoted; a refused one is kept to be looked at; the alias is the champion's.
+
+And what MLflow is told of a model beside its figures: what it needs where it is loaded, and its losses by round.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from propensity_spark.config import Config
+from propensity_spark.errors import NotPromoted, TableMissing
+from propensity_spark.judge.gate import Verdict
+from propensity_spark.loading import from_mapping
+from propensity_spark.models.contract import Fitted
+from propensity_spark.models.fast import Scorer
+from propensity_spark.serve import registry
+from propensity_spark.serve.bundle import Bundle
+
+DAY = date(2024, 4, 1)
+BUNDLE = Bundle(
+    shop="a",
+    as_of=DAY,
+    horizon_days=28,
+    champion="logistic",
+    feature_version="v",
+    scorers={"logistic": Scorer("logistic", ("a",), ("days",), "{}")},
+    calibrators={},
+    versions={},
+)
+REFUSED = Verdict(False, "the log loss of logistic is above that of own")
+MODELS: Any = {"logistic": SimpleNamespace(family="logistic", curves={}), "lightgbm": SimpleNamespace(family="lightgbm", curves={})}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A shop with a store of its own; its models are registered without being written."""
+    return from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path_factory.mktemp("store"))}})
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version in the registry per model, as logging it would make."""
+
+    def model(mlflow: Any, config: Config, fitted: Any) -> str:
+        client, name = mlflow.MlflowClient(), f"{config.shop.name}_{fitted.family}"
+        if not client.search_registered_models(filter_string=f"name = '{name}'"):
+            client.create_registered_model(name)
+        return str(client.create_model_version(name, source="nowhere", run_id=mlflow.active_run().info.run_id).version)
+
+    monkeypatch.setattr(registry, "_log_model", model)
+
+
+def _log(config: Config, verdict: Verdict, as_of: date = DAY) -> registry.Run:
+    return registry.log(config, replace(BUNDLE, as_of=as_of), MODELS, {}, {}, verdict)
+
+
+def _champion(config: Config) -> str:
+    found = registry.connect(config).MlflowClient().get_model_version_by_alias("a_logistic", registry.CHAMPION)
+    return str(found.version)
+
+
+def test_scoring_takes_the_newest_promoted_run(store: Config) -> None:
+    good = _log(store, Verdict(True))
+    assert _champion(store) == good.bundle.versions["logistic"]
+    refused = _log(store, REFUSED)
+    assert registry.latest(store, DAY).run_id == good.run_id
+    assert _champion(store) == good.bundle.versions["logistic"] != refused.bundle.versions["logistic"]
+    better = _log(store, Verdict(True, "noted: its ECE"))
+    assert registry.latest(store, DAY).run_id == better.run_id
+    assert _champion(store) == better.bundle.versions["logistic"]
+    tags = registry.connect(store).get_run(refused.run_id).data.tags
+    assert (tags["promoted"], tags["promotion_reason"]) == ("false", REFUSED.reason)
+
+
+def test_a_run_from_before_there_was_a_gate_counts_as_promoted(store: Config) -> None:
+    day = date(2024, 4, 2)
+    old = _log(store, Verdict(True), day)
+    client = registry.connect(store).MlflowClient()
+    for tag in ("promoted", "promotion_reason"):
+        client.delete_tag(old.run_id, tag)
+    _log(store, REFUSED, day)
+    assert registry.latest(store, day).run_id == old.run_id
+
+
+def test_where_all_were_refused_it_says_why_and_where_there_is_none_who_makes_one(store: Config) -> None:
+    day = date(2024, 4, 3)
+    with pytest.raises(TableMissing, match="train"):
+        registry.latest(store, day)
+    _log(store, REFUSED, day)
+    with pytest.raises(NotPromoted, match="no model as of 2024-04-03 was promoted: the log loss of logistic is above that of own"):
+        registry.latest(store, day)
+
+
+def test_refused_runs_are_shown_as_such(store: Config) -> None:
+    shown = {run.run_id: run.promoted for run in registry.finished(store, [], 100)}
+    assert set(shown.values()) == {True, False}
+    refused = _log(store, REFUSED)
+    assert [run.promoted for run in registry.finished(store, [refused.run_id], 1)] == [False]
+
+
+def _fitted(family: str) -> Fitted:
+    return Fitted(family, None, Scorer(family, (), (), ""), {}, {})  # type: ignore[arg-type]
+
+
+def test_a_network_needs_torch_only_where_it_learns() -> None:
+    needed = {family: registry._requirements(_fitted(family)) for family in ("logistic", "xgboost", "network")}
+    assert any(package.startswith("xgboost==") for package in needed["xgboost"])
+    assert needed["network"] == needed["logistic"]
+
+
+def test_losses_are_metrics_with_a_step_per_round(config: Callable[..., Config], tmp_path: Path) -> None:
+    mlflow = registry.connect(config(storage={"warehouse": str(tmp_path)}))
+    losses = {"train": tuple(1 / step for step in range(1, 1102)), "validation": (0.5, 0.4)}
+    with mlflow.start_run() as run:
+        registry._log_curves(mlflow, run.info.run_id, "network", losses)
+    history = mlflow.MlflowClient().get_metric_history
+    assert [(m.step, m.value) for m in history(run.info.run_id, "network_validation")] == [(1, 0.5), (2, 0.4)]
+    assert [m.value for m in sorted(history(run.info.run_id, "network_train"), key=lambda m: m.step)] == list(losses["train"])
