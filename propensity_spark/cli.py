@@ -136,6 +136,12 @@ def _families(asked: argparse.Namespace) -> None:
     run.compare_families(_config(asked), asked.families)
 
 
+def _cold_start(asked: argparse.Namespace) -> None:
+    from propensity_spark.pipeline import run
+
+    run.judge_cold_start(_config(asked))
+
+
 Command = Callable[[argparse.Namespace], int | None]
 _COMMANDS: dict[str, tuple[Command, str]] = {
     "run": (_run, "everything in order: ingest, build-features, train, score, report"),
@@ -151,6 +157,7 @@ _COMMANDS: dict[str, tuple[Command, str]] = {
     "compare": (_compare, "training runs side by side: what was set differently, and what the test said"),
     "imbalance": (_imbalance, "fit and judge the champion with each way of balancing bought and not bought rows"),
     "families": (_families, "fit and judge each model family, to see which suits the shop"),
+    "cold-start": (_cold_start, "judge the rates of users and products without history on some that were held out"),
     "sql": (_sql, "query the tables, e.g. propensity sql 'select * from gold.top_products limit 10'"),
     "features": (_features, "list the declared features, describe one, or show what changed since they were built"),
     "check": (_check, "say what is wrong with a configuration and its sources before anything runs"),

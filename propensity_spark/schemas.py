@@ -236,6 +236,26 @@ PROPENSITY = Table(
     "calibration's users put the level of such a score (null: unknown); rank 1 is the user's best by ranking_score, which compares "
     "products of one user only; expected_value = propensity x price",
 )
+COLD_START = Table(
+    name="gold.cold_start",
+    ddl="as_of DATE, history STRING, segment STRING, product_id STRING, horizon_days INT, propensity DOUBLE, rank INT, "
+    "level STRING, users BIGINT, purchases BIGINT, given STRING, reason STRING",
+    keys=("as_of", "history", "segment", "product_id"),
+    writer="score",
+    partition_by=("as_of",),
+    about="the probability that a user who is not scored buys the product within [as_of, as_of + horizon_days); history: none "
+    "(never ordered) or old (ordered, but not lately); segment: by features.segment_by, else all; level: which carries most of the "
+    "estimate: segment, overall (the product in all segments) or category; users and purchases: what that level counted, over the "
+    "training dates; given: being known, or a first order where users cannot be counted before they order",
+)
+COLD_USERS = Table(
+    name="gold.cold_users",
+    ddl="as_of DATE, user_id STRING, history STRING, segment STRING",
+    keys=("as_of", "user_id"),
+    writer="score",
+    partition_by=("as_of",),
+    about="the users known at as_of who are not in gold.propensity, and where their rows of gold.cold_start are",
+)
 METRICS = Table(
     name="gold.metrics",
     ddl="as_of DATE, period STRING, scorer STRING, metric STRING, value DOUBLE, run_id STRING",
@@ -302,6 +322,16 @@ IMBALANCE_TRIALS = Table(
     "how many times as high sampling and balancing made them; _corrected: with that undone, before calibration; place: the order "
     "of the rows",
 )
+COLD_TRIALS = Table(
+    name="gold.cold_trials",
+    ddl="as_of DATE, test_as_of DATE, place INT, history STRING, held_out STRING, scorer STRING, rows BIGINT, positives BIGINT, "
+    "roc_auc DOUBLE, log_loss DOUBLE, ece DOUBLE, predicted_over_observed DOUBLE, recall_at_10 DOUBLE, given STRING",
+    keys=("as_of", "history", "held_out", "scorer"),
+    writer="cold-start",
+    partition_by=("as_of",),
+    about="how good gold.cold_start is for users and products of whom it has learnt nothing (held_out: users, products, both), on "
+    "the test date of as_of's rehearsal; scorer: cold, product (the same without segments) or constant",
+)
 
 TABLES = {
     table.name: table
@@ -328,11 +358,14 @@ TABLES = {
         CANDIDATES,
         AUDIT,
         PROPENSITY,
+        COLD_START,
+        COLD_USERS,
         METRICS,
         METRIC_SLICES,
         CANDIDATE_SOURCES,
         FEATURE_GAINS,
         FAMILY_TRIALS,
         IMBALANCE_TRIALS,
+        COLD_TRIALS,
     )
 }

@@ -15,6 +15,7 @@ from propensity_spark.config.learning import (
     SCALERS,
     AuditConfig,
     CandidateConfig,
+    ColdStartConfig,
     EncoderConfig,
     FeatureConfig,
     LabelConfig,
@@ -74,6 +75,7 @@ __all__ = [
     "BalanceConfig",
     "CalibrationConfig",
     "CandidateConfig",
+    "ColdStartConfig",
     "ColumnMap",
     "Config",
     "EmbeddingsConfig",
@@ -128,6 +130,7 @@ class Config:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     population: PopulationConfig = field(default_factory=PopulationConfig)
     candidates: CandidateConfig = field(default_factory=CandidateConfig)
+    cold_start: ColdStartConfig = field(default_factory=ColdStartConfig)
     labels: LabelConfig = field(default_factory=LabelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     audit: AuditConfig = field(default_factory=AuditConfig)

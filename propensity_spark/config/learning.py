@@ -100,6 +100,25 @@ class CandidateConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ColdStartConfig:
+    """What is said of users and products without history: the best `products` of every segment (0: nothing).
+
+    `..._strength`: how many purchases the wider level counts for where a category is told by its own purchases, a product by
+    its own, and a product within a segment; 0: estimated from the counts.
+    """
+
+    products: int = 500
+    category_strength: float = 0.0
+    product_strength: float = 0.0
+    segment_strength: float = 0.0
+
+    def __post_init__(self) -> None:
+        within("cold_start.products", self.products, 0, 100_000)
+        for key in ("category_strength", "product_strength", "segment_strength"):
+            within(f"cold_start.{key}", getattr(self, key), 0, 1e9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelConfig:
     """What is predicted: a purchase within `[as_of, as_of + horizon_days)`."""
 

@@ -9,7 +9,20 @@ from propensity_spark import session, tables
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.ingest import preflight
-from propensity_spark.pipeline import audit, build_features, families, groups, imbalance, ingest, report, score, totals, train, tune
+from propensity_spark.pipeline import (
+    audit,
+    build_features,
+    cold_trials,
+    families,
+    groups,
+    imbalance,
+    ingest,
+    report,
+    score,
+    totals,
+    train,
+    tune,
+)
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import views
@@ -99,6 +112,12 @@ def compare_families(config: Config, chosen: str) -> None:
     names = families.names(chosen)
     spark, progress = _opened(config)
     families.run(spark, config, _as_of(spark, config), names, progress)
+
+
+def judge_cold_start(config: Config) -> None:
+    """Judge the rates of users and products without history at the configured date."""
+    spark, progress = _opened(config)
+    cold_trials.run(spark, config, _as_of(spark, config), progress)
 
 
 def sql(config: Config, query: str, rows: int) -> None:

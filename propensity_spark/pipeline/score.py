@@ -1,5 +1,5 @@
-"""Job: the champion's calibrated probabilities of one date, into gold.propensity; where the date's labels are already
-known, its backtest.
+"""Job: the champion's calibrated probabilities of one date, into gold.propensity, and of users whom it does not score, into
+gold.cold_start; where the date's labels are already known, its backtest.
 """
 
 import json
@@ -12,7 +12,7 @@ from propensity_spark.config import Config
 from propensity_spark.errors import PropensityError
 from propensity_spark.judge.order import add_ranking
 from propensity_spark.models import fast
-from propensity_spark.pipeline import figures, judging, rows
+from propensity_spark.pipeline import cold_start, figures, judging, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
@@ -21,10 +21,15 @@ from propensity_spark.serve.score import KEEP, propensities
 
 
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
-    """Score the moment's date with the newest finished run for it; a second run replaces the first.
+    """Score the moment's date with the newest finished run for it, and say what is known of the users whom it does not score.
 
-    Raises PropensityError where that run was trained on other features.
+    A second run replaces the first. Raises PropensityError where that run was trained on other features.
     """
+    _score(spark, config, moment, progress)
+    cold_start.run(spark, config, moment, progress)
+
+
+def _score(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
     as_of = moment.timeline.as_of
     trained = registry.latest(config, as_of)
     if trained.bundle.feature_version != moment.features.version:

@@ -5,13 +5,23 @@ from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark import tables
 from propensity_spark.errors import QueryError
+from propensity_spark.schemas import COLD_START, COLD_USERS
 
 LATEST = "gold.propensity_latest"
 TOP = "gold.top_products"
+ANY = "gold.propensity_any"
+_ANY = """CREATE OR REPLACE VIEW {any} AS
+SELECT as_of, user_id, product_id, horizon_days, propensity, rank, 'being known' AS given, 'history' AS why FROM {latest}
+UNION ALL
+SELECT u.as_of, u.user_id, c.product_id, c.horizon_days, c.propensity, c.rank, c.given, c.reason AS why
+FROM {users} u JOIN {rates} c ON u.as_of = c.as_of AND u.history = c.history AND u.segment = c.segment
+WHERE u.as_of = (SELECT max(as_of) FROM {scores}) AND NOT EXISTS (SELECT 1 FROM {latest} s WHERE s.user_id = u.user_id)"""
 
 
 def create(spark: SparkSession, top_products: int) -> None:
-    """(Re)make gold.propensity_latest (the newest as_of) and gold.top_products (its best rows per user, with names)."""
+    """(Re)make gold.propensity_latest (the newest as_of), gold.top_products (its best rows per user, with names) and
+    gold.propensity_any (its rows, and gold.cold_start's for every user known then who has none; why says which).
+    """
     if not tables.exists(spark, "gold.propensity"):
         return
     scores, products = tables.name(spark, "gold.propensity"), tables.name(spark, "silver.products")
@@ -21,6 +31,9 @@ def create(spark: SparkSession, top_products: int) -> None:
         f"CREATE OR REPLACE VIEW {top} AS SELECT s.*, p.name, p.category, p.price FROM {latest} s "
         f"LEFT JOIN {products} p ON s.product_id = p.product_id WHERE s.rank <= {top_products}"
     )
+    if all(tables.exists(spark, table) for table in (COLD_START.name, COLD_USERS.name)):
+        users, rates = tables.name(spark, COLD_USERS.name), tables.name(spark, COLD_START.name)
+        spark.sql(_ANY.format(any=tables.name(spark, ANY), latest=latest, scores=scores, users=users, rates=rates))
 
 
 def query(spark: SparkSession, sql: str) -> DataFrame:

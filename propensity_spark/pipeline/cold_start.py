@@ -1,0 +1,172 @@
+"""What the score job says of users whom it does not score: gold.cold_start and gold.cold_users."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark import tables
+from propensity_spark.config import Config
+from propensity_spark.features import compute
+from propensity_spark.features.attributes import Known
+from propensity_spark.features.segments import UNKNOWN
+from propensity_spark.models import coldstart
+from propensity_spark.models.coldstart import CATEGORY, OVERALL, SEGMENT
+from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.progress import Progress
+from propensity_spark.schemas import COLD_START, COLD_USERS, VERSIONS
+from propensity_spark.settle import settle
+from propensity_spark.trainset import newcomers
+from propensity_spark.trainset.labels import bought
+from propensity_spark.trainset.newcomers import NONE, OLD
+from propensity_spark.trainset.population import population
+from propensity_spark.trainset.split import Procedure
+
+EVERYONE = "all"  # the segment of all users where the shop names none
+KNOWN, FIRST_ORDER = "being known", "a first order"  # what a probability is given
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """The tables that are read, and since when users and products were known."""
+
+    config: Config
+    events: DataFrame
+    users: DataFrame
+    products: DataFrame
+    versions: DataFrame | None  # of users
+
+    def moments(self, dates: Sequence[date]) -> DataFrame:
+        """See compute.moments."""
+        return compute.moments(self.events, dates, self.config.shop.time_zone)
+
+    def unscored(self, dates: Sequence[date]) -> DataFrame:
+        """Who is known at the dates and not scored then: as_of, user_id, history, segment."""
+        as_of, settings = self.moments(dates), self.config.population
+        human = self.events.where(~F.col("is_bot"))
+        could = human if settings.event == "any" else human.where(F.col("event") == settings.event)
+        scored = population(compute.as_seen(could, as_of, settings.days), settings)
+        return self.with_segment(newcomers.unscored(self.users, scored, as_of))
+
+    def first_buyers(self, dates: Sequence[date]) -> DataFrame:
+        """Whose first order falls within the horizon of the dates: as_of, user_id, history, segment."""
+        labels, zone = self.config.labels, self.config.shop.time_zone
+        return self.with_segment(newcomers.first_buyers(self.users, self.moments(dates), labels.horizon_days, zone))
+
+    def with_segment(self, users: DataFrame) -> DataFrame:
+        """The users' segments as they were known at as_of."""
+        attribute = self.config.features.segment_by
+        if not attribute or self.versions is None:
+            return users.withColumn("segment", F.lit(EVERYONE))
+        known = Known("user_id", {"segment": (attribute, "STRING")}, self.config.shop.time_zone)
+        return known.add_to(users, self.versions).fillna(UNKNOWN, ["segment"])
+
+    def on_sale(self, dates: Sequence[date]) -> DataFrame:
+        """See newcomers.on_sale: new is what nobody touched before the days by which products are popular."""
+        zone = self.config.shop.time_zone
+        return newcomers.on_sale(self.products, self.moments(dates), self.config.candidates.popular_days, zone)
+
+    def purchases(self, dates: Sequence[date], scored: date) -> DataFrame:
+        """See labels.bought."""
+        return bought(self.events, self.moments(dates), self.config.labels.horizon_days, self.config.shop.time_zone, scored)
+
+
+def shop(spark: SparkSession, config: Config) -> Shop:
+    """The shop as its tables tell it."""
+    events = tables.read(spark, "silver.events")
+    versions = {key: tables.read(spark, name) if tables.exists(spark, name) else None for key, name in VERSIONS.items()}
+    users, products = (newcomers.first_known(events, versions[key], key) for key in ("user_id", "product_id"))
+    return Shop(config, events, users, products, versions["user_id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """The counts of a procedure's training dates, settled, and what the rates of users who never ordered are given."""
+
+    counts: DataFrame
+    given: str
+
+
+def learnt(of: Shop, procedure: Procedure, shown: Column | None = None, stocked: Column | None = None) -> Learnt:
+    """What users whom nothing scored bought at the dates that train, as known when the scored date began.
+
+    `shown` and `stocked`: conditions on user_id and product_id; the others are hidden. Users who never ordered are
+    counted while they are known; where none ever was, those count who order for the first time, and the rates are given that.
+    """
+    dates, goods = procedure.train, of.on_sale(procedure.train)
+    crowd = settle(_only(of.unscored(dates), shown))
+    given = FIRST_ORDER if crowd.where(F.col("history") == NONE).isEmpty() else KNOWN
+    users = crowd if given == KNOWN else crowd.unionByName(_only(of.first_buyers(dates), shown))
+    found = newcomers.counts(users, _only(goods, stocked), of.purchases(dates, procedure.score))
+    return Learnt(settle(found), given)
+
+
+def _only(rows: DataFrame, condition: Column | None) -> DataFrame:
+    return rows if condition is None else rows.where(condition)
+
+
+def asked(of: Shop, as_of: date, users: DataFrame, counts: DataFrame) -> DataFrame:
+    """Every product on sale at the date in every segment that is there or was counted: history, segment, product_id, is_new."""
+    there = users.select("history", "segment").union(counts.select("history", "segment")).distinct()
+    return of.on_sale([as_of]).select("product_id", "is_new").crossJoin(F.broadcast(there))
+
+
+def rates(spark: SparkSession, of: Shop, as_of: date, users: DataFrame, counts: DataFrame) -> DataFrame:
+    """The rates of all that is asked at a date; see coldstart.rates."""
+    categories = tables.read(spark, "silver.products").select("product_id", "category")
+    return coldstart.rates(counts, asked(of, as_of, users, counts), categories, of.config.cold_start)
+
+
+def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
+    """Write the date's rows of gold.cold_users and gold.cold_start, after gold.propensity; a second run replaces the first."""
+    if not config.cold_start.products:
+        return
+    procedure, where = moment.timeline.final, f"as_of = DATE'{moment.timeline.as_of}'"
+    with progress.stage("cold start") as stage:
+        of = shop(spark, config)
+        scored = tables.read(spark, "gold.propensity", where).select("user_id").distinct()
+        users = of.unscored([procedure.score]).join(scored, on="user_id", how="left_anti")
+        unscored = tables.replace(users.select(*COLD_USERS.columns), COLD_USERS.name, where)
+        there = tables.read(spark, COLD_USERS.name, where)
+        known = learnt(of, procedure)
+        rated = coldstart.best(rates(spark, of, procedure.score, there, known.counts), config.cold_start.products)
+        stage.rows_out = tables.replace(described(rated, config, moment.timeline.as_of, known.given), COLD_START.name, where)
+        stage.note = f"for {unscored:,} users who are not scored, given {known.given}"
+
+
+def described(rated: DataFrame, config: Config, as_of: date, given: str) -> DataFrame:
+    """Rows of gold.cold_start."""
+    of_first = (F.col("history") == NONE) & F.lit(given == FIRST_ORDER)
+    return rated.select(
+        F.lit(as_of).alias("as_of"),
+        "history",
+        "segment",
+        "product_id",
+        F.lit(config.labels.horizon_days).alias("horizon_days"),
+        "propensity",
+        "rank",
+        "level",
+        "users",
+        "purchases",
+        F.when(of_first, FIRST_ORDER).otherwise(KNOWN).alias("given"),
+        _reason(of_first, config.features.segment_by).alias("reason"),
+    )
+
+
+def _reason(of_first: Column, segment_by: str) -> Column:
+    """Why the probability is what it is, in plain words."""
+    whom = F.when(of_first, "users at their first order").when(F.col("history") == OLD, "users who have not ordered lately")
+    users, purchases = F.format_number("users", 0), F.format_number("purchases", 0)
+    counted = F.concat(purchases, F.lit(" of "), users, F.lit(" "), whom.otherwise("users without orders"), F.lit(" bought it"))
+    mine = F.concat(F.lit(f"{segment_by or 'segment'} "), "segment", F.lit(": "), counted, F.lit("; shrunk towards all segments"))
+    everywhere = F.lit(", in whatever segment" if segment_by else "")
+    overall = F.concat(counted, everywhere, F.lit("; shrunk towards its category"))
+    which = F.concat(
+        F.when(F.col("is_new"), "new products of ").otherwise(""), F.lit("category "), F.coalesce("category", F.lit(UNKNOWN))
+    )
+    chances = F.concat(F.lit(": bought "), purchases, F.lit(" times in "), users, F.lit(" chances"))
+    category = F.concat(F.lit("little is known of it; "), which, chances, F.lit(", shrunk towards all products"))
+    level = F.col("level")
+    return F.when(level == SEGMENT, mine).when(level == OVERALL, overall).when(level == CATEGORY, category)

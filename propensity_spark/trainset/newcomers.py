@@ -1,0 +1,77 @@
+"""Users whom nothing scores: they never ordered, or not lately; the products on sale to them; and what they bought of these.
+
+A row counts from the moment at which it had happened and was known; a moment before the midnight that begins as_of is seen there.
+"""
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from propensity_spark.ingest.events import midnight
+
+NONE, OLD = "none", "old"  # a user's history: never ordered, or ordered but not scored any more
+COUNTED = ("history", "segment", "product_id", "is_new")
+
+
+def first_known(events: DataFrame, versions: DataFrame | None, key: str) -> DataFrame:
+    """Since when each user or product was known, at all and by what was done.
+
+    Takes   silver.events, `key`: user_id or product_id; `versions`: its dated versions, or None.
+    Returns key, known_at, touched_at (of the first event), ordered_at (of the first purchase) TIMESTAMP; null: never. Machines
+            do not count. A purchase that was taken back was an order all the same.
+    """
+    moment, never = F.greatest("event_ts", "known_ts"), F.lit(None).cast("timestamp")
+    rows = events.where(~F.col("is_bot")).select(
+        key,
+        moment.alias("known_at"),
+        moment.alias("touched_at"),
+        F.when(F.col("event") == "purchase", moment).alias("ordered_at"),
+    )
+    if versions is not None:
+        since = F.greatest("valid_from", "known_ts").alias("known_at")
+        rows = rows.unionByName(versions.select(key, since, never.alias("touched_at"), never.alias("ordered_at")))
+    return rows.groupBy(key).agg(*(F.min(column).alias(column) for column in ("known_at", "touched_at", "ordered_at")))
+
+
+def unscored(users: DataFrame, scored: DataFrame, as_of: DataFrame) -> DataFrame:
+    """Who is known at a date and not scored: as_of, user_id, history (NONE or OLD).
+
+    Takes   `users` from first_known; `scored`: as_of, user_id (the population); `as_of` from compute.moments.
+    """
+    known = users.join(F.broadcast(as_of), on=F.col("known_at") < F.col("as_of_ts"), how="inner")
+    history = F.when(F.col("ordered_at") < F.col("as_of_ts"), OLD).otherwise(NONE)
+    return known.select("as_of", "user_id", history.alias("history")).join(scored, on=["as_of", "user_id"], how="left_anti")
+
+
+def first_buyers(users: DataFrame, as_of: DataFrame, horizon_days: int, time_zone: str) -> DataFrame:
+    """Whose first order falls within [as_of, as_of + horizon): as_of, user_id, history NONE; arguments as of `unscored`."""
+    until = midnight(F.date_add("as_of", horizon_days), time_zone)
+    inside = (F.col("ordered_at") >= F.col("as_of_ts")) & (F.col("ordered_at") < until)
+    found = users.join(F.broadcast(as_of), on=inside, how="inner")
+    return found.select("as_of", "user_id", F.lit(NONE).alias("history"))
+
+
+def on_sale(products: DataFrame, as_of: DataFrame, new_days: int, time_zone: str) -> DataFrame:
+    """The products known at a date: as_of, product_id, is_new BOOLEAN (nothing was done with it until `new_days` before as_of).
+
+    Takes   `products` from first_known; `as_of` from compute.moments.
+    """
+    since = midnight(F.date_sub("as_of", new_days), time_zone)
+    is_new = F.coalesce(F.col("touched_at") >= since, F.lit(True))
+    known = products.join(F.broadcast(as_of), on=F.col("known_at") < F.col("as_of_ts"), how="inner")
+    return known.select("as_of", "product_id", is_new.alias("is_new"))
+
+
+def counts(users: DataFrame, products: DataFrame, purchases: DataFrame) -> DataFrame:
+    """What users bought of what was on sale, dates added up.
+
+    Takes   users: as_of, user_id, history, segment; products: as_of, product_id, is_new; purchases: distinct as_of, user_id,
+            product_id.
+    Returns history, segment, product_id, is_new, users BIGINT (a user counts once at every date at which the product was on
+            sale), purchases BIGINT.
+    """
+    crowds = users.groupBy("as_of", "history", "segment").agg(F.count(F.lit(1)).alias("users"))
+    met = products.join(F.broadcast(crowds), on="as_of", how="inner").groupBy(*COUNTED).agg(F.sum("users").alias("users"))
+    theirs = purchases.join(users, on=["as_of", "user_id"], how="inner").join(products, on=["as_of", "product_id"], how="inner")
+    bought = theirs.groupBy(*COUNTED).agg(F.count(F.lit(1)).alias("purchases"))
+    joined = met.join(bought, on=list(COUNTED), how="left")
+    return joined.select(*COUNTED, "users", F.coalesce("purchases", F.lit(0)).alias("purchases"))
