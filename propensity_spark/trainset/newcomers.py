@@ -17,10 +17,11 @@ def first_known(events: DataFrame, versions: DataFrame | None, key: str) -> Data
 
     Takes   silver.events, `key`: user_id or product_id; `versions`: its dated versions, or None.
     Returns key, known_at, touched_at (of the first event), ordered_at (of the first purchase) TIMESTAMP; null: never. Machines
-            do not count. A purchase that was taken back was an order all the same.
+            do not count, nor do returns: what they send back was bought before there were logs. A purchase that was taken back
+            was an order all the same.
     """
     moment, never = F.greatest("event_ts", "known_ts"), F.lit(None).cast("timestamp")
-    rows = events.where(~F.col("is_bot")).select(
+    rows = events.where(~F.col("is_bot") & (F.col("event") != "return")).select(
         key,
         moment.alias("known_at"),
         moment.alias("touched_at"),

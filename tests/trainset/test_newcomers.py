@@ -33,6 +33,7 @@ def test_a_user_is_known_and_has_ordered_from_what_was_seen_before_midnight(tabl
         _did("orders before, heard late", BEFORE, known=BEGIN),
         _did("scored", EARLY),
         _did("machine", EARLY, "view", bot=True),
+        _did("sends back", EARLY, "return"),
     )
     versions = table(
         VERSION,
