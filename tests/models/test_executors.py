@@ -10,8 +10,8 @@ from typing import Any
 import pyspark
 import pytest
 
-pytestmark = pytest.mark.fit
-_LIMIT = 560  # seconds for all of it on a busy machine
+pytestmark = [pytest.mark.fit, pytest.mark.timeout(1200)]
+_LIMIT = 1000  # seconds for all of it on a busy machine
 SPREAD = ("ring", "synapseml")
 
 
