@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from clusters import places
 
 ROWS, HELD, INPUTS, TREES, LEAVES, CORES = 800_000, 200_000, 30, 100, 31, 2
 NAMES = [f"x{place}" for place in range(INPUTS)]
@@ -108,22 +109,10 @@ def through_spark(way: str, folder: Path) -> dict[str, float]:
 def apart(way: str, folder: Path) -> dict[str, float]:
     """One way in a process of its own."""
     words = [sys.executable, __file__, "--way", way, "--folder", str(folder)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=_environment(folder))
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ | places(folder))
     if done.returncode:
         sys.exit(f"{way}: {done.stderr[-3000:]}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """Spark's folder by links: a local cluster keeps its executors' files inside it."""
-    import pyspark
-
-    home = folder / "spark"
-    home.mkdir(exist_ok=True)
-    for entry in Path(pyspark.__file__).parent.iterdir():
-        if entry.name != "work" and not (home / entry.name).exists():
-            (home / entry.name).symlink_to(entry)
-    return {**os.environ, "SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1"}
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pyspark
 import pytest
+from clusters import places
 
 pytestmark = [pytest.mark.fit, pytest.mark.timeout(1200)]
 _LIMIT = 1000  # seconds for all of it on a busy machine
@@ -32,14 +32,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Told:
 
 def _run(folder: Path, *names: str) -> Told:
     """The cases on one Spark with two executors."""
-    home = folder / "spark"  # by links: a local cluster keeps its executors' files inside it, which should not be ours
-    home.mkdir()
-    for entry in Path(pyspark.__file__).parent.iterdir():
-        if entry.name != "work":
-            (home / entry.name).symlink_to(entry)
-    places = {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1"}
     words = [sys.executable, Path(__file__).with_name("on_executors.py"), folder, *names]
-    done = subprocess.run(words, env=os.environ | places, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    done = subprocess.run(words, env=os.environ | places(folder), capture_output=True, text=True, timeout=_LIMIT, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     cases = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     return {case["case"]: case for case in cases}

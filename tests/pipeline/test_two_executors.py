@@ -11,9 +11,9 @@ from pathlib import Path
 
 import deltalake
 import pandas as pd
-import pyspark
 import pytest
 import yaml
+from clusters import places
 
 from propensity_spark.config import Config
 from propensity_spark.schemas import TABLES
@@ -65,20 +65,9 @@ def _run(command: str, shop: Path, folder: Path, environment: dict[str, str], *s
     (folder / "spark.yaml").write_text(yaml.safe_dump({"spark": spark, "storage": {"warehouse": str(folder / "warehouse")}}))
     words = [sys.executable, "-m", "propensity_spark.cli", command, "--config", shop, "--config", folder / "spark.yaml"]
     words += [word for setting in settings for word in ("--set", setting)]
-    places = {"SPARK_HOME": str(_spark_home(folder)), "SPARK_LOCAL_IP": "127.0.0.1"}
-    done = subprocess.run(words, env=environment | places, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    done = subprocess.run(words, env=environment | places(folder), capture_output=True, text=True, timeout=_LIMIT, check=False)
     assert done.returncode == 0, done.stderr
     return Ran(folder / "warehouse", tuple(_events(folder / "log")))
-
-
-def _spark_home(folder: Path) -> Path:
-    """Spark's folder by links: a local cluster keeps its executors' files inside it, which should not be ours."""
-    home = folder / "spark"
-    home.mkdir()
-    for entry in Path(pyspark.__file__).parent.iterdir():
-        if entry.name != "work":
-            (home / entry.name).symlink_to(entry)
-    return home
 
 
 def _events(folder: Path) -> list[dict]:
