@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from propensity_spark.judge import closer, plots
+from propensity_spark.judge import closer, gains, plots
 from propensity_spark.judge.markup import UNKNOWN, number, table
 from propensity_spark.judge.metrics import Metrics
 from propensity_spark.judge.ranking import RankingMetrics
@@ -43,32 +43,6 @@ class Period:
     slices: closer.Slices = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """A gain over the first set of features, and where it lies in 95 of 100 samples of users."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brought:
-    """What a model on one set of features reached, and its gains over the first set (None for that one, or unknown)."""
-
-    name: str
-    features: int
-    pr_auc: float | None
-    log_loss: float | None
-    roc_auc: float | None
-    recall: float | None
-    ndcg: float | None
-    ece: float | None
-    seconds: float
-    pr_auc_gain: Change | None = None
-    ndcg_gain: Change | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A table with a heading and a line about it; the cells are text."""
@@ -100,7 +74,7 @@ class Page:
     labels: tuple[tuple[str, str, int, int | None, float | None], ...] = ()
     periods: tuple[Period, ...] = ()
     importance: Mapping[str, tuple[tuple[str, str, float], ...]]
-    groups: tuple[Brought, ...] = ()
+    groups: tuple[gains.Brought, ...] = ()
     groups_as_of: str = ""
     listed: tuple[Listed, ...] = ()
     scores: tuple[tuple[str, ...], ...] = ()
@@ -114,7 +88,7 @@ def render(page: Page) -> str:
     body += [_period(period) for period in page.periods]
     body += [
         _importance(page.importance),
-        _groups(page.groups, page.groups_as_of),
+        gains.section(page.groups, page.groups_as_of),
         *(_listed(each) for each in page.listed),
         _scores(page.scores),
         _facts(page),
@@ -259,38 +233,6 @@ def _importance(importance: Mapping[str, Sequence[tuple[str, str, float]]]) -> s
         named = [(f"{words or name} ({name})" if len(words) < 60 else name, share) for name, words, share in rows]
         shown.append(f"<figure>{plots.bars(named, f'{model}: share of what the model uses')}</figure>")
     return f'<h2>The strongest features</h2><div class="plots">{"".join(shown)}</div>'
-
-
-_REACHED = ("PR-AUC", "NDCG@10", "recall@10", "ROC-AUC", "log loss", "ECE")
-
-
-def _groups(groups: Sequence[Brought], as_of: str) -> str:
-    """A row per set of features, and the gains with their intervals."""
-    if not groups:
-        return ""
-    about = (
-        f"One model per set of features, fitted, calibrated and tested alike as of {as_of}. Gains are against the first set; the "
-        "lines hold 95 of 100 samples of users, green where all of it is a gain, red where all of it is a loss."
-    )
-    header = ("features", "how many", *_REACHED, "gain PR-AUC", "gain NDCG@10", "fit, s")
-    reached = table(header, [_reached(each) for each in groups])
-    return f"<h2>What each feature group brings</h2><p>{escape(about)}</p>{reached}{_gains(groups)}"
-
-
-def _reached(group: Brought) -> tuple[str, ...]:
-    shares = (number(value, ".4f") for value in (group.pr_auc, group.ndcg, group.recall, group.roc_auc))
-    losses = (number(value, ".5f") for value in (group.log_loss, group.ece))
-    gains = (f"{change.value:+.4f}" if change else "" for change in (group.pr_auc_gain, group.ndcg_gain))
-    return (group.name, str(group.features), *shares, *losses, *gains, f"{group.seconds:.0f}")
-
-
-def _gains(groups: Sequence[Brought]) -> str:
-    shown = []
-    for what, changes in (("PR-AUC", [g.pr_auc_gain for g in groups]), ("NDCG@10", [g.ndcg_gain for g in groups])):
-        known = [(g.name, c.value, c.low, c.high) for g, c in zip(groups, changes, strict=True) if c]
-        if known:
-            shown.append(f"<figure>{plots.intervals(known, f'Gain in {what} over the first set')}</figure>")
-    return f'<div class="plots">{"".join(shown)}</div>' if shown else ""
 
 
 def _listed(listed: Listed) -> str:

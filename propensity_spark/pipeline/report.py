@@ -12,7 +12,8 @@ from pyspark.sql import functions as F
 from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.judge.baselines import BASELINES
-from propensity_spark.judge.report import Brought, Change, Page, Period, Scored, render
+from propensity_spark.judge.gains import Brought, Change
+from propensity_spark.judge.report import Page, Period, Scored, render
 from propensity_spark.judge.slices import NEW, REPEAT
 from propensity_spark.pipeline import figures, report_tables
 from propensity_spark.pipeline.build_features import Moment

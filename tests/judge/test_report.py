@@ -5,9 +5,10 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 from propensity_spark.judge import plots
+from propensity_spark.judge.gains import Brought, Change
 from propensity_spark.judge.metrics import Bin, Cut, Metrics
 from propensity_spark.judge.ranking import RankingMetrics
-from propensity_spark.judge.report import Brought, Change, Page, Period, Scored, render
+from propensity_spark.judge.report import Page, Period, Scored, render
 
 
 def _metrics(log_loss: float | None, auc: float | None) -> Metrics:
