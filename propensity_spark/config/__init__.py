@@ -27,19 +27,18 @@ from propensity_spark.config.models import (
     ENGINES,
     FAMILIES,
     CalibrationConfig,
-    EmbeddingsConfig,
     ForestConfig,
     GBTConfig,
     KernelSVMConfig,
     LightGBMConfig,
     LogisticConfig,
     ModelsConfig,
-    NetworkConfig,
     RankerConfig,
     SplitConfig,
     SVMConfig,
     XGBoostConfig,
 )
+from propensity_spark.config.network import EmbeddingsConfig, NetworkConfig
 from propensity_spark.config.running import ScoreConfig, SimulatorConfig, SparkConfig, StorageConfig, TrackingConfig
 from propensity_spark.config.shop import (
     SOURCE_FORMATS,
