@@ -79,12 +79,11 @@ class Calibrator:
         p = self._overall(self._moved(score))
         return segments.moved_column(p, self.by, self.offsets) if self.by else p
 
-    def ends(self, score: Column) -> tuple[Column, Column]:
-        """Between which probabilities the level of such scores surely lies, with the calibrated one within; null without a band."""
+    def ends(self, score: Column, probability: Column) -> tuple[Column, Column]:
+        """Between which probabilities the level of such scores surely lies, with what `apply` gave within; null without a band."""
         if not self.band:
             return F.lit(None).cast("double"), F.lit(None).cast("double")
-        p, low, high = self.apply(score), self._end(score, 1), self._end(score, 2)
-        return F.least(low, p), F.greatest(high, p)
+        return F.least(self._end(score, 1), probability), F.greatest(self._end(score, 2), probability)
 
     def _end(self, score: Column, place: int) -> Column:
         x = self._moved(score)

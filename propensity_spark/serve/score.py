@@ -18,13 +18,13 @@ def propensities(scored: DataFrame, products: DataFrame, run: Run) -> DataFrame:
     Returns the contract of gold.propensity. Ranked by ranking_score, then by product_id.
     """
     bundle = run.bundle
-    scorer = bundle.scorers[bundle.champion]
-    calibrator = bundle.calibrators[bundle.champion]
-    probability, (low, high) = calibrator.apply(F.col(scorer.column)), calibrator.ends(F.col(scorer.column))
+    score, calibrator = F.col(bundle.scorers[bundle.champion].column), bundle.calibrators[bundle.champion]
+    low, high = calibrator.ends(score, F.col("propensity"))
     priced = scored.join(_prices(products), on=["as_of", "product_id"], how="left")
     best_first = Window.partitionBy("as_of", "user_id").orderBy(F.col(RANKING).desc(), F.col("product_id").asc())
     return (
-        priced.withColumns({"propensity": probability, "propensity_low": low, "propensity_high": high})
+        priced.withColumn("propensity", calibrator.apply(score))
+        .withColumns({"propensity_low": low, "propensity_high": high})
         .select(
             "as_of",
             "user_id",

@@ -116,7 +116,7 @@ def test_in_spark_the_ends_rise_with_the_score_and_hold_the_probability(
     assert all(len(knots) <= band.KNOTS for _, knots in made.band)
     grid = np.concatenate([[0.0, 1.0], np.linspace(1e-4, 0.999, 400)])
     asked = spark.createDataFrame([(float(s), before) for s in grid for before in (0.0, 1.0)], "raw DOUBLE, pair_orders DOUBLE")
-    low, high = made.ends(asked.raw)
+    low, high = made.ends(asked.raw, made.apply(asked.raw))
     told = asked.select("raw", "pair_orders", low.alias("low"), made.apply(asked.raw).alias("p"), high.alias("high")).toPandas()
     assert ((told["low"] <= told["p"]) & (told["p"] <= told["high"])).all()
     assert told[["low", "high"]].to_numpy().min() > 0
@@ -163,6 +163,8 @@ def test_a_calibrator_from_before_there_were_intervals_tells_none(spark: SparkSe
     for later in ("band", "interval"):
         del old[later]
     made, frame = Calibrator.from_json(json.dumps(old)), spark.createDataFrame([(0.3,)], "raw DOUBLE")
-    row = frame.select(*(end.alias(name) for end, name in zip(made.ends(frame.raw), ("low", "high"), strict=True)))
+    row = frame.select(
+        *(end.alias(name) for end, name in zip(made.ends(frame.raw, made.apply(frame.raw)), ("low", "high"), strict=True))
+    )
     assert row.dtypes == [("low", "double"), ("high", "double")]
     assert tuple(row.collect()[0]) == (None, None)
