@@ -55,10 +55,11 @@ def make_scorer(family: str, features: Sequence[Feature], payload: str, keys: tu
     return Scorer(family, tuple(f.name for f in features), tuple(f.unit for f in features), payload, keys=keys)
 
 
-def shares(weights: Sequence[float], features: Sequence[Feature]) -> dict[str, float]:
-    """Each feature's share of the weights."""
+def shares(weights: Sequence[float], features: Sequence[Feature], keys: Sequence[Key] = ()) -> dict[str, float]:
+    """Each feature's, and after them each key column's, share of the weights."""
+    names = [*(feature.name for feature in features), *(key.column for key in keys)]
     total = sum(weights) or 1.0
-    return {feature.name: float(weight / total) for feature, weight in zip(features, weights, strict=True)}
+    return {name: float(weight / total) for name, weight in zip(names, weights, strict=True)}
 
 
 class Builder(Protocol):

@@ -24,10 +24,11 @@ from propensity_spark.features.spec import Feature
 from propensity_spark.models import slots
 from propensity_spark.models.contract import LABEL, learn_weight
 from propensity_spark.models.keys import Key
+from propensity_spark.models.layout import ORDER, numbered
 from propensity_spark.models.validation import held
 from propensity_spark.models.watchdog import within
 
-_ORDER, _TARGET, _COUNTS, _HELD = "_order", "_target", "_counts", "_held"
+_TARGET, _COUNTS, _HELD = "_target", "_counts", "_held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +90,13 @@ def _threads(rows: DataFrame, workers: int) -> int:
 
 def _narrow(rows: DataFrame, plan: Plan) -> DataFrame:
     """What the workers read; a share of the users (where there are none, of the rows) is for validation."""
-    ordered = rows.withColumn(_ORDER, F.monotonically_increasing_id())
+    ordered = numbered(rows)
     counts: list[Column] = [F.col(name) for name in learn_weight(rows)] or [F.lit(1.0)]
     return ordered.select(
-        _ORDER,
+        ORDER,
         F.col(LABEL).cast("float").alias(_TARGET),
         *(column.cast("float").alias(_COUNTS) for column in counts),
-        held(ordered, plan.settings.validation_share, plan.seed, _ORDER).alias(_HELD),
+        held(ordered, plan.settings.validation_share, plan.seed).alias(_HELD),
         *(F.col(name).cast("float").alias(name) for name in plan.inputs),
         *(key.bucket() for key in plan.keys),
     )
@@ -118,7 +119,7 @@ def _in_several(narrow: DataFrame, plan: Plan) -> str:
     workers = plan.settings.workers
     distributor = TorchDistributor(num_processes=workers, local_mode=False, use_gpu=False)
     distributor.logger.setLevel(logging.WARNING)  # else it tells of each fit on our screen
-    return str(distributor._train_on_dataframe(_worker, narrow.repartition(workers, _ORDER), plan))
+    return str(distributor._train_on_dataframe(_worker, narrow.repartition(workers, ORDER), plan))
 
 
 def _worker(plan: Plan) -> str:
@@ -156,5 +157,5 @@ def _arrays(batch: pa.RecordBatch, plan: Plan) -> tuple[npt.NDArray[Any], ...]:
             made[:, place] = batch.column(name).to_numpy(zero_copy_only=False)
         return made
 
-    told = (batch.column(name).to_numpy(zero_copy_only=False) for name in (_ORDER, _TARGET, _COUNTS, _HELD))
+    told = (batch.column(name).to_numpy(zero_copy_only=False) for name in (ORDER, _TARGET, _COUNTS, _HELD))
     return *told, table(plan.inputs, np.float32), table([key.name for key in plan.keys], np.int64)

@@ -6,7 +6,11 @@ from pyspark.sql import functions as F
 ORDER = "_order"
 
 
+def numbered(rows: DataFrame) -> DataFrame:
+    """The rows plus ORDER BIGINT: their place among all."""
+    return rows.withColumn(ORDER, F.monotonically_increasing_id())
+
+
 def dealt(rows: DataFrame, tasks: int) -> DataFrame:
     """A partition per task, each with its rows in the order of the given ones: fits draw rows by their place."""
-    ordered = rows.select("*", F.monotonically_increasing_id().alias(ORDER))
-    return ordered.repartition(tasks, ORDER).sortWithinPartitions(ORDER).drop(ORDER)
+    return numbered(rows).repartition(tasks, ORDER).sortWithinPartitions(ORDER).drop(ORDER)

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.models import focal
 from propensity_spark.models.contract import learn_weight
-from propensity_spark.models.layout import ORDER
+from propensity_spark.models.layout import ORDER, numbered
 from propensity_spark.models.slots import threads
 from propensity_spark.models.validation import held
 from propensity_spark.models.watchdog import within
@@ -26,6 +26,7 @@ from propensity_spark.models.watchdog import within
 Parameters = Mapping[str, Any]
 Losses = Mapping[str, Sequence[float]]
 _TARGET, _GROUP, _COUNTS, _HELD = "_target", "_group", "_counts", "_held"
+SCHEMA = "model STRING, splits INT, curves STRING"
 _VALIDATION_SHARE = 0.1  # of the users, where a fit stops early
 FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True}  # of the two layouts one must be fixed for equal results
 
@@ -65,8 +66,20 @@ def fit_in_one_task(
         spark,
         seconds,
         "fitting LightGBM in one task",
-        lambda: narrow.coalesce(1).mapInArrow(task, "model STRING, splits INT, curves STRING").collect(),
+        lambda: narrow.coalesce(1).mapInArrow(task, SCHEMA).collect(),
     )
+    return found(fitted)
+
+
+def told(fitted: Any, text: str, curves: Losses | None = None) -> pa.RecordBatch:
+    """What a task hands back of a booster: SCHEMA."""
+    splits = int(fitted.feature_importance("split").sum())
+    made = [pa.array([text]), pa.array([splits], pa.int32()), pa.array([json.dumps(curves or {})])]
+    return pa.RecordBatch.from_arrays(made, names=["model", "splits", "curves"])
+
+
+def found(fitted: Sequence[Any]) -> Native:
+    """The model of what a fit's tasks handed back. Raises TrainingFailed where it has nothing to split on."""
     if not fitted or not fitted[0]["splits"]:
         raise TrainingFailed("LightGBM found nothing to split on. Bring more rows, or a smaller models.lightgbm.min_data_in_leaf.")
     curves = {name: tuple(losses) for name, losses in json.loads(fitted[0]["curves"]).items()}
@@ -81,8 +94,8 @@ def narrowed(
     With a seed `held_by` also whether its user validates.
     """
     place = F.xxhash64(*group) if group else F.lit(0)
-    ordered = rows.withColumn(ORDER, F.monotonically_increasing_id())
-    validates = [] if held_by is None else [held(ordered, _VALIDATION_SHARE, held_by, ORDER).cast("float").alias(_HELD)]
+    ordered = numbered(rows)
+    validates = [] if held_by is None else [held(ordered, _VALIDATION_SHARE, held_by).cast("float").alias(_HELD)]
     return ordered.select(
         ORDER,
         F.col(target).cast("float").alias(_TARGET),
@@ -153,9 +166,7 @@ def _task(
         else:
             fitted = lightgbm.train(dict(parameters), first, num_boost_round=rounds)
             text = fitted.model_to_string()
-        splits = int(fitted.feature_importance("split").sum())
-        made = [pa.array([text]), pa.array([splits], pa.int32()), pa.array([json.dumps(curves)])]
-        yield pa.RecordBatch.from_arrays(made, names=["model", "splits", "curves"])
+        yield told(fitted, text, curves)
 
     return fit
 
@@ -164,11 +175,11 @@ def _fit_patiently(data: Any, validation: Any, parameters: Parameters, rounds: i
     """A model that is cut after its best round, and its log losses."""
     import lightgbm
 
-    told: dict[str, dict[str, list[float]]] = {}
-    stop = [lightgbm.early_stopping(patience, verbose=False), lightgbm.record_evaluation(told)]
+    seen: dict[str, dict[str, list[float]]] = {}
+    stop = [lightgbm.early_stopping(patience, verbose=False), lightgbm.record_evaluation(seen)]
     sets, names = [data, validation], ["train", "validation"]
     fitted = lightgbm.train(dict(parameters), data, rounds, valid_sets=sets, valid_names=names, callbacks=stop)
-    return fitted, {name: losses["binary_logloss"] for name, losses in told.items()}
+    return fitted, {name: losses["binary_logloss"] for name, losses in seen.items()}
 
 
 def _fit_focal(data: Any, parameters: Parameters, rounds: int, gamma: float) -> tuple[Any, str]:

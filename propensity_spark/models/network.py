@@ -14,7 +14,7 @@ from propensity_spark.config import ModelsConfig
 from propensity_spark.errors import SetupError, TrainingFailed
 from propensity_spark.features.spec import Feature
 from propensity_spark.models import handover, keys, staged
-from propensity_spark.models.contract import Fitted, make_scorer, vector_column
+from propensity_spark.models.contract import Fitted, make_scorer, shares, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer, sigmoid
 from propensity_spark.models.perceptron import Perceptron
 
@@ -38,14 +38,8 @@ def fit_network(rows: DataFrame, features: Sequence[Feature], config: ModelsConf
     scorer = make_scorer(FAMILY, features, told["network"], found)
     pipeline = PipelineModel(stages=[staged.stage(scorer, vector_column(FAMILY, "probability"))])
     curves = {name: tuple(losses) for name, losses in told["curves"].items()}
-    names = [*(feature.name for feature in features), *(key.column for key in found)]
-    importance = _shares(names, told["uses"])
+    importance = shares(told["uses"], features, found)
     return Fitted(FAMILY, pipeline, scorer, importance, _facts(curves, told["best"], settings.workers), curves=curves)
-
-
-def _shares(names: Sequence[str], uses: Sequence[float]) -> dict[str, float]:
-    total = sum(uses) or 1.0
-    return {name: use / total for name, use in zip(names, uses, strict=True)}
 
 
 def _facts(curves: dict[str, tuple[float, ...]], best: int, workers: int) -> dict[str, float]:

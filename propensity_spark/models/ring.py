@@ -12,13 +12,11 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from propensity_spark.errors import TrainingFailed
 from propensity_spark.models.contract import learn_weight
 from propensity_spark.models.layout import ORDER
-from propensity_spark.models.native import FIXED, Native, Parameters, gathered, narrowed
+from propensity_spark.models.native import FIXED, SCHEMA, Native, Parameters, found, gathered, narrowed, told
 from propensity_spark.models.watchdog import within
 
-_SCHEMA = "model STRING, splits INT"
 _PLACES = re.compile(r"\[(machines|local_listen_port): .*\]\n")  # of a model's text: where it was trained is no part of it
 
 
@@ -41,11 +39,9 @@ def fit_in_ring(
         "time_out": max(1, seconds // 60),
     }
     task = _task(tuple(inputs), settings, rounds, bool(learn_weight(rows)))
-    made = dealt.mapInArrow(task, _SCHEMA, barrier=True)
+    made = dealt.mapInArrow(task, SCHEMA, barrier=True)
     fitted = within(rows.sparkSession, seconds, f"fitting LightGBM on {tasks} tasks", made.collect)
-    if not fitted or not fitted[0]["splits"]:
-        raise TrainingFailed("LightGBM found nothing to split on. Bring more rows, or a smaller models.lightgbm.min_data_in_leaf.")
-    return Native(str(fitted[0]["model"]))
+    return found(fitted)
 
 
 def _task(
@@ -63,9 +59,7 @@ def _task(
         booster = lightgbm.train(settings, data, num_boost_round=rounds)
         booster.free_network()
         if context.partitionId() == 0:
-            splits = int(booster.feature_importance("split").sum())
-            made = [pa.array([_PLACES.sub("", booster.model_to_string())]), pa.array([splits], pa.int32())]
-            yield pa.RecordBatch.from_arrays(made, names=["model", "splits"])
+            yield told(booster, _PLACES.sub("", booster.model_to_string()))
 
     return fit
 

@@ -21,7 +21,7 @@ from propensity_spark.models import fast, staged
 from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer
 from propensity_spark.models.keys import Key
-from propensity_spark.models.layout import ORDER
+from propensity_spark.models.layout import ORDER, numbered
 from propensity_spark.models.validation import held
 
 FAMILY = "split"
@@ -119,8 +119,8 @@ def _levels(rows: DataFrame, key: Key, settings: SplitConfig) -> list[Level]:
 
 def _verdicts(rows: DataFrame, key: Key, levels: Sequence[Level], fitted: Fits, seed: int) -> dict[Level, Verdict]:
     """Of each level, from models of some users and the rows of the others."""
-    ordered = rows.withColumn(ORDER, F.monotonically_increasing_id())
-    apart = ordered.withColumn("_held", held(ordered, _HELD, seed, ORDER)).drop(ORDER)
+    ordered = numbered(rows)
+    apart = ordered.withColumn("_held", held(ordered, _HELD, seed)).drop(ORDER)
     models = fitted(apart.where("NOT _held").drop("_held"), levels)
     scorers = {name: replace(model.scorer, name=name) for name, model in models.items()}
     others = apart.where("_held").withColumn("_bucket", key.bucket().cast("bigint"))

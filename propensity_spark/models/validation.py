@@ -2,11 +2,12 @@
 
 from pyspark.sql import Column, DataFrame
 
+from propensity_spark.models.layout import ORDER
 from propensity_spark.trainset.sampling import uniform
 
 _SALT = 13
 
 
-def held(rows: DataFrame, share: float, seed: int, place: str) -> Column:
-    """Whether a row is for validation, by its user; where rows have no user_id, by the column of their place."""
-    return uniform(seed + _SALT, "user_id" if "user_id" in rows.columns else place) < share
+def held(rows: DataFrame, share: float, seed: int) -> Column:
+    """Whether a row is for validation, by its user; where numbered rows (see layout) have no user_id, by their place."""
+    return uniform(seed + _SALT, "user_id" if "user_id" in rows.columns else ORDER) < share
