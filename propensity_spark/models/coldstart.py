@@ -152,41 +152,28 @@ def _segment_strength(mine: DataFrame, told: DataFrame, config: ColdStartConfig)
 
 
 def _result(rows: DataFrame) -> DataFrame:
-    none = F.lit(0)
-    bought, users = F.coalesce("s_bought", none), F.coalesce("s_users", none)
+    """The propensity of each row, and the level that carries most of it with what was counted there."""
+    bought, users = (F.coalesce(column, F.lit(0)) for column in ("s_bought", "s_users"))
     strength = F.coalesce("s_strength", F.lit(STRONGEST))
     expected = users * F.col("product_rate")
     alone = users == F.col("_users")  # nobody is in another segment: the product's rate has told all of it already
     segment = F.when(alone, 0.0).otherwise(expected / (expected + strength))
-    product = (1 - segment) * F.col("_own")
-    category = (1 - segment) * (1 - F.col("_own"))
+    product, category = (1 - segment) * F.col("_own"), (1 - segment) * (1 - F.col("_own"))
     level = F.when((segment >= product) & (segment >= category), SEGMENT).when(product >= category, OVERALL).otherwise(CATEGORY)
-    fresh = F.col("is_new") & (F.col("n_users") > 0)
-    counted = {SEGMENT: (users, bought), OVERALL: (F.col("_users"), F.col("_bought"))}
-    beyond = (
-        F.when(fresh, F.col("n_users")).otherwise(F.col("c_users")),
-        F.when(fresh, F.col("n_bought")).otherwise(F.col("c_bought")),
-    )
-
-    def of_level(place: int) -> Column:
-        chosen = F.when(F.col("level") == SEGMENT, counted[SEGMENT][place]).when(F.col("level") == OVERALL, counted[OVERALL][place])
-        return chosen.otherwise(beyond[place]).cast("bigint")
-
     propensity = F.when(alone, F.col("product_rate")).otherwise(shrunk(F.col("product_rate"), bought, users, strength))
     told = rows.select("*", propensity.alias("propensity"), level.alias("level"))
-    return told.select(
-        "history",
-        "segment",
-        "product_id",
-        "is_new",
-        "category",
-        "propensity",
-        "product_rate",
-        "overall_rate",
-        "level",
-        of_level(0).alias("users"),
-        of_level(1).alias("purchases"),
-    )
+    asked = ("history", "segment", "product_id", "is_new", "category", "propensity", "product_rate", "overall_rate", "level")
+    return told.select(*asked, _counted("users", users), _counted("purchases", bought))
+
+
+def _counted(what: str, in_segment: Column) -> Column:
+    """The users, or purchases, that the row's level counted."""
+    column = {"users": "users", "purchases": "bought"}[what]
+    fresh = F.col("is_new") & (F.col("n_users") > 0)
+    beyond = F.when(fresh, F.col(f"n_{column}")).otherwise(F.col(f"c_{column}"))
+    level = F.col("level")
+    chosen = F.when(level == SEGMENT, in_segment).when(level == OVERALL, F.col(f"_{column}")).otherwise(beyond)
+    return chosen.cast("bigint").alias(what)
 
 
 def best(rated: DataFrame, most: int) -> DataFrame:

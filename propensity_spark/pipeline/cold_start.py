@@ -9,8 +9,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import Config
-from propensity_spark.features import compute
-from propensity_spark.features.attributes import Known
+from propensity_spark.features import compute, segments
 from propensity_spark.features.segments import UNKNOWN
 from propensity_spark.models import coldstart
 from propensity_spark.models.coldstart import CATEGORY, OVERALL, SEGMENT
@@ -60,8 +59,7 @@ class Shop:
         attribute = self.config.features.segment_by
         if not attribute or self.versions is None:
             return users.withColumn("segment", F.lit(EVERYONE))
-        known = Known("user_id", {"segment": (attribute, "STRING")}, self.config.shop.time_zone)
-        return known.add_to(users, self.versions).fillna(UNKNOWN, ["segment"])
+        return segments.add_segment(users, segments.by_attribute(attribute), self.config.shop.time_zone, self.versions)
 
     def on_sale(self, dates: Sequence[date]) -> DataFrame:
         """See newcomers.on_sale: new is what nobody touched before the days by which products are popular."""
@@ -133,7 +131,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
         known = learnt(of, procedure)
         rated = coldstart.best(rates(spark, of, procedure.score, there, known.counts), config.cold_start.products)
         stage.rows_out = tables.replace(described(rated, config, moment.timeline.as_of, known.given), COLD_START.name, where)
-        stage.note = f"for {unscored:,} users who are not scored, given {known.given}"
+        stage.note = f"users who are not scored: {unscored:,}, given {known.given}"
 
 
 def described(rated: DataFrame, config: Config, as_of: date, given: str) -> DataFrame:
