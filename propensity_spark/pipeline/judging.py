@@ -87,17 +87,18 @@ def judge(
     if config.simulator.output:
         ready = true_propensity(ready, config.simulator, moment.timeline.horizon_days).where("truth IS NOT NULL")
         columns[TRUTH] = probabilities[TRUTH] = TRUTH
-    ready, truth = ready.persist(), purchases(spark, config, moment, as_of)
+    ready = ready.persist()
     try:
-        summed = _summed(spark, config, as_of, ready, truth, probabilities, columns, thresholds)
+        summed = _summed(spark, config, as_of, ready, purchases(spark, config, moment, as_of), probabilities, columns, thresholds)
     finally:
         ready.unpersist()
-    return {**_results(config, summed, probabilities, thresholds), SOURCES: _sources(spark, truth, as_of)}
+    return {**_results(config, summed, probabilities, thresholds), SOURCES: _sources(spark, summed, as_of)}
 
 
-def _sources(spark: SparkSession, truth: DataFrame, as_of: date) -> dict[str, dict[str, Any]]:
-    pairs = tables.read(spark, "trainset.candidates", f"as_of = DATE'{as_of}'")
-    return {source.name: asdict(source) for source in coverage.by_source(pairs, truth.count())}
+def _sources(spark: SparkSession, summed: "Summed", as_of: date) -> dict[str, dict[str, Any]]:
+    pairs, everyone = tables.read(spark, "trainset.candidates", f"as_of = DATE'{as_of}'"), summed.lists["view"] == ranking.ALL
+    bought = int(summed.lists.loc[everyone, "truth"].sum())
+    return {source.name: asdict(source) for source in coverage.by_source(pairs, bought)}
 
 
 @dataclass(frozen=True, slots=True)
