@@ -17,7 +17,7 @@ from propensity_spark.judge.cells import View
 from propensity_spark.models import coldstart
 from propensity_spark.pipeline import cold_start, ingest, trials
 from propensity_spark.pipeline.cold_start import FIRST_ORDER
-from propensity_spark.pipeline.trials import number
+from propensity_spark.pipeline.shown import Shown, head, line
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import COLD_TRIALS
 from propensity_spark.settle import settle
@@ -138,24 +138,20 @@ def _rows(
     return made
 
 
-_SHOWN = (
-    ("rows", "rows", "d"),
-    ("positives", "bought", "d"),
-    ("roc_auc", "ROC-AUC", ".4f"),
-    ("log_loss", "log loss", ".5f"),
-    ("ece", "ECE", ".5f"),
-    ("predicted_over_observed", "pred/obs", ".3f"),
-    ("recall_at_10", "recall@10", ".4f"),
+SHOWN = (
+    Shown("history", "history", width=9),
+    Shown("held_out", "held out"),
+    Shown("scorer", "rates", width=9),
+    Shown("rows", "rows", "d"),
+    Shown("positives", "bought", "d"),
+    Shown("roc_auc", "ROC-AUC", ".4f"),
+    Shown("log_loss", "log loss", ".5f"),
+    Shown("ece", "ECE", ".5f"),
+    Shown("predicted_over_observed", "pred/obs", ".3f"),
+    Shown("recall_at_10", "recall@10", ".4f"),
 )
 
 
 def told(written: Sequence[Row]) -> str:
     """The rows as a table for people."""
-    lines = [f"{'history':<9}{'held out':<10}{'rates':<9}" + "".join(f"{head:>10}" for _, head, _ in _SHOWN)]
-    for row in written:
-        named = dict(zip(COLD_TRIALS.columns, row, strict=True))
-        cells_ = (format(named[key], style) if style == "d" else number(named[key], style) for key, _, style in _SHOWN)
-        lines.append(
-            f"{named['history']:<9}{named['held_out']:<10}{named['scorer']:<9}" + "".join(f"{cell:>10}" for cell in cells_)
-        )
-    return "\n".join(lines)
+    return "\n".join([head(SHOWN), *(line(dict(zip(COLD_TRIALS.columns, row, strict=True)), SHOWN) for row in written)])

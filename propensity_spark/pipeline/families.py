@@ -13,7 +13,8 @@ from propensity_spark.judge.ranking import RankingMetrics
 from propensity_spark.models.families import installed
 from propensity_spark.pipeline import build_features, trials
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.trials import Fit, Trial, number
+from propensity_spark.pipeline.shown import Shown, head, line
+from propensity_spark.pipeline.trials import Fit, Trial
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import FAMILY_TRIALS
 
@@ -41,7 +42,7 @@ def run(spark: SparkSession, config: Config, as_of: date, families: Sequence[str
     """
     moment = build_features.prepare(spark, config, as_of)
     build_features.run(spark, config, moment, progress)
-    rehearsal = trials.rehearse(spark, config, moment, progress)
+    rehearsal = trials.rehearse(spark, config, moment, progress, families)
     asked = [Trial(name=name, family=name, models=config.models, features=rehearsal.features) for name in families]
     fits, problems = trials.fit_what_can_be(rehearsal, asked, progress)
     with progress.stage("calibrate"):
@@ -79,28 +80,27 @@ def _rows(
 _REACHED = ("roc_auc", "pr_auc", "log_loss", "ece", "predicted_over_observed", "recall_at_10", "ndcg_at_10")
 
 
-_SHOWN = (
-    ("roc_auc", "ROC-AUC", ".4f"),
-    ("pr_auc", "PR-AUC", ".4f"),
-    ("log_loss", "log loss", ".5f"),
-    ("ece", "ECE", ".5f"),
-    ("predicted_over_observed", "pred/obs", ".3f"),
-    ("recall_at_10", "recall@10", ".4f"),
-    ("ndcg_at_10", "NDCG@10", ".4f"),
-    ("fit_seconds", "fit s", ".1f"),
-    ("peak_gib", "peak GiB", ".2f"),
+SHOWN = (
+    Shown("family", "family", width=12),
+    Shown("roc_auc", "ROC-AUC", ".4f"),
+    Shown("pr_auc", "PR-AUC", ".4f"),
+    Shown("log_loss", "log loss", ".5f"),
+    Shown("ece", "ECE", ".5f"),
+    Shown("predicted_over_observed", "pred/obs", ".3f"),
+    Shown("recall_at_10", "recall@10", ".4f"),
+    Shown("ndcg_at_10", "NDCG@10", ".4f"),
+    Shown("fit_seconds", "fit s", ".1f"),
+    Shown("peak_gib", "peak GiB", ".2f"),
 )
 
 
 def told(written: Sequence[Row]) -> str:
     """The rows as a table for people."""
-    lines = [f"{'family':<12}" + "".join(f"{head:>10}" for _, head, _ in _SHOWN)]
-    for row in written:
-        named = dict(zip(FAMILY_TRIALS.columns, row, strict=True))
-        if named["problem"]:
-            lines.append(f"{named['family']:<12}  {named['problem']}")
-            continue
-        fitted = named["family"] not in BASELINES
-        cells = (number(named[key], style) if fitted or key not in ("fit_seconds", "peak_gib") else "" for key, _, style in _SHOWN)
-        lines.append((f"{named['family']:<12}" + "".join(f"{cell:>10}" for cell in cells)).rstrip())
-    return "\n".join(lines)
+    return "\n".join([head(SHOWN), *(_line(dict(zip(FAMILY_TRIALS.columns, row, strict=True))) for row in written)])
+
+
+def _line(row: Mapping[str, object]) -> str:
+    """A family without figures says why; nothing of a baseline is fitted."""
+    if row["problem"]:
+        return f"{SHOWN[0].placed(str(row['family']))}  {row['problem']}"
+    return line({**row, "fit_seconds": "", "peak_gib": ""} if row["family"] in BASELINES else row, SHOWN)

@@ -16,7 +16,8 @@ from propensity_spark.judge.metrics import Metrics
 from propensity_spark.judge.ranking import RankingMetrics
 from propensity_spark.pipeline import build_features, trials
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.trials import Fit, Scored, Trial, number
+from propensity_spark.pipeline.shown import Shown, head, line
+from propensity_spark.pipeline.trials import Fit, Scored, Trial
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import FEATURE_GAINS
 from propensity_spark.trainset.assemble import inputs
@@ -126,21 +127,24 @@ def _gain(mine: float | None, first: float | None, sure: Interval | None) -> tup
     return (mine - first, sure.low, sure.high)
 
 
+_SHOWN = (
+    Shown("feature_set", "", width=25),
+    Shown("features", "n", "d", 5),
+    Shown("pr_auc", "PR-AUC", ".4f", 9),
+    Shown("ndcg_at_10", "NDCG@10", ".4f", 9),
+    Shown("recall_at_10", "recall@10", ".4f"),
+    Shown("log_loss", "log loss", ".5f"),
+)
+
+
 def told(written: Sequence[Row]) -> str:
     """The rows as a table for people."""
-    head = "".join(
-        f"{name:>{width}}" for name, width in (("n", 5), ("PR-AUC", 9), ("NDCG@10", 9), ("recall@10", 10), ("log loss", 10))
-    )
-    lines = [f"{'':<25}{head}  {'gain PR-AUC (95 %)':<29}gain NDCG@10 (95 %)"]
+    lines = [f"{head(_SHOWN)}  {'gain PR-AUC (95 %)':<29}gain NDCG@10 (95 %)"]
     for row in written:
         named = dict(zip(FEATURE_GAINS.columns, row, strict=True))
-        figures = "".join(f"{number(named[key], style):>{width}}" for key, width, style in _SHOWN)
         gains = (_between(named, "pr_auc_gain"), _between(named, "ndcg_gain"))
-        lines.append(f"{named['feature_set']:<25}{named['features']:>5}{figures}  {gains[0]:<29}{gains[1]}".rstrip())
+        lines.append(f"{line(named, _SHOWN)}  {gains[0]:<29}{gains[1]}".rstrip())
     return "\n".join(lines)
-
-
-_SHOWN = (("pr_auc", 9, ".4f"), ("ndcg_at_10", 9, ".4f"), ("recall_at_10", 10, ".4f"), ("log_loss", 10, ".5f"))
 
 
 def _between(named: Mapping[str, object], gain: str) -> str:

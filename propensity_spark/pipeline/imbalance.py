@@ -14,7 +14,8 @@ from propensity_spark.judge.metrics import Metrics
 from propensity_spark.models import trees
 from propensity_spark.pipeline import build_features, trials
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.trials import Fit, Scored, Trial, number
+from propensity_spark.pipeline.shown import Shown, head, line
+from propensity_spark.pipeline.trials import Fit, Scored, Trial
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import IMBALANCE_TRIALS
 
@@ -102,22 +103,19 @@ def _rows(moment: Moment, results: Mapping[str, Result]) -> list[Row]:
     return made
 
 
-_SHOWN = (
-    ("odds", "odds x", 9, ".2f"),
-    ("roc_auc", "ROC-AUC", 9, ".4f"),
-    ("pr_auc", "PR-AUC", 9, ".4f"),
-    ("log_loss", "log loss", 10, ".5f"),
-    ("ece_corrected", "ECE corrected", 15, ".5f"),
-    ("ece", "calibrated", 12, ".5f"),
-    ("predicted_over_observed_corrected", "pred/obs corrected", 20, ".3f"),
-    ("predicted_over_observed", "calibrated", 12, ".3f"),
+SHOWN = (
+    Shown("method", "method", width=8),
+    Shown("odds", "odds x", ".2f", 9),
+    Shown("roc_auc", "ROC-AUC", ".4f", 9),
+    Shown("pr_auc", "PR-AUC", ".4f", 9),
+    Shown("log_loss", "log loss", ".5f"),
+    Shown("ece_corrected", "ECE corrected", ".5f", 15),
+    Shown("ece", "calibrated", ".5f", 12),
+    Shown("predicted_over_observed_corrected", "pred/obs corrected", ".3f", 20),
+    Shown("predicted_over_observed", "calibrated", ".3f", 12),
 )
 
 
 def told(written: Sequence[Row]) -> str:
     """The rows as a table for people."""
-    lines = [f"{'method':<8}" + "".join(f"{head:>{width}}" for _, head, width, _ in _SHOWN)]
-    for row in written:
-        named = dict(zip(IMBALANCE_TRIALS.columns, row, strict=True))
-        lines.append(f"{named['method']:<8}" + "".join(f"{number(named[key], style):>{width}}" for key, _, width, style in _SHOWN))
-    return "\n".join(lines)
+    return "\n".join([head(SHOWN), *(line(dict(zip(IMBALANCE_TRIALS.columns, row, strict=True)), SHOWN) for row in written)])

@@ -63,7 +63,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     """
     timeline = moment.timeline
     with progress.stage("training rows") as stage:
-        sampled = learnt_rows(spark, config, moment, timeline.learnt)
+        sampled = learnt_rows(spark, config, moment, timeline.learnt, config.models.families)
         counts = _counts(sampled)
         stage.rows_out = sum(count for count, _, _ in counts.values())
     check_sufficient(config, timeline.final, counts)
@@ -103,16 +103,17 @@ def _remedy(refused: Verdict) -> str:
     )
 
 
-def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequence[date]) -> DataFrame:
-    """The rows of the dates that train and calibrate, negatives sampled, in an order that depends on them alone."""
+def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequence[date], families: Sequence[str]) -> DataFrame:
+    """The rows of the dates that train and calibrate these families, negatives sampled, in an order that depends on them alone."""
     found = rows.of_dates(spark, moment, dates, config.train.negative_rate, config.train.seed)
-    return _laid_out(found.drop(*_unused(config)))
+    return _laid_out(found.drop(*_unused(config, families)))
 
 
-def _unused(config: Config) -> set[str]:
-    """Columns that no model, encoder or calibration reads. A trial may be of any family, so embedded columns stay."""
-    read = {encoder.column for encoder in config.encoders} | set(config.models.network.embeddings.columns)
-    read |= {segments.READS[by] for by in config.calibration.by}
+def _unused(config: Config, families: Sequence[str]) -> set[str]:
+    """Columns that no model, encoder or calibration reads."""
+    read = {encoder.column for encoder in config.encoders} | {segments.READS[by] for by in config.calibration.by}
+    read |= set(config.models.network.embeddings.columns) if "network" in families else set()
+    read |= {config.models.split.column} if "split" in families else set()
     return {"candidate_source", "category"} - read
 
 
@@ -276,13 +277,13 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged, verdict
     return registry.log(config, bundle, final.models, figures.logged(judged, "test") | facts, texts, verdict)
 
 
-def rehearsed(spark: SparkSession, config: Config, moment: Moment) -> Parts:
-    """The rows on which the rehearsal trains and calibrates, in the order that `run` gives them.
+def rehearsed(spark: SparkSession, config: Config, moment: Moment, families: Sequence[str]) -> Parts:
+    """The rows on which the rehearsal trains and calibrates these families, in the order that `run` gives them.
 
     Raises InsufficientData as `run` does.
     """
     procedure = moment.timeline.rehearsal
-    sampled = learnt_rows(spark, config, moment, procedure.train)
+    sampled = learnt_rows(spark, config, moment, procedure.train, families)
     counts = _counts(sampled)
     check_sufficient(config, procedure, counts)
     return _parts(config, procedure, sampled, counts)

@@ -98,10 +98,13 @@ class Scored:
         return metrics.evaluate(self.rows, self.probabilities), ranking.per_user(self.rows, self.truth, self.raw)
 
 
-def rehearse(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> Rehearsal:
-    """The rows that `train` rehearses with. Raises InsufficientData where the purchases cannot carry a model."""
+def rehearse(spark: SparkSession, config: Config, moment: Moment, progress: Progress, families: Sequence[str] = ()) -> Rehearsal:
+    """The rows that `train` rehearses with, for trials of these families (none named: of the champion).
+
+    Raises InsufficientData where the purchases cannot carry a model.
+    """
     with progress.stage("training rows") as stage:
-        parts = train.rehearsed(spark, config, moment)
+        parts = train.rehearsed(spark, config, moment, families or (config.models.champion,))
         stage.rows_out = parts.train.count() + parts.calibrate.count()
     return Rehearsal(config, moment, parts, train.fit_encoders(config, parts, progress))
 
@@ -179,8 +182,3 @@ def write(spark: SparkSession, written: Sequence[tuple[object, ...]], table: Tab
     """Put the rows in place of the table's former ones of the date."""
     frame = spark.createDataFrame(list(written), table.ddl).coalesce(1)
     tables.replace(frame, table.name, f"as_of = DATE'{as_of}'")
-
-
-def number(value: object, style: str) -> str:
-    """A figure for people."""
-    return format(value, style) if isinstance(value, float) else "unknown"

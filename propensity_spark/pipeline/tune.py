@@ -99,7 +99,7 @@ def _search(spark: SparkSession, config: Config, moment: Moment) -> Search:
     cut = folds(moment.timeline.rehearsal.train, config.labels.horizon_days, tune.folds, width)
     searched = space(config.models, family, tune.parameters)
     dates = sorted({day for fold in cut for day in (*fold.train, fold.validate)})
-    rows = train.learnt_rows(spark, config, moment, dates)
+    rows = train.learnt_rows(spark, config, moment, dates, [family])
     some = rows.where(uniform(config.train.seed + _SALT, "user_id") < tune.share)
     return Search(family, searched, tuple(_part(config, moment, some, fold) for fold in cut))
 

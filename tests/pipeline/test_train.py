@@ -38,16 +38,15 @@ def test_rows_train_or_calibrate_and_the_ranker_has_them_all(table: Make, counts
     assert len(held) / 300 == pytest.approx(1 / 3 if counts.get(NEW, (0, 0, 0))[1] > 3000 else 1 / 2, abs=0.08)
 
 
-NO_CATEGORY = {"models": {"network": {"embeddings": {"columns": ["product_id"]}}}}
-
-
-def test_columns_that_the_network_embeds_or_an_encoder_or_the_calibration_reads_stay_in_the_rows() -> None:
-    """A trial may be of any family, whatever models.families says."""
-    assert _unused(from_mapping({})) == {"candidate_source"}
-    assert _unused(from_mapping(NO_CATEGORY)) == {"candidate_source", "category"}
+def test_only_columns_that_a_family_an_encoder_or_the_calibration_reads_stay_in_the_rows() -> None:
+    both, plain = {"candidate_source", "category"}, from_mapping({})
+    assert _unused(plain, ["lightgbm", "logistic"]) == both
+    assert _unused(plain, ["lightgbm", "network"]) == _unused(plain, ["split"]) == {"candidate_source"}
+    others = {"models": {"network": {"embeddings": {"columns": ["product_id"]}}, "split": {"column": "user_region"}}}
+    assert _unused(from_mapping(others), ["network", "split"]) == both
     read = {"encoders": [{"column": "candidate_source", "how": "one_hot", "levels": 2}]}
-    assert _unused(from_mapping(NO_CATEGORY | read)) == {"category"}
-    assert _unused(from_mapping(NO_CATEGORY | {"calibration": {"by": ["exists", "category"]}})) == {"candidate_source"}
+    assert _unused(from_mapping(read), ["lightgbm"]) == {"category"}
+    assert _unused(from_mapping({"calibration": {"by": ["exists", "category"]}}), ["lightgbm"]) == {"candidate_source"}
 
 
 def _judged(loss: float, other: float) -> dict:

@@ -1,0 +1,37 @@
+"""A table of trials for people: the columns that are shown, their headings and formats, on the screen as on the page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from propensity_spark.judge.markup import UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A column; `style` is a number's format (empty: text, which is set to the left), `width` its place on the screen."""
+
+    column: str
+    heading: str
+    style: str = ""
+    width: int = 10
+
+    def cell(self, row: Mapping[str, object]) -> str:
+        """The value for people: text stays as it is, and an unknown number is said to be so."""
+        value = row[self.column]
+        if isinstance(value, str) or not self.style:
+            return str(value or "")
+        return UNKNOWN if value is None else format(value, self.style)
+
+    def placed(self, text: str) -> str:
+        """A text in the column's place."""
+        return f"{text:<{self.width}}" if not self.style else f"{text:>{self.width}}"
+
+
+def head(columns: Sequence[Shown]) -> str:
+    """The headings in a line."""
+    return "".join(column.placed(column.heading) for column in columns)
+
+
+def line(row: Mapping[str, object], columns: Sequence[Shown]) -> str:
+    """A row in a line."""
+    return "".join(column.placed(column.cell(row)) for column in columns).rstrip()
