@@ -7,7 +7,9 @@ Several        are processes that Spark's TorchDistributor starts, one in each t
                distributor starts processes beside the driver that Spark hands no rows.)
 """
 
+import atexit
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -133,9 +135,22 @@ def _worker(plan: Plan) -> str:
         mine = read(pa.ipc.open_stream(file), plan)
     peers.init_process_group("gloo", timeout=timedelta(seconds=plan.settings.timeout_seconds))
     try:
-        return learn(mine, plan)
+        found = learn(mine, plan)
     finally:
         peers.destroy_process_group()
+    atexit.register(_leave)
+    return found
+
+
+def _leave() -> None:
+    """End a process that has done its work, and tear nothing down.
+
+    A thread of gloo may still hold a tensor; where it lets go of it while the interpreter is being torn down, the process
+    aborts, and the other workers wait for it for five minutes.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def read(batches: Iterable[pa.RecordBatch], plan: Plan) -> Rows:
