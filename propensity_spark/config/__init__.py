@@ -3,7 +3,7 @@
 A section's defaults are the product's defaults; conf/base.yaml spells them out, and a test holds the two equal.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from propensity_spark.config.balance import BALANCES, BalanceConfig
 from propensity_spark.config.judging import JudgeConfig, PromotionConfig
@@ -160,3 +160,8 @@ class Config:
         titles = [encoder.title for encoder in self.encoders]
         if len(set(titles)) != len(titles):
             raise ConfigError(f"encoders need names of their own, got {titles}: give one a `name`")
+
+    def with_champion(self, family: str) -> "Config":
+        """The same shop with this family as champion."""
+        families = self.models.families if family in self.models.families else (*self.models.families, family)
+        return replace(self, models=replace(self.models, families=families, champion=family))

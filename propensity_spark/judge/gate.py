@@ -17,7 +17,8 @@ _CALLED = {LOG_LOSS: "log loss", ECE: "ECE"}
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the champion is promoted; why not, or what is noted though it is; and which other families would be."""
+    """Whether the champion is promoted; why not, or what is noted though it is; and which other families would be, the
+    one with the least log loss first."""
 
     promoted: bool
     reason: str = ""
@@ -48,7 +49,7 @@ def verdict(champion: str, families: Iterable[str], figures: Mapping[str, Figure
     else:
         return Verdict(True, f"noted: {ece.told}" if ece.gain > 0 else "")
     others = [family for family in families if _passes(family, figures, slack)]
-    return Verdict(False, refused.told, tuple(others))
+    return Verdict(False, refused.told, tuple(sorted(others, key=lambda family: (figures[family][LOG_LOSS], family))))
 
 
 def _passes(family: str, figures: Mapping[str, Figures], slack: float) -> bool:

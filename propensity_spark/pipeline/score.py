@@ -72,9 +72,9 @@ def _write(scored: DataFrame, moment: Moment, trained: registry.Run, progress: P
 
 def _backtest(scored: DataFrame, config: Config, moment: Moment, trained: registry.Run, progress: Progress) -> None:
     """Judge the scores of a date whose horizon has passed: the models could not know its labels, the data do."""
-    spark, as_of = scored.sparkSession, moment.timeline.as_of
+    spark, as_of, published = scored.sparkSession, moment.timeline.as_of, config.with_champion(trained.bundle.champion)
     with progress.stage("backtest") as stage:
-        judged = judging.judge(spark, config, moment, scored, trained.bundle.calibrators, as_of, trained.bundle.thresholds)
+        judged = judging.judge(spark, published, moment, scored, trained.bundle.calibrators, as_of, trained.bundle.thresholds)
         figures.write(spark, judged, as_of, "backtest", trained.run_id)
         texts = {"backtest.json": json.dumps(judged)}
         registry.add(config, trained.run_id, figures.logged(judged, "backtest"), texts)

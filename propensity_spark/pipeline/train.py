@@ -55,6 +55,26 @@ class Trained:
         return [*(fitted.scorer for fitted in self.models.values()), *([self.ranker] if self.ranker else [])]
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A procedure's rows. Its ranker learns from them all: its scores are not calibrated."""
+
+    procedure: Procedure
+    rows: DataFrame
+    share: float  # of the users, who calibrate
+    held: Column
+
+    @property
+    def train(self) -> DataFrame:
+        """What its models learn from."""
+        return self.rows.where(~self.held)
+
+    @property
+    def calibrate(self) -> DataFrame:
+        """The newest rows of other users, that calibrate it."""
+        return self.rows.where(self.held)
+
+
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> registry.Run:
     """Train, calibrate, test; write gold.metrics and an MLflow run, which is returned.
 
@@ -72,17 +92,36 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
         stage.note = audit.check(config, moment, sampled, sum(count for count, _, _ in counts.values()))
     popular = judging.most_popular(spark)
     rehearsal, final = (_parts(config, procedure, sampled, counts) for procedure in (timeline.rehearsal, timeline.final))
-    judged = _rehearse(spark, config, moment, rehearsal, popular, progress)
-    trained = _prepared(config, moment, final, popular, "final", progress)
+    chosen, judged, verdict = _elected(spark, config, moment, rehearsal, popular, progress)
+    trained = _calibrated(chosen, _fit(chosen, moment, final, "final", progress), final, popular, progress)
     with progress.stage("log to MLflow"):
-        verdict = _verdict(config, judged)
-        logged = _log(config, moment, trained, judged, verdict)
+        logged = _log(chosen, moment, trained, judged, verdict)
         figures.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
     if not verdict.promoted:
         raise NotPromoted(f"{verdict.reason}. {_remedy(verdict)}")
     if verdict.reason:
         progress.say(f"  promoted; {verdict.reason}")
     return logged
+
+
+def _elected(
+    spark: SparkSession, config: Config, moment: Moment, parts: Parts, popular: float, progress: Progress
+) -> tuple[Config, Judged, Verdict]:
+    """The settings with the champion that is to score, what the rehearsal says of it, and whether it may.
+
+    Where the configured one is refused, the first other family that would be promoted stands in, judged as a champion is.
+    """
+    fitted = _fit(config, moment, parts, "rehearsal", progress)
+    judged = _judged(spark, config, moment, fitted, parts, popular, progress)
+    refused = _verdict(config, judged)
+    if refused.promoted or not refused.others or not config.promotion.stand_in:
+        return config, judged, refused
+    instead = config.with_champion(refused.others[0])
+    progress.say(f"  {refused.reason}: {refused.others[0]} is tested in its place")
+    judged = _judged(spark, instead, moment, fitted, parts, popular, progress)
+    found = _verdict(instead, judged)
+    why = f"{refused.others[0]} stands in, since {refused.reason}"
+    return instead, judged, replace(found, reason="; ".join(filter(None, [why, found.reason])))
 
 
 def _verdict(config: Config, judged: Judged) -> Verdict:
@@ -148,26 +187,6 @@ def check_sufficient(config: Config, procedure: Procedure, counts: Mapping[date,
         raise InsufficientData("every training pair was bought: there is nothing to tell apart. Widen the candidates.")
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """A procedure's rows. Its ranker learns from them all: its scores are not calibrated."""
-
-    procedure: Procedure
-    rows: DataFrame
-    share: float  # of the users, who calibrate
-    held: Column
-
-    @property
-    def train(self) -> DataFrame:
-        """What its models learn from."""
-        return self.rows.where(~self.held)
-
-    @property
-    def calibrate(self) -> DataFrame:
-        """The newest rows of other users, that calibrate it."""
-        return self.rows.where(self.held)
-
-
 def _parts(config: Config, procedure: Procedure, sampled: DataFrame, counts: Mapping[date, tuple[int, int, int]]) -> Parts:
     _, positives, _ = counts.get(procedure.calibrate, _NONE)
     share = calibration_share(config, positives)
@@ -175,9 +194,11 @@ def _parts(config: Config, procedure: Procedure, sampled: DataFrame, counts: Map
     return Parts(procedure, mine, share, held_out(procedure, share, config.train.seed))
 
 
-def _rehearse(spark: SparkSession, config: Config, moment: Moment, parts: Parts, popular: float, progress: Progress) -> Judged:
-    """The procedure as of one horizon earlier, judged on labels that nothing in it has seen."""
-    trained = _prepared(config, moment, parts, popular, "rehearsal", progress)
+def _judged(
+    spark: SparkSession, config: Config, moment: Moment, fitted: Trained, parts: Parts, popular: float, progress: Progress
+) -> Judged:
+    """The procedure as of one horizon earlier, calibrated, and judged on labels that nothing in it has seen."""
+    trained = _calibrated(config, fitted, parts, popular, progress)
     with progress.stage("test") as stage:
         everything = rows.of_dates(spark, moment, [parts.procedure.score])
         scored = judging.scored(trained.encoders.transform(everything), trained.scorers, popular)
@@ -189,11 +210,10 @@ def _rehearse(spark: SparkSession, config: Config, moment: Moment, parts: Parts,
     return judged
 
 
-def _prepared(config: Config, moment: Moment, parts: Parts, popular: float, what: str, progress: Progress) -> Trained:
-    """The procedure's models, fitted and calibrated."""
-    trained = _fit(config, moment, parts, what, progress)
+def _calibrated(config: Config, fitted: Trained, parts: Parts, popular: float, progress: Progress) -> Trained:
+    """The procedure's models with their calibrators."""
     with progress.stage("calibrate") as stage:
-        trained = _calibrate(config, trained, parts, popular)
+        trained = _calibrate(config, fitted, parts, popular)
         stage.note = _methods(trained)
     return trained
 

@@ -78,4 +78,6 @@ def test_families_that_would_pass_whatever_chance_says_are_named() -> None:
     good, higher, off = ({"log_loss": loss, "ece": ece} for loss, ece in ((0.049, 0.0014), (0.051, 0.0), (0.04, 0.0016)))
     made = _verdict(0.06, 0.0009, logistic=good, forest=higher, svm=off)
     assert made.others == ("logistic",)
+    better = {"log_loss": 0.048, "ece": 0.0}
+    assert _verdict(0.06, 0.0009, logistic=good, gbt=better).others == ("gbt", "logistic"), "the least log loss first"
     assert _verdict(0.04, 0.0009, logistic=good).others == ()

@@ -1,6 +1,7 @@
 """Who trains and who calibrates: together all rows, never the same one; and what becomes of a model that a baseline beats."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from types import SimpleNamespace
 
@@ -8,6 +9,8 @@ import pytest
 from pyspark.sql import DataFrame
 
 from propensity_spark import cli
+from propensity_spark.config import Config
+from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import train
 from propensity_spark.pipeline.train import _parts, _unused
@@ -49,42 +52,92 @@ def test_only_columns_that_a_family_an_encoder_or_the_calibration_reads_stay_in_
     assert _unused(from_mapping({"calibration": {"by": ["exists", "category"]}}), ["lightgbm"]) == {"candidate_source"}
 
 
-def _judged(loss: float, other: float) -> dict:
-    figures = {name: {"log_loss": value, "ece": 0.001} for name, value in (("lightgbm", loss), ("logistic", other), ("own", 0.05))}
-    return {"metrics": figures, "intervals": {"lightgbm": {"ece_gain_low": -0.1}}}
+def _judged(loss: float, other: float, own: float = 0.05) -> dict:
+    losses = {"lightgbm": loss, "logistic": other, "svm": 0.049, "own": own}
+    figures = {name: {"log_loss": value, "ece": 0.001} for name, value in losses.items()}
+    return {"metrics": figures, "intervals": {name: {"ece_gain_low": -0.1} for name in ("lightgbm", "logistic", "svm")}}
 
 
-@pytest.mark.parametrize(
-    ("loss", "gate", "promoted", "said"),
-    [
-        (0.04, "true", True, ""),
-        (0.06, "true", False, "the log loss of lightgbm on the test, 0.06000, is above the 0.05000 of the best baseline, own"),
-        (0.06, "false", True, ""),
-    ],
-)
-def test_a_refused_run_is_logged_and_ends_the_command_in_one_line_with_exit_code_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], loss: float, gate: str, promoted: bool, said: str
-) -> None:
-    done: list[object] = []
+@dataclass
+class _Ended:
+    """What `train.run` did on a shop whose rehearsal says so."""
+
+    code: int
+    champion: str
+    verdict: Verdict
+    tested: list[str]
+    written: str
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> Callable[..., _Ended]:
+    """ended(judged, "promotion.gate=false", ...): judged is what the test says of every champion."""
     procedure = Procedure((OLD, NEW), SCORED)
     moment = SimpleNamespace(timeline=SimpleNamespace(learnt=(OLD,), final=procedure, rehearsal=procedure, as_of=SCORED))
-    for name in ("learnt_rows", "check_sufficient", "_prepared", "_parts"):
+    for name in ("learnt_rows", "check_sufficient", "_fit", "_calibrated", "_parts"):
         monkeypatch.setattr(train, name, lambda *_: None)
     monkeypatch.setattr(train, "_counts", lambda _: {})
     monkeypatch.setattr(train.audit, "check", lambda *_: "")
     monkeypatch.setattr(train.judging, "most_popular", lambda _: 1.0)
-    monkeypatch.setattr(train, "_rehearse", lambda *_: _judged(loss, 0.045))
-    monkeypatch.setattr(train, "_log", lambda *given: done.append(given[-1]) or SimpleNamespace(run_id="r"))
-    monkeypatch.setattr(train.figures, "write", lambda *given: done.append(given[-1]))
-    config = from_mapping({"promotion": {"gate": gate == "true"}})
-    code = cli.guarded(lambda: train.run(None, config, moment, Progress(quiet=True)) and 0)
-    assert (done[0].promoted, done[1]) == (promoted, "r"), "logged and written, whatever the verdict"
-    assert code == (cli.DONE if promoted else cli.MISTAKE)
+
+    def run(judged: dict, **promotion: bool) -> _Ended:
+        done: list = []
+        tested: list[str] = []
+
+        def test(_: object, config: Config, *rest: object) -> dict:
+            tested.append(config.models.champion)
+            return judged
+
+        def log(config: Config, *given: object) -> SimpleNamespace:
+            done.extend([config.models.champion, given[-1]])
+            return SimpleNamespace(run_id="r")
+
+        monkeypatch.setattr(train, "_judged", test)
+        monkeypatch.setattr(train, "_log", log)
+        monkeypatch.setattr(train.figures, "write", lambda *given: done.append(given[-1]))
+        config = from_mapping({"promotion": promotion, "models": {"families": ["lightgbm", "svm", "logistic"]}})
+        code = cli.guarded(lambda: train.run(None, config, moment, Progress(quiet=True)) and 0)
+        return _Ended(code, done[0], done[1], tested, done[2])
+
+    return run
+
+
+REFUSED = "the log loss of lightgbm on the test, 0.06000, is above the 0.05000 of the best baseline, own"
+
+
+def test_a_champion_below_the_baselines_scores(ended: Callable[..., _Ended], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(_judged(0.04, 0.03)) == _Ended(cli.DONE, "lightgbm", Verdict(True), ["lightgbm"], "r"), "whatever others reach"
+    assert capsys.readouterr().err == ""
+
+
+def test_in_place_of_a_refused_champion_stands_the_best_family_that_passes_tested_as_a_champion_is(
+    ended: Callable[..., _Ended],
+) -> None:
+    made = ended(_judged(0.06, 0.045))
+    assert (made.code, made.champion, made.tested) == (cli.DONE, "logistic", ["lightgbm", "logistic"])
+    assert made.verdict.promoted
+    assert made.verdict.reason.startswith(f"logistic stands in, since {REFUSED}")
+    assert ended(_judged(0.06, 0.0495)).champion == "svm"
+
+
+@pytest.mark.parametrize(
+    ("other", "promotion", "promoted"),
+    [(0.045, {"stand_in": False}, False), (0.055, {}, False), (0.045, {"gate": False}, True)],
+)
+def test_a_refused_run_is_logged_and_ends_the_command_in_one_line_with_exit_code_2(
+    ended: Callable[..., _Ended], capsys: pytest.CaptureFixture[str], other: float, promotion: dict, promoted: bool
+) -> None:
+    judged = _judged(0.06, other)
+    judged["metrics"]["svm"] = {"log_loss": 0.07, "ece": 0.0}
+    made = ended(judged, **promotion)
+    assert (made.champion, made.tested) == ("lightgbm", ["lightgbm"])
+    assert (made.verdict.promoted, made.written) == (promoted, "r"), "logged and written, whatever the verdict"
+    assert made.code == (cli.DONE if promoted else cli.MISTAKE)
     told = capsys.readouterr().err
     if promoted:
         assert told == ""
         return
-    assert told.startswith(f"propensity: not_promoted: {said}")
+    assert told.startswith(f"propensity: not_promoted: {REFUSED}")
     assert len(told.splitlines()) == 1
     assert "gold.propensity stays as it was" in told
-    assert "--set models.champion=logistic would pass" in told
+    assert ("--set models.champion=logistic would pass" in told) == (other < 0.05)
