@@ -21,6 +21,8 @@ _LOCAL = {
     "spark.ui.retainedJobs": "100",
     "spark.ui.retainedStages": "100",
     "spark.ui.retainedTasks": "1000",
+    # One page holds the hash table of a broadcast, however small. By default, one of this heap is 64 MB: a score of them filled it.
+    "spark.buffer.pageSize": "2m",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.network.timeout": "600s",
