@@ -34,6 +34,15 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     started.stop()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _forgotten() -> Iterator[None]:
+    """After a file's tests, forget the states of its Delta tables: kept for an hour, those of all tests fill the heap."""
+    yield
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        active._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+
+
 @pytest.fixture
 def table(spark: SparkSession) -> MakeTable:
     """table("user_id STRING, n INT", ("ann", 1), ...): a DataFrame from rows by hand; dates may be text."""
