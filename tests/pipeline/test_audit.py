@@ -213,7 +213,7 @@ def test_a_leak_stops_training_unless_it_is_let_pass(spark: SparkSession, shop: 
     config, moment = shop.config, shop.moment
     joined = rows.of_dates(spark, moment, moment.timeline.learnt).localCheckpoint()
     monkeypatch.setattr(rows, "of_dates", lambda *_: joined)
-    monkeypatch.setattr(train, "_rehearse", reached)
+    monkeypatch.setattr(train, "_elected", reached)
     with pytest.raises(LeakSuspected, match=r"feature together_score .* AUC of 1\.0000.*audit\.allow: \[together_score\]"):
         train.run(spark, config, moment, QUIET)
     with pytest.raises(Reached):

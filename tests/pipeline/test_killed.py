@@ -237,8 +237,9 @@ def test_a_training_killed_at_every_write_in_turn_leaves_the_former_run_in_force
     shutil.rmtree(_delta(shop.warehouse, "gold.metrics"))
     former = _latest(shop)
     with monkeypatch.context() as fitted:
-        fitted.setattr(train, "_final", lambda *_: stands.fitted[0])
-        fitted.setattr(train, "_rehearse", lambda *_: stands.fitted[1])
+        fitted.setattr(train, "_fit", lambda *_: None)
+        fitted.setattr(train, "_calibrated", lambda *_: stands.fitted[0])
+        fitted.setattr(train, "_judged", lambda *_: stands.fitted[1])
         for place, name in ((registry, "_log_model"), (mlflow, "log_text")):
             with monkeypatch.context() as patch:
                 patch.setattr(place, name, _killed)
