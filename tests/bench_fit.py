@@ -56,7 +56,7 @@ def settings(**more: Any) -> Any:
     """The package's defaults with the bench's trees."""
     from propensity_spark.config import LightGBMConfig
 
-    return replace(LightGBMConfig(), rounds=TREES, leaves=LEAVES, learning_rate=0.1, **more)
+    return replace(LightGBMConfig(), rounds=TREES, leaves=LEAVES, learning_rate=0.1, random_share=0.0, **more)
 
 
 def alone(folder: Path) -> dict[str, float]:

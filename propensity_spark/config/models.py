@@ -25,11 +25,14 @@ class LightGBMConfig:
     `focal_gamma` above 0 counts pairs less that the trees are sure of (the focal loss), on the native engine; the scores
     become probabilities by the loss's own inverse. The ranker has a loss of its own. With `early_stopping_rounds` above 0 a
     tenth of the users is held out, on the native engine, and once their loss has not fallen for so many rounds the best is kept.
+    `random_share` of the rounds, the last ones, draw the threshold of each split at random: first what is sure is learnt exactly,
+    then the rest without learning by heart what one season had. (SynapseML splits exactly in all rounds.)
     """
 
     engine: str = "auto"
     fallback: str = "none"
-    rounds: int = 300
+    rounds: int = 200
+    random_share: float = 0.75
     leaves: int = 0
     learning_rate: float = 0.03
     min_data_in_leaf: int = 400
@@ -47,6 +50,7 @@ class LightGBMConfig:
         one_of("models.lightgbm.engine", self.engine, ENGINES)
         one_of("models.lightgbm.fallback", self.fallback, FALLBACKS)
         within("models.lightgbm.rounds", self.rounds, 1, 100_000)
+        within("models.lightgbm.random_share", self.random_share, 0, 1)
         if self.leaves:
             within("models.lightgbm.leaves", self.leaves, 2, 4096)
         within("models.lightgbm.learning_rate", self.learning_rate, 1e-5, 1)

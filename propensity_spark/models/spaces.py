@@ -22,6 +22,7 @@ class Parameter:
 SPACES: dict[str, tuple[Parameter, ...]] = {
     "lightgbm": (
         Parameter("rounds", 50, 800, log=True, whole=True),
+        Parameter("random_share", 0.0, 1.0),
         Parameter("learning_rate", 0.01, 0.2, log=True),
         Parameter("leaves", 7, 127, log=True, whole=True),
         Parameter("min_data_in_leaf", 20, 2000, log=True, whole=True),

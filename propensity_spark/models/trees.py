@@ -64,12 +64,12 @@ def _fit_natively(
 ) -> Fitted:
     names = [feature.name for feature in features]
     parameters = {"objective": "binary", "num_leaves": leaves, **shared(settings, seed)}
-    rounds, limit = settings.rounds, settings.timeout_seconds
+    asked = (rows, LABEL, names, parameters, settings.rounds, settings.timeout_seconds)
     if tasks == 1:
         gamma, patience = settings.focal_gamma, settings.early_stopping_rounds
-        model = fit_in_one_task(rows, LABEL, names, parameters, rounds, limit, focal_gamma=gamma, patience=patience)
+        model = fit_in_one_task(*asked, focal_gamma=gamma, patience=patience, random_share=settings.random_share)
     else:
-        model = fit_in_ring(rows, LABEL, names, parameters, rounds, limit, tasks)
+        model = fit_in_ring(*asked, tasks, settings.random_share)
     facts = {"trees": float(model.text.count("\nTree=")), "leaves": float(leaves), "tasks": float(tasks)}
     return replace(from_native(model.text, features, facts), curves=model.curves)
 

@@ -74,6 +74,7 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("audit.max_rows", 500, 499, 1_000_000, 1_000_001),
         ("audit.users", 0, -1, 10_000, 10_001),
         ("models.lightgbm.leaves", 2, 1, 4096, 4097),
+        ("models.lightgbm.random_share", 0, -0.01, 1, 1.01),
         ("models.lightgbm.leaves", 0, -1, 4096, 4097),
         ("models.lightgbm.focal_gamma", 0, -0.1, 10, 10.1),
         ("models.lightgbm.early_stopping_rounds", 0, -1, 100_000, 100_001),

@@ -28,7 +28,7 @@ from propensity_spark.models import fast
 from propensity_spark.models.families import FAMILIES
 
 FEATURES = tuple(Feature(name=name, expression=name, description=name, unit="score") for name in ("x0", "x1", "x2"))
-SETTINGS = LightGBMConfig(rounds=20, leaves=7, min_data_in_leaf=20, learning_rate=0.2, timeout_seconds=120)
+SETTINGS = LightGBMConfig(rounds=20, random_share=0.0, leaves=7, min_data_in_leaf=20, learning_rate=0.2, timeout_seconds=120)
 LONG = 2_500  # rounds: a fit that is not over when an executor is killed
 AS_OF = date(2024, 3, 1)
 _ROWS, _LEVELS = 20_000, 5_000

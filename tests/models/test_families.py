@@ -38,7 +38,7 @@ FEATURES = tuple(
     for name, unit in (("x0", "count"), ("x1", "days"), ("x2", "rate"))
 )
 SMALL = ModelsConfig(
-    lightgbm=LightGBMConfig(rounds=20, leaves=7, min_data_in_leaf=5),
+    lightgbm=LightGBMConfig(rounds=20, leaves=7, min_data_in_leaf=5, random_share=0.0),
     svm=SVMConfig(max_iterations=20, positive_weight=1),
     kernel_svm=KernelSVMConfig(components=64, max_iterations=20, positive_weight=1),
     forest=ForestConfig(trees=8, depth=5, min_data_in_leaf=5),
@@ -204,6 +204,20 @@ def test_native_trees_end_where_held_users_no_longer_gain(toy: DataFrame) -> Non
     assert fitted.facts["trees"] == np.argmin(validation) + 1 == len(validation) - 5
     assert len(fitted.curves["train"]) == len(validation) < 200
     assert fitted.curves["train"][-1] < fitted.curves["train"][0]
+
+
+@pytest.mark.parametrize("engine", ["native", "ring"])
+def test_the_last_rounds_alone_draw_their_thresholds_at_random(toy: DataFrame, engine: str) -> None:
+    def thresholds(share: float) -> list[str]:
+        drawn = replace(ENGINES[engine], lightgbm=replace(ENGINES[engine].lightgbm, rounds=8, random_share=share))
+        model = FAMILIES["lightgbm"](toy, FEATURES, drawn, 1).scorer.payload
+        return [line for line in model.splitlines() if line.startswith("threshold=")]
+
+    exact, some, every = (thresholds(share) for share in (0.0, 0.75, 1.0))
+    assert len(exact) == len(some) == len(every) == 8
+    assert some[:2] == exact[:2]
+    assert some[2] != exact[2]
+    assert every[0] != exact[0]
 
 
 def test_rows_with_nothing_to_split_on_are_refused(toy: DataFrame) -> None:

@@ -85,7 +85,9 @@ def test_the_objective_counts_weights_and_never_bends_down() -> None:
 
 
 FEATURES = tuple(Feature(name=name, expression=name, description=name) for name in ("x0", "x1"))
-SMALL = ModelsConfig(lightgbm=LightGBMConfig(rounds=30, leaves=7, min_data_in_leaf=20, learning_rate=0.2, l2=0.0, focal_gamma=2.0))
+SMALL = ModelsConfig(
+    lightgbm=LightGBMConfig(rounds=30, leaves=7, min_data_in_leaf=20, learning_rate=0.2, l2=0.0, focal_gamma=2.0, random_share=0.0)
+)
 
 
 @pytest.fixture(scope="module")

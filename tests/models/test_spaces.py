@@ -30,4 +30,4 @@ def test_the_present_settings_are_offered_where_they_lie_within_the_bounds() -> 
     assert {p.name for p in SPACES["lightgbm"]} - {p.name for p in unnamed} == {"leaves"}, "left to the size of the rows"
     assert present(ModelsConfig(), "lightgbm", unnamed) is not None
     chosen = replace(ModelsConfig(), lightgbm=LightGBMConfig(leaves=31))
-    assert present(chosen, "lightgbm", searched) == {"leaves": 31, "rounds": 300}
+    assert present(chosen, "lightgbm", searched) == {"leaves": 31, "rounds": 200}
