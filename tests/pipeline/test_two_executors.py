@@ -25,6 +25,7 @@ FEATURES = sorted(n for n, table in TABLES.items() if n.startswith("features.") 
 EXACT = ("silver.events", *FEATURES, "trainset.candidates")
 UNSTEADY = ("run_id", "scored_at", "model_version", "recorded_at")
 SCALE = 1e-9  # by how much a sum may differ that was made in another order
+SEARCHED = 1e-6  # and a figure of the family whose fit is a search by such sums: each of its steps stands on the one before
 # Short lives of three JVMs on few cores: compiling generated code costs more than it brings.
 _INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 _LIMIT = 900  # seconds that a run may take on a busy machine
@@ -121,7 +122,11 @@ def test_the_comparison_notices_one_score_that_differs(local: Ran) -> None:
 
 
 def test_two_executors_judge_models_and_baselines_alike(local: Ran, cluster: Ran) -> None:
-    _assert_same("gold.metrics", local.table("gold.metrics"), cluster.table("gold.metrics"))
+    one, other = local.table("gold.metrics"), cluster.table("gold.metrics")
+    searched = one["scorer"] == "logistic"
+    assert 0 < searched.sum() < len(one) == len(other)
+    _assert_same("gold.metrics", one[~searched], other[~searched])
+    pd.testing.assert_frame_equal(one[searched], other[searched], check_exact=False, rtol=SEARCHED, atol=SEARCHED)
 
 
 @pytest.mark.long
