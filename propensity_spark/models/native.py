@@ -19,6 +19,7 @@ from propensity_spark.errors import TrainingFailed
 from propensity_spark.models import focal
 from propensity_spark.models.contract import learn_weight
 from propensity_spark.models.layout import ORDER, numbered
+from propensity_spark.models.rounds import Rounds
 from propensity_spark.models.slots import threads
 from propensity_spark.models.validation import held
 from propensity_spark.models.watchdog import within
@@ -28,8 +29,7 @@ Losses = Mapping[str, Sequence[float]]
 _TARGET, _GROUP, _COUNTS, _HELD = "_target", "_group", "_counts", "_held"
 SCHEMA = "model STRING, splits INT, curves STRING"
 _VALIDATION_SHARE = 0.1  # of the users, where a fit stops early
-# Of the two layouts one must be fixed for equal results; a setting that callbacks change is reset where it is not said at first.
-FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "extra_trees": False}
+FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True}  # of the two layouts one must be fixed for equal results
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +45,24 @@ def fit_in_one_task(
     target: str,
     inputs: Sequence[str],
     parameters: Parameters,
-    rounds: int,
+    rounds: Rounds,
     seconds: int,
     group: Sequence[str] = (),
     focal_gamma: float = 0.0,
     patience: int = 0,
-    random_share: float = 0.0,
 ) -> Native:
     """Train on the rows in their order.
 
     Takes   numeric columns: `target` and `inputs` (null: missing); rows of equal `group` columns lie one after another, and are
             ranked among themselves; a learn_weight counts where it is there. With a `focal_gamma` the loss is the focal one,
             and the model gives the scores that minimise it (see models.focal). With a `patience` a share of the users is
-            held out, and once their log loss has not fallen for so many rounds the best of them is kept. `random_share` of the
-            rounds, the last ones, draw thresholds at random.
+            held out, and once their log loss has not fallen for so many rounds the best of them is kept.
     Raises  TrainingFailed past the limit, and where nothing is found to split on.
     """
     spark, is_weighted = rows.sparkSession, bool(learn_weight(rows))
     narrow = narrowed(rows, target, inputs, group, int(parameters.get("seed", 0)) if patience else None)
     settings = {**parameters, **FIXED, "num_threads": threads(spark)}
-    task = _task(tuple(inputs), settings, rounds, bool(group), is_weighted, focal_gamma, patience, random_share)
+    task = _task(tuple(inputs), settings, rounds, bool(group), is_weighted, focal_gamma, patience)
     fitted = within(
         spark,
         seconds,
@@ -144,15 +142,13 @@ def gathered(batches: Iterable[pa.RecordBatch], inputs: tuple[str, ...], weighte
 def _task(
     inputs: tuple[str, ...],
     parameters: Parameters,
-    rounds: int,
+    rounds: Rounds,
     grouped: bool,
     weighted: bool = False,
     focal_gamma: float = 0.0,
     patience: int = 0,
-    random_share: float = 0.0,
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import lightgbm
 
         rows = gathered(batches, inputs, weighted, bool(patience))
         if rows is None:
@@ -161,56 +157,44 @@ def _task(
         group = _runs(rows.place) if grouped else None
         first = rows.dataset(learnt, parameters, group=group, feature_name=list(inputs), categorical_feature=[])
         curves: Losses = {}
-        drawn = drawing(rounds, random_share)
         if focal_gamma:
-            fitted, text = _fit_focal(first, parameters, rounds, focal_gamma, drawn)
+            fitted, text = _fit_focal(first, parameters, rounds, focal_gamma)
         elif patience and rows.held.any():
             validation = rows.dataset(rows.held == 1, parameters, reference=first)
-            fitted, curves = _fit_patiently(first, validation, parameters, rounds, patience, drawn)
+            fitted, curves = _fit_patiently(first, validation, parameters, rounds, patience)
             text = fitted.model_to_string()
         else:
-            fitted = lightgbm.train(dict(parameters), first, num_boost_round=rounds, callbacks=drawn)
+            fitted = rounds.train(parameters, first)
             text = fitted.model_to_string()
         yield told(fitted, text, curves)
 
     return fit
 
 
-def drawing(rounds: int, random_share: float) -> list[Any]:
-    """What has the last share of the rounds draw the threshold of each split at random."""
-    import lightgbm
-
-    exact = rounds - round(rounds * random_share)
-    return [lightgbm.reset_parameter(extra_trees=[number >= exact for number in range(rounds)])] if exact < rounds else []
-
-
-def _fit_patiently(
-    data: Any, validation: Any, parameters: Parameters, rounds: int, patience: int, drawn: list[Any]
-) -> tuple[Any, Losses]:
+def _fit_patiently(data: Any, validation: Any, parameters: Parameters, rounds: Rounds, patience: int) -> tuple[Any, Losses]:
     """A model that is cut after its best round, and its log losses."""
     import lightgbm
 
     seen: dict[str, dict[str, list[float]]] = {}
-    stop = [*drawn, lightgbm.early_stopping(patience, verbose=False), lightgbm.record_evaluation(seen)]
+    stop = [lightgbm.early_stopping(patience, verbose=False), lightgbm.record_evaluation(seen)]
     sets, names = [data, validation], ["train", "validation"]
-    fitted = lightgbm.train(dict(parameters), data, rounds, valid_sets=sets, valid_names=names, callbacks=stop)
+    fitted = rounds.train(parameters, data, stop, valid_sets=sets, valid_names=names)
     return fitted, {name: losses["binary_logloss"] for name, losses in seen.items()}
 
 
-def _fit_focal(data: Any, parameters: Parameters, rounds: int, gamma: float, drawn: list[Any]) -> tuple[Any, str]:
+def _fit_focal(data: Any, parameters: Parameters, rounds: Rounds, gamma: float) -> tuple[Any, str]:
     """A model of the focal loss, and its text, which says that its scores are sigmoids.
 
     It starts from the score at which the loss of all rows together is least; LightGBM does not keep the start of a loss that it
     does not know, so the first tree's leaves take it up.
     """
-    import lightgbm
 
     data.construct()
     label = data.get_label()
     mean = float(np.clip(np.average(label, weights=data.get_weight()), 1e-9, 1 - 1e-9))
     start = focal.z_of(math.log(mean / (1 - mean)), gamma)
     data.set_init_score(np.full(len(label), start))
-    fitted = lightgbm.train({**parameters, "objective": focal.objective(gamma)}, data, num_boost_round=rounds, callbacks=drawn)
+    fitted = rounds.train({**parameters, "objective": focal.objective(gamma)}, data)
     if fitted.feature_importance("split").sum():
         for leaf in range(fitted.dump_model(num_iteration=1)["tree_info"][0]["num_leaves"]):
             fitted.set_leaf_output(0, leaf, fitted.get_leaf_output(0, leaf) + start)

@@ -13,6 +13,7 @@ from propensity_spark.features.spec import Feature
 from propensity_spark.models.contract import LABEL, make_scorer
 from propensity_spark.models.fast import Scorer
 from propensity_spark.models.native import fit_in_one_task
+from propensity_spark.models.rounds import Rounds
 from propensity_spark.models.trees import FAMILY, leaves_for, shared, size
 from propensity_spark.trainset.sampling import uniform
 
@@ -38,5 +39,5 @@ def fit_ranker(rows: DataFrame, features: Sequence[Feature], config: ModelsConfi
         "lambdarank_truncation_level": ranker.truncation,
     }
     names = [feature.name for feature in features]
-    model = fit_in_one_task(few, LABEL, names, parameters, ranker.rounds, config.lightgbm.timeout_seconds, _LIST)
+    model = fit_in_one_task(few, LABEL, names, parameters, Rounds(ranker.rounds), config.lightgbm.timeout_seconds, _LIST)
     return replace(make_scorer(FAMILY, features, model.text), name=NAME)

@@ -14,21 +14,15 @@ from pyspark.sql import DataFrame
 
 from propensity_spark.models.contract import learn_weight
 from propensity_spark.models.layout import ORDER
-from propensity_spark.models.native import FIXED, SCHEMA, Native, Parameters, drawing, found, gathered, narrowed, told
+from propensity_spark.models.native import FIXED, SCHEMA, Native, Parameters, found, gathered, narrowed, told
+from propensity_spark.models.rounds import Rounds
 from propensity_spark.models.watchdog import within
 
 _PLACES = re.compile(r"\[(machines|local_listen_port): .*\]\n")  # of a model's text: where it was trained is no part of it
 
 
 def fit_in_ring(
-    rows: DataFrame,
-    target: str,
-    inputs: Sequence[str],
-    parameters: Parameters,
-    rounds: int,
-    seconds: int,
-    tasks: int,
-    random_share: float = 0.0,
+    rows: DataFrame, target: str, inputs: Sequence[str], parameters: Parameters, rounds: Rounds, seconds: int, tasks: int
 ) -> Native:
     """Train on the rows, dealt out to so many tasks by their place.
 
@@ -45,17 +39,16 @@ def fit_in_ring(
         "pre_partition": True,
         "time_out": max(1, seconds // 60),
     }
-    task = _task(tuple(inputs), settings, rounds, bool(learn_weight(rows)), random_share)
+    task = _task(tuple(inputs), settings, rounds, bool(learn_weight(rows)))
     made = dealt.mapInArrow(task, SCHEMA, barrier=True)
     fitted = within(rows.sparkSession, seconds, f"fitting LightGBM on {tasks} tasks", made.collect)
     return found(fitted)
 
 
 def _task(
-    inputs: tuple[str, ...], parameters: Parameters, rounds: int, weighted: bool, random_share: float
+    inputs: tuple[str, ...], parameters: Parameters, rounds: Rounds, weighted: bool
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import lightgbm
         from pyspark import BarrierTaskContext
 
         context, rows = BarrierTaskContext.get(), gathered(batches, inputs, weighted)
@@ -63,7 +56,7 @@ def _task(
             raise ValueError("a task got no rows: fewer models.lightgbm.tasks than rows, please")
         settings = {**parameters, **_network(context)}
         data = rows.dataset(slice(None), settings, feature_name=list(inputs), categorical_feature=[])
-        booster = lightgbm.train(settings, data, num_boost_round=rounds, callbacks=drawing(rounds, random_share))
+        booster = rounds.train(settings, data)
         booster.free_network()
         if context.partitionId() == 0:
             yield told(booster, _PLACES.sub("", booster.model_to_string()))

@@ -22,6 +22,7 @@ from propensity_spark.models.fast import Matrix, Predict, Scorer
 from propensity_spark.models.layout import dealt
 from propensity_spark.models.native import Parameters, fit_in_one_task
 from propensity_spark.models.ring import fit_in_ring
+from propensity_spark.models.rounds import Rounds
 from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
 
@@ -64,12 +65,12 @@ def _fit_natively(
 ) -> Fitted:
     names = [feature.name for feature in features]
     parameters = {"objective": "binary", "num_leaves": leaves, **shared(settings, seed)}
-    asked = (rows, LABEL, names, parameters, settings.rounds, settings.timeout_seconds)
+    asked = (rows, LABEL, names, parameters, Rounds(settings.rounds, settings.random_share), settings.timeout_seconds)
     if tasks == 1:
         gamma, patience = settings.focal_gamma, settings.early_stopping_rounds
-        model = fit_in_one_task(*asked, focal_gamma=gamma, patience=patience, random_share=settings.random_share)
+        model = fit_in_one_task(*asked, focal_gamma=gamma, patience=patience)
     else:
-        model = fit_in_ring(*asked, tasks, settings.random_share)
+        model = fit_in_ring(*asked, tasks)
     facts = {"trees": float(model.text.count("\nTree=")), "leaves": float(leaves), "tasks": float(tasks)}
     return replace(from_native(model.text, features, facts), curves=model.curves)
 
@@ -152,7 +153,8 @@ def _fit_on_slots(
         )
     pipeline = PipelineModel(stages=[*prepared.stages, model])
     facts = {"trees": float(trees), "leaves": float(leaves), "tasks": float(tasks)}
-    return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, native), _importance(model, features), facts)
+    note = "SynapseML splits exactly in all rounds, whatever models.lightgbm.random_share says" if settings.random_share else ""
+    return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, native), _importance(model, features), facts, note)
 
 
 def size(rows: DataFrame) -> tuple[int, int]:

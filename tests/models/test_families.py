@@ -31,6 +31,7 @@ from propensity_spark.features.spec import Feature
 from propensity_spark.models import fast, native, trees
 from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
 from propensity_spark.models.families import FAMILIES
+from propensity_spark.models.rounds import Rounds
 
 pytestmark = pytest.mark.fit
 FEATURES = tuple(
@@ -187,7 +188,7 @@ def test_rows_are_learnt_from_in_their_order_whatever_order_they_come_in(toy: Da
     whole = pa.Table.from_pandas(batches.toPandas(), preserve_index=False)
     halves = [whole.slice(0, 300), whole.slice(300)]
     settings = {"objective": "binary", "num_leaves": 7, "bagging_fraction": 0.5, "bagging_freq": 1, "seed": 1, "verbosity": -1}
-    task = native._task(tuple(names), {**settings, "num_threads": 1}, 5, False)
+    task = native._task(tuple(names), {**settings, "num_threads": 1}, Rounds(5), False)
     made = [next(task(batch for half in order for batch in half.to_batches())) for order in (halves, halves[::-1])]
     assert made[0] == made[1]
     shuffled = whole.take(np.random.default_rng(0).permutation(whole.num_rows)).drop_columns("_order")
@@ -222,7 +223,9 @@ def test_the_last_rounds_alone_draw_their_thresholds_at_random(toy: DataFrame, e
 
 def test_rows_with_nothing_to_split_on_are_refused(toy: DataFrame) -> None:
     with pytest.raises(TrainingFailed, match="nothing to split on"):
-        native.fit_in_one_task(toy.where("id < 30"), "label", ["x0"], {"objective": "binary", "min_data_in_leaf": 20}, 5, 60)
+        native.fit_in_one_task(
+            toy.where("id < 30"), "label", ["x0"], {"objective": "binary", "min_data_in_leaf": 20}, Rounds(5), 60
+        )
 
 
 def test_more_tasks_than_slots_are_refused_and_never_waited_for(toy: DataFrame) -> None:
