@@ -17,7 +17,7 @@ from propensity_spark.judge.cells import View
 from propensity_spark.models import coldstart
 from propensity_spark.pipeline import cold_start, ingest, trials
 from propensity_spark.pipeline.cold_start import FIRST_ORDER
-from propensity_spark.pipeline.shown import Shown, head, line
+from propensity_spark.pipeline.shown import Shown, figures, lines
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import COLD_TRIALS
 from propensity_spark.settle import settle
@@ -144,14 +144,10 @@ SHOWN = (
     Shown("scorer", "rates", width=9),
     Shown("rows", "rows", "d"),
     Shown("positives", "bought", "d"),
-    Shown("roc_auc", "ROC-AUC", ".4f"),
-    Shown("log_loss", "log loss", ".5f"),
-    Shown("ece", "ECE", ".5f"),
-    Shown("predicted_over_observed", "pred/obs", ".3f"),
-    Shown("recall_at_10", "recall@10", ".4f"),
+    *figures("roc_auc", "log_loss", "ece", "predicted_over_observed", "recall_at_10"),
 )
 
 
 def told(written: Sequence[Row]) -> str:
     """The rows as a table for people."""
-    return "\n".join([head(SHOWN), *(line(dict(zip(COLD_TRIALS.columns, row, strict=True)), SHOWN) for row in written)])
+    return lines(COLD_TRIALS, written, SHOWN)

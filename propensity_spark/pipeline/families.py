@@ -13,7 +13,7 @@ from propensity_spark.judge.ranking import RankingMetrics
 from propensity_spark.models.families import installed
 from propensity_spark.pipeline import build_features, trials
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.shown import Shown, head, line
+from propensity_spark.pipeline.shown import Shown, figures, head, line
 from propensity_spark.pipeline.trials import Fit, Trial
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import FAMILY_TRIALS
@@ -66,29 +66,21 @@ def _rows(
     """The rows of gold.family_trials."""
     timeline, made = moment.timeline, list[Row]()
     for place, name in enumerate(names):
-        figures: list[float | None] = [None] * len(_REACHED)
+        found: list[float | None] = [None] * len(_REACHED)
         if name in good:
             reached = {**good[name].flat(), **lists[name].flat()}
-            figures = [reached[key] for key in _REACHED]
+            found = [reached[key] for key in _REACHED]
         took = (fits[name].seconds, fits[name].peak_gib) if name in fits else (None, None)
-        numbers = (None if value is None else float(value) for value in (*figures, *took))
+        numbers = (None if value is None else float(value) for value in (*found, *took))
         dates = (timeline.as_of, timeline.rehearsal.score)
         made.append((*dates, place, name, *numbers, problems.get(name), moment.features.version))
     return made
 
 
 _REACHED = ("roc_auc", "pr_auc", "log_loss", "ece", "predicted_over_observed", "recall_at_10", "ndcg_at_10")
-
-
 SHOWN = (
     Shown("family", "family", width=12),
-    Shown("roc_auc", "ROC-AUC", ".4f"),
-    Shown("pr_auc", "PR-AUC", ".4f"),
-    Shown("log_loss", "log loss", ".5f"),
-    Shown("ece", "ECE", ".5f"),
-    Shown("predicted_over_observed", "pred/obs", ".3f"),
-    Shown("recall_at_10", "recall@10", ".4f"),
-    Shown("ndcg_at_10", "NDCG@10", ".4f"),
+    *figures(*_REACHED),
     Shown("fit_seconds", "fit s", ".1f"),
     Shown("peak_gib", "peak GiB", ".2f"),
 )

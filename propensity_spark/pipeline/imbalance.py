@@ -14,7 +14,7 @@ from propensity_spark.judge.metrics import Metrics
 from propensity_spark.models import trees
 from propensity_spark.pipeline import build_features, trials
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.shown import Shown, head, line
+from propensity_spark.pipeline.shown import Shown, lines
 from propensity_spark.pipeline.trials import Fit, Scored, Trial
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import IMBALANCE_TRIALS
@@ -118,4 +118,4 @@ SHOWN = (
 
 def told(written: Sequence[Row]) -> str:
     """The rows as a table for people."""
-    return "\n".join([head(SHOWN), *(line(dict(zip(IMBALANCE_TRIALS.columns, row, strict=True)), SHOWN) for row in written)])
+    return lines(IMBALANCE_TRIALS, written, SHOWN)

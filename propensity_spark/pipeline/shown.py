@@ -1,9 +1,10 @@
 """A table of trials for people: the columns that are shown, their headings and formats, on the screen as on the page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from propensity_spark.judge.markup import UNKNOWN
+from propensity_spark.schemas import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,22 @@ class Shown:
         return f"{text:<{self.width}}" if not self.style else f"{text:>{self.width}}"
 
 
+_FIGURES = {
+    "roc_auc": ("ROC-AUC", ".4f"),
+    "pr_auc": ("PR-AUC", ".4f"),
+    "log_loss": ("log loss", ".5f"),
+    "ece": ("ECE", ".5f"),
+    "predicted_over_observed": ("pred/obs", ".3f"),
+    "recall_at_10": ("recall@10", ".4f"),
+    "ndcg_at_10": ("NDCG@10", ".4f"),
+}
+
+
+def figures(*names: str) -> tuple[Shown, ...]:
+    """The columns of figures that every table calls alike."""
+    return tuple(Shown(name, *_FIGURES[name]) for name in names)
+
+
 def head(columns: Sequence[Shown]) -> str:
     """The headings in a line."""
     return "".join(column.placed(column.heading) for column in columns)
@@ -35,3 +52,9 @@ def head(columns: Sequence[Shown]) -> str:
 def line(row: Mapping[str, object], columns: Sequence[Shown]) -> str:
     """A row in a line."""
     return "".join(column.placed(column.cell(row)) for column in columns).rstrip()
+
+
+def lines(table: Table, written: Iterable[Sequence[object]], columns: Sequence[Shown]) -> str:
+    """Rows of the table, each in its order of columns, below their headings."""
+    named = (dict(zip(table.columns, row, strict=True)) for row in written)
+    return "\n".join([head(columns), *(line(row, columns) for row in named)])
