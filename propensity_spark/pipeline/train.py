@@ -1,17 +1,14 @@
 """Job: rehearse the procedure a horizon earlier and judge it, then train and calibrate what scores as_of; log both."""
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import SparkSession
 
 from propensity_spark.config import Config
-from propensity_spark.errors import InsufficientData, NotPromoted
+from propensity_spark.errors import NotPromoted
 from propensity_spark.features import encoders
-from propensity_spark.judge import band, buckets, calibrate, gate, intervals, segments, thresholds
+from propensity_spark.judge import band, buckets, calibrate, gate, intervals, thresholds
 from propensity_spark.judge.baselines import KINDS
 from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.gate import Verdict
@@ -24,15 +21,11 @@ from propensity_spark.models.ranker import fit_ranker
 from propensity_spark.pipeline import audit, figures, judging, learning, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.figures import Judged
+from propensity_spark.pipeline.parts import Parts, check_sufficient, counted, learnt_rows, parted
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
 from propensity_spark.serve.bundle import Bundle
-from propensity_spark.settle import settle
 from propensity_spark.trainset.assemble import inputs
-from propensity_spark.trainset.split import Procedure, calibration_share, held_out
-
-_NONE = (0, 0, 0)  # rows, positives and buyers of a date that has none
-_PARTITIONS = 8  # of the training rows: fixed, so that their order does not depend on the cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +48,6 @@ class Trained:
         return [*(fitted.scorer for fitted in self.models.values()), *([self.ranker] if self.ranker else [])]
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """A procedure's rows. Its ranker learns from them all: its scores are not calibrated."""
-
-    procedure: Procedure
-    rows: DataFrame
-    share: float  # of the users, who calibrate
-    held: Column
-
-    @property
-    def train(self) -> DataFrame:
-        """What its models learn from."""
-        return self.rows.where(~self.held)
-
-    @property
-    def calibrate(self) -> DataFrame:
-        """The newest rows of other users, that calibrate it."""
-        return self.rows.where(self.held)
-
-
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> registry.Run:
     """Train, calibrate, test; write gold.metrics and an MLflow run, which is returned.
 
@@ -84,14 +57,14 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     timeline = moment.timeline
     with progress.stage("training rows") as stage:
         sampled = learnt_rows(spark, config, moment, timeline.learnt, config.models.families)
-        counts = _counts(sampled)
+        counts = counted(sampled)
         stage.rows_out = sum(count for count, _, _ in counts.values())
     check_sufficient(config, timeline.final, counts)
     check_sufficient(config, timeline.rehearsal, counts)
     with progress.stage("audit") as stage:
         stage.note = audit.check(config, moment, sampled, sum(count for count, _, _ in counts.values()))
     popular = judging.most_popular(spark)
-    rehearsal, final = (_parts(config, procedure, sampled, counts) for procedure in (timeline.rehearsal, timeline.final))
+    rehearsal, final = (parted(config, procedure, sampled, counts) for procedure in (timeline.rehearsal, timeline.final))
     chosen, judged, verdict = _elected(spark, config, moment, rehearsal, popular, progress)
     trained = _calibrated(chosen, _fit(chosen, moment, final, "final", progress), final, popular, progress)
     with progress.stage("log to MLflow"):
@@ -140,58 +113,6 @@ def _remedy(refused: Verdict) -> str:
         f"The run is logged and not promoted: gold.propensity stays as it was. {other}try `propensity tune` or `propensity "
         "families`, or publish it nonetheless with --set promotion.gate=false."
     )
-
-
-def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequence[date], families: Sequence[str]) -> DataFrame:
-    """The rows of the dates that train and calibrate these families, negatives sampled, in an order that depends on them alone."""
-    found = rows.of_dates(spark, moment, dates, config.train.negative_rate, config.train.seed)
-    return _laid_out(found.drop(*_unused(config, families)))
-
-
-def _unused(config: Config, families: Sequence[str]) -> set[str]:
-    """Columns that no model, encoder or calibration reads."""
-    read = {encoder.column for encoder in config.encoders} | {segments.READS[by] for by in config.calibration.by}
-    read |= set(config.models.network.embeddings.columns) if "network" in families else set()
-    read |= {config.models.split.column} if "split" in families else set()
-    return {"candidate_source", "category"} - read
-
-
-def _laid_out(sampled: DataFrame) -> DataFrame:
-    """The same rows, computed, in an order that depends on them alone: what is learnt from them is then the same everywhere."""
-    return settle(sampled.repartition(_PARTITIONS, "user_id").sortWithinPartitions("as_of", "user_id", "product_id"))
-
-
-def _counts(sampled: DataFrame) -> dict[date, tuple[int, int, int]]:
-    """Per as_of: rows, positives, and users with a positive."""
-    found = sampled.groupBy("as_of").agg(
-        F.count(F.lit(1)), F.sum("label"), F.count_distinct(F.when(F.col("label") == 1, F.col("user_id")))
-    )
-    return {row[0]: (int(row[1]), int(row[2] or 0), int(row[3])) for row in found.collect()}
-
-
-def check_sufficient(config: Config, procedure: Procedure, counts: Mapping[date, tuple[int, int, int]]) -> None:
-    """Refuse to train on too little.
-
-    Raises InsufficientData naming what was found, what is needed and the setting.
-    """
-    train = [counts.get(day, _NONE) for day in procedure.train]
-    total, positives = sum(c[0] for c in train), sum(c[1] for c in train)
-    buyers = max((c[2] for c in train), default=0)
-    if positives < config.train.min_positives or buyers < config.train.min_buyers:
-        raise InsufficientData(
-            f"too few purchases to train: {positives} bought pairs by at most {buyers} users per date among the candidates "
-            f"of {', '.join(map(str, procedure.train))}; needed are {config.train.min_positives} (train.min_positives) and "
-            f"{config.train.min_buyers} (train.min_buyers). Nothing was scored."
-        )
-    if positives == total:
-        raise InsufficientData("every training pair was bought: there is nothing to tell apart. Widen the candidates.")
-
-
-def _parts(config: Config, procedure: Procedure, sampled: DataFrame, counts: Mapping[date, tuple[int, int, int]]) -> Parts:
-    _, positives, _ = counts.get(procedure.calibrate, _NONE)
-    share = calibration_share(config, positives)
-    mine = sampled.where(F.col("as_of").isin(list(procedure.train)))
-    return Parts(procedure, mine, share, held_out(procedure, share, config.train.seed))
 
 
 def _judged(
@@ -295,15 +216,3 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged, verdict
     facts = {f"{name}_{fact}": value for name, fitted in final.models.items() for fact, value in fitted.facts.items()}
     facts |= {f"{name}_{fact}": value for name in final.models for fact, value in final.calibrators[name].facts.items()}
     return registry.log(config, bundle, final.models, figures.logged(judged, "test") | facts, texts, verdict)
-
-
-def rehearsed(spark: SparkSession, config: Config, moment: Moment, families: Sequence[str]) -> Parts:
-    """The rows on which the rehearsal trains and calibrates these families, in the order that `run` gives them.
-
-    Raises InsufficientData as `run` does.
-    """
-    procedure = moment.timeline.rehearsal
-    sampled = learnt_rows(spark, config, moment, procedure.train, families)
-    counts = _counts(sampled)
-    check_sufficient(config, procedure, counts)
-    return _parts(config, procedure, sampled, counts)

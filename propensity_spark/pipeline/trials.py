@@ -23,6 +23,7 @@ from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
 from propensity_spark.pipeline import judging, learning, rows, train
 from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.parts import Parts, rehearsed
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import Table
 from propensity_spark.trainset.assemble import inputs
@@ -75,7 +76,7 @@ class Rehearsal:
 
     config: Config
     moment: Moment
-    parts: train.Parts
+    parts: Parts
     encoders: encoders.Fitted
 
     @property
@@ -104,7 +105,7 @@ def rehearse(spark: SparkSession, config: Config, moment: Moment, progress: Prog
     Raises InsufficientData where the purchases cannot carry a model.
     """
     with progress.stage("training rows") as stage:
-        parts = train.rehearsed(spark, config, moment, families or (config.models.champion,))
+        parts = rehearsed(spark, config, moment, families or (config.models.champion,))
         stage.rows_out = parts.train.count() + parts.calibrate.count()
     return Rehearsal(config, moment, parts, train.fit_encoders(config, parts, progress))
 

@@ -25,8 +25,9 @@ from propensity_spark.judge import metrics
 from propensity_spark.models import fast
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.spaces import Parameter, present, space, with_values
-from propensity_spark.pipeline import learning, train
+from propensity_spark.pipeline import learning
 from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.parts import learnt_rows
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import CANDIDATES
 from propensity_spark.serve import registry
@@ -99,7 +100,7 @@ def _search(spark: SparkSession, config: Config, moment: Moment) -> Search:
     cut = folds(moment.timeline.rehearsal.train, config.labels.horizon_days, tune.folds, width)
     searched = space(config.models, family, tune.parameters)
     dates = sorted({day for fold in cut for day in (*fold.train, fold.validate)})
-    rows = train.learnt_rows(spark, config, moment, dates, [family])
+    rows = learnt_rows(spark, config, moment, dates, [family])
     some = rows.where(uniform(config.train.seed + _SALT, "user_id") < tune.share)
     return Search(family, searched, tuple(_part(config, moment, some, fold) for fold in cut))
 

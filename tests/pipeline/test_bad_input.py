@@ -15,7 +15,7 @@ from propensity_spark import cli, session, tables
 from propensity_spark.config import StorageConfig
 from propensity_spark.errors import InsufficientData
 from propensity_spark.loading import from_mapping
-from propensity_spark.pipeline import train
+from propensity_spark.pipeline import parts
 from propensity_spark.trainset.split import Procedure
 
 Said = Callable[..., tuple[int, list[str]]]
@@ -176,8 +176,8 @@ ENOUGH = {"train": {"min_positives": 100, "min_buyers": 10}}
 )
 def test_too_few_purchases_or_one_class_train_nothing(counts: dict[date, tuple[int, int, int]], told: str) -> None:
     with pytest.raises(InsufficientData, match=told):
-        train.check_sufficient(from_mapping(ENOUGH), Procedure(DAYS, DAYS[1]), counts)
+        parts.check_sufficient(from_mapping(ENOUGH), Procedure(DAYS, DAYS[1]), counts)
 
 
 def test_just_enough_purchases_train() -> None:
-    train.check_sufficient(from_mapping(ENOUGH), Procedure(DAYS, DAYS[1]), {DAYS[0]: (9000, 60, 10), DAYS[1]: (9000, 40, 2)})
+    parts.check_sufficient(from_mapping(ENOUGH), Procedure(DAYS, DAYS[1]), {DAYS[0]: (9000, 60, 10), DAYS[1]: (9000, 40, 2)})

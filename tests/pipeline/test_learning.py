@@ -20,6 +20,7 @@ from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
 from propensity_spark.pipeline import groups, imbalance, judging, train, trials
+from propensity_spark.pipeline.parts import Parts
 from propensity_spark.pipeline.trials import Trial
 from propensity_spark.progress import Progress
 from propensity_spark.trainset.split import Procedure
@@ -68,11 +69,11 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
 
 @pytest.fixture
-def parts(table: Callable[..., DataFrame]) -> train.Parts:
+def parts(table: Callable[..., DataFrame]) -> Parts:
     """Ten users who train, of whom two bought, and five who calibrate."""
     rows = [(str(DAY), f"u{n:02}", "p", int(n % 5 == 0), 1.0, "tea" if n % 2 else "jam", float(n)) for n in range(15)]
     ddl = "as_of DATE, user_id STRING, product_id STRING, label INT, weight DOUBLE, category STRING, x0 FLOAT"
-    return train.Parts(Procedure((DAY,), date(2024, 4, 29)), table(ddl, *rows), 1 / 3, F.col("user_id") >= "u10")
+    return Parts(Procedure((DAY,), date(2024, 4, 29)), table(ddl, *rows), 1 / 3, F.col("user_id") >= "u10")
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Task]:
 
 
 def test_training_balances_for_its_models_alone_and_undoes_it(
-    config: Config, parts: train.Parts, seen: Seen, tasks: dict[str, Task], monkeypatch: pytest.MonkeyPatch
+    config: Config, parts: Parts, seen: Seen, tasks: dict[str, Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained = train._fit(config, MOMENT, parts, "rehearsal", Progress(quiet=True))
     assert seen == [("lightgbm", {0: 8.0, 1: 8.0}), ("logistic", {0: 8.0, 1: 8.0}), ("ranker", {0: 12.0, 1: 3.0})]
@@ -105,7 +106,7 @@ def test_training_balances_for_its_models_alone_and_undoes_it(
 
 
 def test_trials_balance_as_configured_or_in_a_way_of_their_own_and_undo_it(
-    config: Config, parts: train.Parts, seen: Seen, tasks: dict[str, Task], monkeypatch: pytest.MonkeyPatch
+    config: Config, parts: Parts, seen: Seen, tasks: dict[str, Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rehearsal = trials.Rehearsal(config, MOMENT, parts, train.fit_encoders(config, parts, Progress(quiet=True)))
     plain = imbalance.with_gamma(config.models, 0.0)

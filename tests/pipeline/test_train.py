@@ -13,7 +13,7 @@ from propensity_spark.config import Config
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import train
-from propensity_spark.pipeline.train import _parts, _unused
+from propensity_spark.pipeline.parts import parted, unused
 from propensity_spark.progress import Progress
 from propensity_spark.trainset.split import Procedure
 
@@ -27,7 +27,7 @@ def test_rows_train_or_calibrate_and_the_ranker_has_them_all(table: Make, counts
     sampled = table(
         "as_of DATE, user_id STRING, product_id STRING", *((d, f"u{n}", p) for d in days for n in range(300) for p in "ab")
     )
-    parts = _parts(from_mapping({}), Procedure((OLD, NEW), SCORED), sampled, counts)
+    parts = parted(from_mapping({}), Procedure((OLD, NEW), SCORED), sampled, counts)
     train, calibrate, everything = (
         {(row.as_of, row.user_id, row.product_id) for row in frame.collect()}
         for frame in (parts.train, parts.calibrate, parts.rows)
@@ -43,13 +43,13 @@ def test_rows_train_or_calibrate_and_the_ranker_has_them_all(table: Make, counts
 
 def test_only_columns_that_a_family_an_encoder_or_the_calibration_reads_stay_in_the_rows() -> None:
     both, plain = {"candidate_source", "category"}, from_mapping({})
-    assert _unused(plain, ["lightgbm", "logistic"]) == both
-    assert _unused(plain, ["lightgbm", "network"]) == _unused(plain, ["split"]) == {"candidate_source"}
+    assert unused(plain, ["lightgbm", "logistic"]) == both
+    assert unused(plain, ["lightgbm", "network"]) == unused(plain, ["split"]) == {"candidate_source"}
     others = {"models": {"network": {"embeddings": {"columns": ["product_id"]}}, "split": {"column": "user_region"}}}
-    assert _unused(from_mapping(others), ["network", "split"]) == both
+    assert unused(from_mapping(others), ["network", "split"]) == both
     read = {"encoders": [{"column": "candidate_source", "how": "one_hot", "levels": 2}]}
-    assert _unused(from_mapping(read), ["lightgbm"]) == {"category"}
-    assert _unused(from_mapping({"calibration": {"by": ["exists", "category"]}}), ["lightgbm"]) == {"candidate_source"}
+    assert unused(from_mapping(read), ["lightgbm"]) == {"category"}
+    assert unused(from_mapping({"calibration": {"by": ["exists", "category"]}}), ["lightgbm"]) == {"candidate_source"}
 
 
 def _judged(loss: float, other: float, own: float = 0.05) -> dict:
@@ -74,9 +74,9 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Callable[..., _Ended]:
     """ended(judged, "promotion.gate=false", ...): judged is what the test says of every champion."""
     procedure = Procedure((OLD, NEW), SCORED)
     moment = SimpleNamespace(timeline=SimpleNamespace(learnt=(OLD,), final=procedure, rehearsal=procedure, as_of=SCORED))
-    for name in ("learnt_rows", "check_sufficient", "_fit", "_calibrated", "_parts"):
+    for name in ("learnt_rows", "check_sufficient", "_fit", "_calibrated", "parted"):
         monkeypatch.setattr(train, name, lambda *_: None)
-    monkeypatch.setattr(train, "_counts", lambda _: {})
+    monkeypatch.setattr(train, "counted", lambda _: {})
     monkeypatch.setattr(train.audit, "check", lambda *_: "")
     monkeypatch.setattr(train.judging, "most_popular", lambda _: 1.0)
 

@@ -1,0 +1,105 @@
+"""The rows that a procedure learns from: sampled, in one order, enough of them, and parted into who teaches and who calibrates."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark.config import Config
+from propensity_spark.errors import InsufficientData
+from propensity_spark.judge import segments
+from propensity_spark.pipeline import rows
+from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.settle import settle
+from propensity_spark.trainset.split import Procedure, calibration_share, held_out
+
+Counts = Mapping[date, tuple[int, int, int]]
+_NONE = (0, 0, 0)  # rows, positives and buyers of a date that has none
+_PARTITIONS = 8  # of the training rows: fixed, so that their order does not depend on the cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A procedure's rows. Its ranker learns from them all: its scores are not calibrated."""
+
+    procedure: Procedure
+    rows: DataFrame
+    share: float  # of the users, who calibrate
+    held: Column
+
+    @property
+    def train(self) -> DataFrame:
+        """What its models learn from."""
+        return self.rows.where(~self.held)
+
+    @property
+    def calibrate(self) -> DataFrame:
+        """The newest rows of other users, that calibrate it."""
+        return self.rows.where(self.held)
+
+
+def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequence[date], families: Sequence[str]) -> DataFrame:
+    """The rows of the dates that train and calibrate these families, negatives sampled, in an order that depends on them alone."""
+    found = rows.of_dates(spark, moment, dates, config.train.negative_rate, config.train.seed)
+    return _laid_out(found.drop(*unused(config, families)))
+
+
+def unused(config: Config, families: Sequence[str]) -> set[str]:
+    """Columns that no model, encoder or calibration reads."""
+    read = {encoder.column for encoder in config.encoders} | {segments.READS[by] for by in config.calibration.by}
+    read |= set(config.models.network.embeddings.columns) if "network" in families else set()
+    read |= {config.models.split.column} if "split" in families else set()
+    return {"candidate_source", "category"} - read
+
+
+def _laid_out(sampled: DataFrame) -> DataFrame:
+    """The same rows, computed, in an order that depends on them alone: what is learnt from them is then the same everywhere."""
+    return settle(sampled.repartition(_PARTITIONS, "user_id").sortWithinPartitions("as_of", "user_id", "product_id"))
+
+
+def counted(sampled: DataFrame) -> Counts:
+    """Per as_of: rows, positives, and users with a positive."""
+    found = sampled.groupBy("as_of").agg(
+        F.count(F.lit(1)), F.sum("label"), F.count_distinct(F.when(F.col("label") == 1, F.col("user_id")))
+    )
+    return {row[0]: (int(row[1]), int(row[2] or 0), int(row[3])) for row in found.collect()}
+
+
+def check_sufficient(config: Config, procedure: Procedure, counts: Counts) -> None:
+    """Refuse to train on too little.
+
+    Raises InsufficientData naming what was found, what is needed and the setting.
+    """
+    train = [counts.get(day, _NONE) for day in procedure.train]
+    total, positives = sum(c[0] for c in train), sum(c[1] for c in train)
+    buyers = max((c[2] for c in train), default=0)
+    if positives < config.train.min_positives or buyers < config.train.min_buyers:
+        raise InsufficientData(
+            f"too few purchases to train: {positives} bought pairs by at most {buyers} users per date among the candidates "
+            f"of {', '.join(map(str, procedure.train))}; needed are {config.train.min_positives} (train.min_positives) and "
+            f"{config.train.min_buyers} (train.min_buyers). Nothing was scored."
+        )
+    if positives == total:
+        raise InsufficientData("every training pair was bought: there is nothing to tell apart. Widen the candidates.")
+
+
+def parted(config: Config, procedure: Procedure, sampled: DataFrame, counts: Counts) -> Parts:
+    """The procedure's rows of the sampled ones."""
+    _, positives, _ = counts.get(procedure.calibrate, _NONE)
+    share = calibration_share(config, positives)
+    mine = sampled.where(F.col("as_of").isin(list(procedure.train)))
+    return Parts(procedure, mine, share, held_out(procedure, share, config.train.seed))
+
+
+def rehearsed(spark: SparkSession, config: Config, moment: Moment, families: Sequence[str]) -> Parts:
+    """The rows on which the rehearsal trains and calibrates these families, in the order that `run` gives them.
+
+    Raises InsufficientData as `run` does.
+    """
+    procedure = moment.timeline.rehearsal
+    sampled = learnt_rows(spark, config, moment, procedure.train, families)
+    counts = counted(sampled)
+    check_sufficient(config, procedure, counts)
+    return parted(config, procedure, sampled, counts)
