@@ -132,8 +132,28 @@ class LabelConfig:
 class TrainConfig:
     """How many training as-of dates, how far apart, how many negatives, and below what nothing is trained.
 
-    `step_days` 0 means the horizon. `negative_rate` is kept per row, so probabilities stay exact. `calibration_share` of the
-    users calibrate at the newest date and do not train there; 0: a third, or half where purchases are few.
+    `step_days` 0 means the horizon. `negative_rate` of the negatives (of the least favoured: see `negatives`) are kept, and the
+    rate is kept per row, so probabilities stay exact. `calibration_share` of the users calibrate at the newest date and do not
+    train there; 0: a third, or half where purchases are few.
+NEGATIVES = ("uniform", "popularity", "exposure", "hard")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NegativesConfig:
+    """Which pairs that were not bought are kept more often than others, up to `favour` times as often as the least favoured.
+
+    `by` popularity: those of products that many buy; exposure: those of products that the user had to do with; hard: those that
+    several sources of candidates name. Each kept row weighs what it stands for, so probabilities stay exact.
+    """
+
+    by: str = "uniform"
+    favour: float = 4.0
+
+    def __post_init__(self) -> None:
+        one_of("train.negatives.by", self.by, NEGATIVES)
+        within("train.negatives.favour", self.favour, 1, 1000)
+
+
     """
 
     dates: int = 3
@@ -145,6 +165,7 @@ class TrainConfig:
     min_history_days: int = 28
     balance: BalanceConfig = field(default_factory=BalanceConfig)
     seed: int = 42
+    negatives: NegativesConfig = field(default_factory=NegativesConfig)
 
     def __post_init__(self) -> None:
         within("train.dates", self.dates, 1, 104)

@@ -188,8 +188,8 @@ def _write_candidates(
         past = collaborative.history(seen, config.candidates.history)
         found = candidates(everyone, told, past, config.candidates, learning(config, moment.features))
         labelled = attach_labels(spark, config, timeline, found)
-        rate = F.when(F.col("as_of").isin(list(timeline.in_full)), 1.0).otherwise(config.train.negative_rate)
-        sampled = sampling.sample_negatives(labelled, rate, config.train.seed)
+        thinned = ~F.col("as_of").isin(list(timeline.in_full))
+        sampled = sampling.sampled(labelled, told["product"], config.train, thinned)
         stage.rows_out = tables.replace(sampled, "trainset.candidates", where, fingerprint)
 
 

@@ -42,7 +42,7 @@ class Parts:
 
 def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequence[date], families: Sequence[str]) -> DataFrame:
     """The rows of the dates that train and calibrate these families, negatives sampled, in an order that depends on them alone."""
-    found = rows.of_dates(spark, moment, dates, config.train.negative_rate, config.train.seed)
+    found = rows.of_dates(spark, moment, dates, config.train)
     return _laid_out(found.drop(*unused(config, families)))
 
 
