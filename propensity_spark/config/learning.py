@@ -48,10 +48,14 @@ class FeatureConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PopulationConfig:
-    """Who is scored: users with such an event within so many days before as_of."""
+    """Who is scored: users with such an event within so many days before as_of, of whom the rule `where` holds (empty: all).
+
+    A rule is a condition in SQL; see trainset.rules for the columns that it may read.
+    """
 
     event: str = "purchase"
     days: int = 180
+    where: str = ""
 
     def __post_init__(self) -> None:
         one_of("population.event", self.event, ("any", *EVENT_TYPES))
@@ -68,7 +72,8 @@ class CandidateConfig:
     `affinity` is the shortlist of products that a user has not touched, by all signals weighed together. `due`: what was bought
     about one usual gap ago. `category`, `fresh`: the most bought, and the first seen within popular_days, of a user's three
     favourite categories; `segment`: the most bought of her segment. `history` and `products` bound what is learnt from: a user's
-    latest rows, and the products that draw the most interest.
+    latest rows, and the products that draw the most interest. Products of which the rule `exclude` holds are no candidates (empty:
+    none); what users did with them is learnt from all the same.
     """
 
     touched: int = 1000
@@ -86,6 +91,7 @@ class CandidateConfig:
     fresh: int = 0
     history: int = 1000
     products: int = 5000
+    exclude: str = ""
 
     def __post_init__(self) -> None:
         for key in (*_SOURCES, "category", "segment", "fresh"):
@@ -128,13 +134,6 @@ class LabelConfig:
         within("labels.horizon_days", self.horizon_days, 1, 730)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """How many training as-of dates, how far apart, how many negatives, and below what nothing is trained.
-
-    `step_days` 0 means the horizon. `negative_rate` of the negatives (of the least favoured: see `negatives`) are kept, and the
-    rate is kept per row, so probabilities stay exact. `calibration_share` of the users calibrate at the newest date and do not
-    train there; 0: a third, or half where purchases are few.
 NEGATIVES = ("uniform", "popularity", "exposure", "hard")
 
 
@@ -154,18 +153,25 @@ class NegativesConfig:
         within("train.negatives.favour", self.favour, 1, 1000)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """How many training as-of dates, how far apart, how many negatives, and below what nothing is trained.
+
+    `step_days` 0 means the horizon. `negative_rate` of the negatives (of the least favoured: see `negatives`) are kept, and the
+    rate is kept per row, so probabilities stay exact. `calibration_share` of the users calibrate at the newest date and do not
+    train there; 0: a third, or half where purchases are few.
     """
 
     dates: int = 3
     step_days: int = 0
     negative_rate: float = 0.2
+    negatives: NegativesConfig = field(default_factory=NegativesConfig)
     calibration_share: float = 0.0
     min_positives: int = 200
     min_buyers: int = 50
     min_history_days: int = 28
     balance: BalanceConfig = field(default_factory=BalanceConfig)
     seed: int = 42
-    negatives: NegativesConfig = field(default_factory=NegativesConfig)
 
     def __post_init__(self) -> None:
         within("train.dates", self.dates, 1, 104)

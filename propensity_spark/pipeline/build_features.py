@@ -18,7 +18,7 @@ from propensity_spark.features.series import series_at
 from propensity_spark.features.spec import KEYS, SERIES, FeatureSet
 from propensity_spark.features.taste import add_taste
 from propensity_spark.ingest.events import midnight
-from propensity_spark.pipeline import ingest
+from propensity_spark.pipeline import eligible, ingest
 from propensity_spark.pipeline.features import keep_definitions
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import SERIES as SERIES_ROWS
@@ -119,11 +119,12 @@ def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
 
 
 def _read_beside(config: Config, declared: FeatureSet) -> tuple[str, ...]:
-    """The tables, other than the events, that features are made of."""
+    """The tables, other than the events, that features and candidates are made of."""
     users = bool(segments.attribute_of(declared.segment)) or any(one.region for one in config.series)
     members = any(one.campaign for one in config.series)
     series = (SERIES_ROWS.name, *((SERIES_MEMBERS.name,) if members else ())) if declared.series else ()
-    return (*series, *((VERSIONS["user_id"],) if users else ()))
+    versions = (VERSIONS["user_id"],) if users else ()
+    return tuple(dict.fromkeys((*series, *versions, *eligible.reads(config))))
 
 
 def _write_features(
@@ -182,11 +183,12 @@ def _write_candidates(
 ) -> None:
     timeline, where = moment.timeline, _dates(moment.timeline.dates)
     with progress.stage("candidates") as stage:
-        everyone = population(seen, config.population)
+        everyone = eligible.users(spark, config, population(seen, config.population))
         told = {entity: tables.read(spark, f"features.{entity}", where) for entity in ("pair", "product", "user_category", "user")}
         told["products"] = tables.read(spark, "silver.products")
         past = collaborative.history(seen, config.candidates.history)
-        found = candidates(everyone, told, past, config.candidates, learning(config, moment.features))
+        left_out = eligible.excluded(spark, config, told["product"].select("as_of", "product_id"))
+        found = candidates(everyone, told, past, config.candidates, learning(config, moment.features), left_out)
         labelled = attach_labels(spark, config, timeline, found)
         thinned = ~F.col("as_of").isin(list(timeline.in_full))
         sampled = sampling.sampled(labelled, told["product"], config.train, thinned)

@@ -13,6 +13,7 @@ from propensity_spark.features import compute, segments
 from propensity_spark.features.segments import UNKNOWN
 from propensity_spark.models import coldstart
 from propensity_spark.models.coldstart import CATEGORY, OVERALL, SEGMENT
+from propensity_spark.pipeline import eligible
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import COLD_START, COLD_USERS, VERSIONS
@@ -47,12 +48,16 @@ class Shop:
         human = self.events.where(~F.col("is_bot"))
         could = human if settings.event == "any" else human.where(F.col("event") == settings.event)
         scored = population(compute.as_seen(could, as_of, settings.days), settings)
-        return self.with_segment(newcomers.unscored(self.users, scored, as_of))
+        return self.with_segment(self._eligible(newcomers.unscored(self.users, scored, as_of)))
 
     def first_buyers(self, dates: Sequence[date]) -> DataFrame:
         """Whose first order falls within the horizon of the dates: as_of, user_id, history, segment."""
         labels, zone = self.config.labels, self.config.shop.time_zone
-        return self.with_segment(newcomers.first_buyers(self.users, self.moments(dates), labels.horizon_days, zone))
+        found = newcomers.first_buyers(self.users, self.moments(dates), labels.horizon_days, zone)
+        return self.with_segment(self._eligible(found))
+
+    def _eligible(self, users: DataFrame) -> DataFrame:
+        return eligible.users(users.sparkSession, self.config, users)
 
     def with_segment(self, users: DataFrame) -> DataFrame:
         """The users' segments as they were known at as_of."""
@@ -64,7 +69,8 @@ class Shop:
     def on_sale(self, dates: Sequence[date]) -> DataFrame:
         """See newcomers.on_sale: new is what nobody touched before the days by which products are popular."""
         zone = self.config.shop.time_zone
-        return newcomers.on_sale(self.products, self.moments(dates), self.config.candidates.popular_days, zone)
+        found = newcomers.on_sale(self.products, self.moments(dates), self.config.candidates.popular_days, zone)
+        return eligible.offered(found.sparkSession, self.config, found)
 
     def purchases(self, dates: Sequence[date], scored: date) -> DataFrame:
         """See labels.bought."""

@@ -20,6 +20,7 @@ from propensity_spark.judge.cells import View
 from propensity_spark.judge.order import RANKING
 from propensity_spark.judge.slices import NEW, REPEAT
 from propensity_spark.models import fast
+from propensity_spark.pipeline import eligible
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.figures import INTERVALS, SLICES, SOURCES, TRUTH, Judged
 from propensity_spark.trainset.labels import bought
@@ -133,7 +134,7 @@ def _summed(
     with ranking.placed(ready, columns, k, *also) as rows:
         each = ranking.buyers(rows, truth, columns, k, *also)
         lists = ranking.sums(each, columns, {intervals.BLOCK: block, **by_user}, k)
-        return Summed(found, lists, ranking.reach(rows, catalogue(spark, as_of), columns, k))
+        return Summed(found, lists, ranking.reach(rows, catalogue(spark, config, as_of), columns, k))
 
 
 def _results(config: Config, summed: Summed, scorers: Mapping[str, str], thresholds: Mapping[str, float]) -> Judged:
@@ -185,18 +186,19 @@ def _intervals(
 
 
 def purchases(spark: SparkSession, config: Config, moment: Moment, as_of: date) -> DataFrame:
-    """The distinct pairs bought within the horizon by the users who are scored at as_of, candidates or not."""
+    """The distinct pairs bought within the horizon by the users who are scored at as_of, candidates or not, of what is offered."""
     events = tables.read(spark, "silver.events")
     dates = compute.moments(events, [as_of], config.shop.time_zone)
     everyone = tables.read(spark, "trainset.candidates", f"as_of = DATE'{as_of}'").select("user_id").distinct()
     pairs = bought(events, dates, moment.timeline.horizon_days, config.shop.time_zone, scored=as_of)
-    return pairs.select("user_id", "product_id").join(everyone, on="user_id", how="left_semi")
+    mine = pairs.join(everyone, on="user_id", how="left_semi")
+    return eligible.offered(spark, config, mine).select("user_id", "product_id")
 
 
-def catalogue(spark: SparkSession, as_of: date) -> DataFrame:
-    """Every product_id of the shop, and its share DOUBLE of all lately bought pairs; each product counts for one more pair."""
+def catalogue(spark: SparkSession, config: Config, as_of: date) -> DataFrame:
+    """Every product_id that is offered, and its share DOUBLE of all lately bought pairs; each product counts for one more pair."""
     bought_by = F.coalesce(F.col("product_buyers_recent").cast("double"), F.lit(0.0)) + 1
-    products = _products(spark, as_of)
+    products = eligible.offered(spark, config, _products(spark, as_of).withColumn("as_of", F.lit(as_of)))
     total = products.agg(F.sum(bought_by)).collect()[0][0]
     return products.select("product_id", (bought_by / F.lit(total)).alias("share"))
 

@@ -26,6 +26,7 @@ from propensity_spark.pipeline import (
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import views
+from propensity_spark.trainset import rules
 
 
 def everything(config: Config) -> date:
@@ -137,11 +138,13 @@ def simulate(config: Config) -> None:
 
 
 def _opened(config: Config) -> tuple[SparkSession, Progress]:
-    """The session, and the lines that tell how the work goes on."""
+    """The session, and the lines that tell how the work goes on. Raises ConfigError where a rule of the shop's cannot be meant."""
     progress = Progress()
     progress.say(f"propensity_spark: {config.shop.name}, warehouse {config.storage.warehouse}")
     with progress.stage("start Spark"):
-        return session.start(config), progress
+        spark = session.start(config)
+    rules.check(spark, config)
+    return spark, progress
 
 
 def _as_of(spark: SparkSession, config: Config) -> date:

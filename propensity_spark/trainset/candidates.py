@@ -23,22 +23,38 @@ _NONE = {
 }  # where a pair has no score
 
 
-def candidates(population: DataFrame, tables: Tables, past: DataFrame, config: CandidateConfig, learning: Learning) -> DataFrame:
+def candidates(
+    population: DataFrame,
+    tables: Tables,
+    past: DataFrame,
+    config: CandidateConfig,
+    learning: Learning,
+    excluded: DataFrame | None = None,
+) -> DataFrame:
     """All candidate pairs of the population.
 
-    Takes   population as_of, user_id; `tables` as sources.found takes them; `past` from collaborative.history.
+    Takes   population as_of, user_id; `tables` as sources.found takes them; `past` from collaborative.history; `excluded`:
+            as_of, product_id of what is no candidate, though it may be learnt from (None: nothing).
     Returns as_of, user_id, product_id, candidate_source (sources joined by '+') and the scores of `learning` FLOAT:
             together_score is 0 where it goes together with nothing bought; the others are null where a product is not
             among the listed.
     """
-    made = sources.found(population, tables, config)
+    made = sources.found(population, _offered(tables, excluded), config)
     if config.together or config.als or config.affinity:
-        made.append(collaborative.collaborative(population, past, config, learning))
+        made.append(collaborative.collaborative(population, past, config, learning, excluded))
     united = reduce(DataFrame.unionByName, [_with_scores(frame, learning) for frame in made])
     best = [F.max(score).alias(score) for score in learning.scores]
     merged = united.groupBy(*KEYS).agg(F.bit_or("source").alias("_sources"), *best).where("_sources > 0")
     scores = [F.coalesce(name, F.lit(_NONE[name])).cast("float").alias(name) for name in learning.scores]
     return merged.select(*KEYS, _names("_sources").alias("candidate_source"), *scores)
+
+
+def _offered(tables: Tables, excluded: DataFrame | None) -> Tables:
+    """The tables from which sources take products, without the excluded ones: they would fill the lists."""
+    if excluded is None:
+        return tables
+    kept = {name: tables[name].join(excluded, ["as_of", "product_id"], "left_anti") for name in ("pair", "product")}
+    return {**tables, **kept}
 
 
 def _with_scores(frame: DataFrame, learning: Learning) -> DataFrame:

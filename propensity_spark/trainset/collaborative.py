@@ -62,17 +62,28 @@ def history(seen: DataFrame, most: int) -> DataFrame:
     return ranked.where(F.col("_place") <= most).drop("_place")
 
 
-def collaborative(population: DataFrame, past: DataFrame, config: CandidateConfig, learning: Learning) -> DataFrame:
+def collaborative(
+    population: DataFrame, past: DataFrame, config: CandidateConfig, learning: Learning, excluded: DataFrame | None = None
+) -> DataFrame:
     """Each user's closest products by every source, and the scores of the products that she had to do with.
 
-    Takes   population as_of, user_id; `past` from `history`.
+    Takes   population as_of, user_id; `past` from `history`; `excluded`: as_of, product_id of what is learnt from, but named by
+            no source (None: nothing).
     Returns as_of, user_id, product_id, source INT (bits; 0: hers already, and no source names it), together_score >= 0,
             als_score, affinity (a logit), following_score and peers_score >= 0 FLOAT, with a half-life together_recent
             FLOAT >= 0. Of equal scores the smaller product_id goes first.
     """
-    spread = _spread(past, population)
+    spread = _spread(_marked(past, excluded), population)
     schema = ", ".join([_KEYS, *(f"{score} FLOAT" for score in learning.scores)])
     return spread.groupBy("as_of", "_bucket").applyInPandas(_task(config, learning), schema)
+
+
+def _marked(past: DataFrame, excluded: DataFrame | None) -> DataFrame:
+    """The past plus excluded BOOLEAN."""
+    if excluded is None:
+        return past.withColumn("excluded", F.lit(False))
+    marks = excluded.withColumn("excluded", F.lit(True))
+    return past.join(marks, ["as_of", "product_id"], "left").fillna(False, ["excluded"])
 
 
 def _spread(past: DataFrame, population: DataFrame) -> DataFrame:
@@ -112,7 +123,7 @@ def _nothing(learning: Learning) -> pd.DataFrame:
 
 
 def found(bucket: pd.DataFrame, config: CandidateConfig, learning: Learning) -> pd.DataFrame:
-    """What `collaborative` returns, for a bucket of one date: rows of `history` with _scored and _sampled BOOL."""
+    """What `collaborative` returns, for a bucket of one date: rows of `history` with excluded, _scored and _sampled BOOL."""
     layout = Layout(
         products=listed(bucket[bucket["_sampled"]], config.products, learning.half_life_days),
         horizon_days=learning.horizon_days,
@@ -123,9 +134,10 @@ def found(bucket: pd.DataFrame, config: CandidateConfig, learning: Learning) -> 
     rows, users = _coded(bucket, layout)
     sample = rows[rows["_sampled"]]
     shelf, blend = Shelf(sample, layout), affinity.learn(sample, layout, learning.seed)
+    offered = ~np.isin(layout.products, bucket.loc[bucket["excluded"], "product_id"].unique())
     made = []
     for block in affinity.blocks(rows[rows["_scored"]]):
-        chosen = _chosen(shelf, blend, block, learning)
+        chosen = _chosen(shelf, blend, block, learning, offered)
         names = block.groupby("user")["known_as"].first().to_numpy()
         chosen["user_id"] = pd.Series(users[names[chosen.pop("_user")]], dtype=object)
         made.append(chosen)
@@ -148,14 +160,19 @@ def _coded(bucket: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, npt.NDAr
     return kept, np.asarray(users, dtype=object)
 
 
-def _chosen(shelf: Shelf, blend: affinity.Blend, block: pd.DataFrame, learning: Learning) -> pd.DataFrame:
-    """The pairs of a block of users: _user (its number in the block), product_id, source and the scores."""
+def _chosen(
+    shelf: Shelf, blend: affinity.Blend, block: pd.DataFrame, learning: Learning, offered: npt.NDArray[np.bool_]
+) -> pd.DataFrame:
+    """The pairs of a block of users: _user (its number in the block), product_id, source and the scores.
+
+    Sources name what is `offered` of the products.
+    """
     config, own = shelf.layout.config, affinity.touched(block, len(shelf.layout.products))
     als, together = shelf.als(block), shelf.together(block)
     likely = blend.affinity(shelf.signals(own, als, together))
-    fresh = ~own & shelf.known[None, :]
+    fresh = ~own & (shelf.known & offered)[None, :]
     source = (
-        TOGETHER * largest(np.where(together > 0, together, -np.inf), config.together)
+        TOGETHER * largest(np.where((together > 0) & offered[None, :], together, -np.inf), config.together)
         + ALS * largest(np.where(fresh, als, -np.inf), config.als)
         + AFFINITY * largest(np.where(fresh, likely, -np.inf), config.affinity)
     )

@@ -139,6 +139,14 @@ def test_the_best_products_alone_are_kept_and_none_where_none_are_asked_for(shop
     assert {row.rank for row in told.values()} == {1}
 
 
+def test_neither_whom_nor_what_the_shop_rules_out_is_told_of(shop: Written) -> None:
+    ruled = {"population": {"days": 20, "where": "region = 'north'"}, "candidates": {"exclude": "category = 'kitchen'"}}
+    told = shop.run(from_mapping({**SETTINGS, **ruled}))
+    assert set(told) == {("none", "north", "lamp"), ("none", "north", "rug")}
+    assert told["none", "north", "lamp"].users == 9 + 7, "the south is not counted"
+    assert set(shop.unscored()) == {"seen only", "north4", "north5", "north6", "north7"}
+
+
 def test_a_shop_that_knows_users_by_their_orders_alone_tells_of_first_orders(shop: Written, spark: SparkSession) -> None:
     shop.events(*[row for row in _shop() if row["event"] == "purchase"])
     tables.overwrite(spark.createDataFrame([], USER_VERSIONS.ddl), USER_VERSIONS.name)

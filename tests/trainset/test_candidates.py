@@ -87,6 +87,30 @@ def test_a_pair_names_all_its_sources_and_carries_its_scores(table: Make) -> Non
     assert len(_by_pair(candidates(people, known, past, plain, LEARNING))) == 5
 
 
+def test_what_is_excluded_takes_no_place_in_any_list_and_is_learnt_from_all_the_same(table: Make) -> None:
+    people = table(PEOPLE, (DAY, "ann"), (OTHER, "ann"))
+    goods = ("bulb", "lamp", "mug", "rug")
+    past = [(day, user, product, 1, True, 1.0) for day in (DAY, OTHER) for user in ("u1", "u2") for product in goods] + [
+        (day, "ann", "lamp", 1, True, 1.0) for day in (DAY, OTHER)
+    ]
+    pairs = table(PAIRS, *((day, "ann", product, 1.0) for day in (DAY, OTHER) for product in ("bulb", "lamp")))
+    products = table(PRODUCTS, *((day, product, 9.0 - n) for day in (DAY, OTHER) for n, product in enumerate(goods)))
+    one_each = CandidateConfig(touched=1, popular=1, together=1, als=1, affinity=1, due=0)
+    known = {"pair": pairs, "product": products}
+    excluded = table("as_of DATE, product_id STRING", (DAY, "bulb"))
+    found = _by_pair(candidates(people, known, table(PAST, *past), one_each, LEARNING, excluded))
+    sources = {key[::2]: row.candidate_source for key, row in found.items()}
+    assert {key for key in sources if key[0] == DAY} == {(DAY, "lamp"), (DAY, "mug")}
+    assert sources[DAY, "lamp"] == "touched+popular", "the next one takes the place"
+    assert sources[DAY, "mug"] == "together+als+affinity"
+    assert sources[OTHER, "bulb"] == "touched+popular+together+als+affinity", "it is excluded at its date alone"
+    without = [row for row in past if row[2] != "bulb"]
+    assert (
+        found[DAY, "ann", "mug"].als_score
+        != _by_pair(candidates(people, known, table(PAST, *without), one_each, LEARNING, excluded))[DAY, "ann", "mug"].als_score
+    )
+
+
 EVENT = (
     "event_id STRING, user_id STRING, product_id STRING, event STRING, event_ts TIMESTAMP, event_date DATE, price DOUBLE, "
     "quantity DOUBLE, amount DOUBLE, order_id STRING, session_no INT, known_ts TIMESTAMP, "
