@@ -133,7 +133,8 @@ def _imbalance(asked: argparse.Namespace) -> None:
 def _families(asked: argparse.Namespace) -> None:
     from propensity_spark.pipeline import run
 
-    run.compare_families(_config(asked), asked.families)
+    others = [_further(named, asked.set) for named in asked.others]
+    run.compare_families(_config(asked), asked.families, others)
 
 
 def _cold_start(asked: argparse.Namespace) -> None:
@@ -214,6 +215,8 @@ def _add_totals(parser: argparse.ArgumentParser) -> None:
 
 def _add_families(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--families", default="", metavar="NAME,NAME", help="which; default: all that are installed")
+    also = "a further shop, and the date to judge it at; repeatable: all come into one table"
+    parser.add_argument("--and", dest="others", action="append", default=[], metavar="FILE[@YYYY-MM-DD]", help=also)
     _add_config(parser)
 
 
@@ -236,6 +239,13 @@ def _config(asked: argparse.Namespace) -> Config:
     if asked.as_of:
         settings.append(f"score.as_of={_date(asked.as_of)}")
     return loading.load(files, settings)
+
+
+def _further(named: str, settings: Sequence[str]) -> Config:
+    """The configuration of FILE or FILE@DATE; what --set says holds for it too, but for where its tables lie."""
+    file, _, day = named.partition("@")
+    shared = [setting for setting in settings if not setting.startswith("storage.")]
+    return loading.load([file], [*shared, *([f"score.as_of={_date(day, '--and FILE@DATE')}"] if day else [])])
 
 
 def _date(text: str, option: str = "--as-of") -> date:

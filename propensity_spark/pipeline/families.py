@@ -34,8 +34,8 @@ def names(chosen: str) -> tuple[str, ...]:
     return asked
 
 
-def run(spark: SparkSession, config: Config, as_of: date, families: Sequence[str], progress: Progress) -> None:
-    """Write the as_of's rows of gold.family_trials, in place of those of an earlier run, and print them.
+def run(spark: SparkSession, config: Config, as_of: date, families: Sequence[str], progress: Progress) -> list[Row]:
+    """Write the as_of's rows of gold.family_trials, in place of those of an earlier run, print and return them.
 
     A family that cannot be fitted is a row that says why. Lists are ordered by each family alone, without a ranker.
     Raises InsufficientData where the purchases cannot carry a model.
@@ -53,6 +53,7 @@ def run(spark: SparkSession, config: Config, as_of: date, families: Sequence[str
     written = _rows(moment, (*families, *BASELINES), fits, problems, good, lists)
     trials.write(spark, written, FAMILY_TRIALS, as_of)
     progress.say(told(written))
+    return written
 
 
 def _rows(
@@ -88,7 +89,18 @@ SHOWN = (
 
 def told(written: Sequence[Row]) -> str:
     """The rows as a table for people."""
-    return "\n".join([head(SHOWN), *(_line(dict(zip(FAMILY_TRIALS.columns, row, strict=True))) for row in written)])
+    return "\n".join([head(SHOWN), *map(_line, _named(written))])
+
+
+def told_together(shops: Sequence[tuple[str, Sequence[Row]]]) -> str:
+    """The rows of several shops, each by its name, as one table for people."""
+    whose = Shown("shop", "shop", width=max(len(name) for name, _ in shops) + 2)
+    lines = [f"{whose.placed(name)}{_line(row)}" for name, written in shops for row in _named(written)]
+    return "\n".join([head([whose, *SHOWN]), *lines])
+
+
+def _named(written: Sequence[Row]) -> list[dict[str, object]]:
+    return [dict(zip(FAMILY_TRIALS.columns, row, strict=True)) for row in written]
 
 
 def _line(row: Mapping[str, object]) -> str:

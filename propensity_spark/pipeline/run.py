@@ -1,6 +1,6 @@
 """The jobs in order, one session: what `propensity run` and its parts do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
 from pyspark.sql import SparkSession
@@ -108,11 +108,20 @@ def compare_balances(config: Config) -> None:
     imbalance.run(spark, config, _as_of(spark, config), progress)
 
 
-def compare_families(config: Config, chosen: str) -> None:
-    """Fit and judge the model families named in `chosen` (a,b; empty: all that are installed) at the configured date."""
-    names = families.names(chosen)
-    spark, progress = _opened(config)
-    families.run(spark, config, _as_of(spark, config), names, progress)
+def compare_families(config: Config, chosen: str, others: Sequence[Config] = ()) -> None:
+    """Fit and judge the model families named in `chosen` (a,b; empty: all that are installed) at the configured date.
+
+    Further shops are judged after the first, each at its own date, and all are printed in one table at the end.
+    """
+    names, shops = families.names(chosen), (config, *others)
+    for shop in others:  # nothing is fitted while another's tables are not there
+        _as_of(session.start(shop), shop)
+    found = []
+    for shop in shops:
+        spark, progress = _opened(shop)
+        found.append((shop.shop.name, families.run(spark, shop, _as_of(spark, shop), names, progress)))
+    if others:
+        progress.say(families.told_together(found))
 
 
 def judge_cold_start(config: Config) -> None:

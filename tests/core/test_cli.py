@@ -150,3 +150,22 @@ def test_without_config_the_environment_names_the_files(shop: Path, tmp_path: Pa
     assert (_in_force().labels.horizon_days, _in_force().sources[0].name) == (3, "log")
     monkeypatch.setenv("PROPENSITY_CONFIG", "nowhere.yaml")
     assert _in_force("--config", str(shop)).labels.horizon_days == 28
+
+
+def test_further_shops_have_their_own_dates_and_share_what_is_set_but_for_their_tables(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from propensity_spark.pipeline import run
+
+    asked: list[tuple[Config, str, list[Config]]] = []
+    monkeypatch.setattr(run, "compare_families", lambda *said: asked.append(said))
+    other = tmp_path / "other.yaml"
+    other.write_text(shop.read_text() + "\nstorage: {warehouse: elsewhere}")
+    sets = ["--set", "storage.warehouse=here", "--set", "models.lightgbm.rounds=7"]
+    further = ["--and", f"{other}@2024-03-01", "--and", str(other)]
+    assert cli.main(["families", "--config", str(shop), "--as-of", "2024-04-01", *sets, *further]) == 0
+    first, names, (dated, free) = asked[0]
+    assert (first.score.as_of, first.storage.warehouse, names) == (date(2024, 4, 1), "here", "")
+    assert (dated.score.as_of, free.score.as_of, free.storage.warehouse) == (date(2024, 3, 1), None, "elsewhere")
+    assert {config.models.lightgbm.rounds for config in (first, dated, free)} == {7}
+    assert cli.main(["families", "--config", str(shop), "--and", f"{other}@soon"]) == 2

@@ -1,18 +1,21 @@
 """What families reach is found by the procedure that training rehearses; one that fails costs the others nothing."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from propensity_spark import config, tables
+from propensity_spark import config as settings
+from propensity_spark import tables
 from propensity_spark.config import Config
-from propensity_spark.errors import ConfigError, TrainingFailed
+from propensity_spark.errors import ConfigError, TableMissing, TrainingFailed
 from propensity_spark.judge.baselines import BASELINES
 from propensity_spark.models import families as models
-from propensity_spark.pipeline import families, trials
+from propensity_spark.pipeline import families, run, trials
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import FAMILY_TRIALS
 
@@ -80,6 +83,33 @@ def test_the_printed_table_has_a_line_each() -> None:
     assert lines[3].split() == ["own", "0.7000", "0.1000", "0.02000", "unknown", "1.100", "0.2000", "0.3000"]
 
 
+def test_several_shops_come_into_one_table() -> None:
+    day = date(2024, 4, 1)
+    known = (day, day, 0, "lightgbm", 0.7, 0.1, 0.02, None, 1.1, 0.2, 0.3, 12.0, 3.25, None, "v")
+    failed = (day, day, 1, "logistic", *[None] * 9, "training_failed: no line", "v")
+    lines = families.told_together([("north", [known, failed]), ("a shop of a longer name", [known])]).splitlines()
+    assert lines[0].split()[:3] == ["shop", "family", "ROC-AUC"]
+    assert lines[1].split()[:3] == ["north", "lightgbm", "0.7000"]
+    assert lines[2] == "north                    logistic      training_failed: no line"
+    assert lines[3].startswith("a shop of a longer name  lightgbm")
+
+
+def test_nothing_is_fitted_while_a_further_shop_has_no_tables(
+    spark: SparkSession, warehouse: Path, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[str] = []
+    monkeypatch.setattr(families, "run", lambda *said: fitted.append(said[1].shop.name) or [])
+    monkeypatch.setattr(run, "_as_of", lambda spark, shop: shop.score.as_of or tables.read(spark, "silver.events"))
+    there = config(shop={"name": "there"}, score={"as_of": date(2024, 4, 1)}, storage={"warehouse": str(warehouse / "there")})
+    other = replace(there, shop=replace(there.shop, name="other"))
+    empty = config(storage={"warehouse": str(warehouse / "empty")})
+    with pytest.raises(TableMissing, match=r"silver\.events"):
+        run.compare_families(there, "", [other, empty])
+    assert fitted == []
+    run.compare_families(there, "", [other])
+    assert fitted == ["there", "other"]
+
+
 def test_families_are_named_once_and_known() -> None:
     assert families.names("logistic, lightgbm,logistic") == ("logistic", "lightgbm")
     with pytest.raises(ConfigError, match=r"--families must be one of lightgbm, .*; got 'oracle'"):
@@ -87,15 +117,15 @@ def test_families_are_named_once_and_known() -> None:
 
 
 def test_without_names_all_that_are_installed_are_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(families.names("")) <= set(config.FAMILIES)
+    assert set(families.names("")) <= set(settings.FAMILIES)
     monkeypatch.setitem(models.FAMILIES, "lightgbm", replace(models.FAMILIES["lightgbm"], package="a_package_of_nobody"))
     assert "lightgbm" not in families.names("")
     assert "logistic" in families.names("")
 
 
 def test_every_family_can_be_set_and_every_one_that_can_be_set_is_one() -> None:
-    assert tuple(models.FAMILIES) == config.FAMILIES
-    assert all(hasattr(config.ModelsConfig(), name) for name in models.FAMILIES)
+    assert tuple(models.FAMILIES) == settings.FAMILIES
+    assert all(hasattr(settings.ModelsConfig(), name) for name in models.FAMILIES)
 
 
 def test_a_problem_is_told_in_one_line_without_its_trace() -> None:
