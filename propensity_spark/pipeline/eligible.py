@@ -5,6 +5,7 @@ from pyspark.sql import DataFrame, SparkSession
 from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.schemas import VERSIONS
+from propensity_spark.settle import settle
 from propensity_spark.trainset import rules
 from propensity_spark.trainset.rules import Rule
 
@@ -18,9 +19,9 @@ def users(spark: SparkSession, config: Config, known: DataFrame) -> DataFrame:
 
 
 def excluded(spark: SparkSession, config: Config, known: DataFrame) -> DataFrame | None:
-    """Those of the products (as_of, product_id) of which candidates.exclude holds; None: there is no such rule."""
+    """Those of the products (as_of, product_id) of which candidates.exclude holds, settled; None: there is no such rule."""
     rule = rules.excluded(config)
-    return _held(spark, rule, known) if rule else None
+    return settle(_held(spark, rule, known)) if rule else None
 
 
 def offered(spark: SparkSession, config: Config, known: DataFrame) -> DataFrame:
