@@ -105,7 +105,8 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
 
 
 def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
-    beside = {name: tables.version(spark, name) for name in _read_beside(config, moment.features)}
+    read = dict.fromkeys((*_read_beside(config, moment.features), *eligible.reads(config)))
+    beside = {name: tables.version(spark, name) for name in read}
     sampled = replace(config.train, balance=BalanceConfig())  # rows are balanced when they are learnt from
     parts = {
         "silver": tables.version(spark, "silver.events"),
@@ -119,12 +120,11 @@ def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
 
 
 def _read_beside(config: Config, declared: FeatureSet) -> tuple[str, ...]:
-    """The tables, other than the events, that features and candidates are made of."""
+    """The tables, other than the events, that features are made of."""
     users = bool(segments.attribute_of(declared.segment)) or any(one.region for one in config.series)
     members = any(one.campaign for one in config.series)
     series = (SERIES_ROWS.name, *((SERIES_MEMBERS.name,) if members else ())) if declared.series else ()
-    versions = (VERSIONS["user_id"],) if users else ()
-    return tuple(dict.fromkeys((*series, *versions, *eligible.reads(config))))
+    return (*series, *((VERSIONS["user_id"],) if users else ()))
 
 
 def _write_features(

@@ -73,8 +73,10 @@ class Shop:
         return eligible.offered(found.sparkSession, self.config, found)
 
     def purchases(self, dates: Sequence[date], scored: date) -> DataFrame:
-        """See labels.bought."""
-        return bought(self.events, self.moments(dates), self.config.labels.horizon_days, self.config.shop.time_zone, scored)
+        """See labels.bought; of what is offered."""
+        labels, zone = self.config.labels, self.config.shop.time_zone
+        found = bought(self.events, self.moments(dates), labels.horizon_days, zone, scored)
+        return eligible.offered(found.sparkSession, self.config, found)
 
 
 def shop(spark: SparkSession, config: Config) -> Shop:

@@ -145,6 +145,8 @@ def test_neither_whom_nor_what_the_shop_rules_out_is_told_of(shop: Written) -> N
     assert set(told) == {("none", "north", "lamp"), ("none", "north", "rug")}
     assert told["none", "north", "lamp"].users == 9 + 7, "the south is not counted"
     assert set(shop.unscored()) == {"seen only", "north4", "north5", "north6", "north7"}
+    bought = cold_start.shop(shop.spark, from_mapping({**SETTINGS, **ruled})).purchases(TRAIN, AS_OF)
+    assert {row.product_id for row in bought.collect()} == {"lamp", "rug"}, "nor is it missed"
 
 
 def test_a_shop_that_knows_users_by_their_orders_alone_tells_of_first_orders(shop: Written, spark: SparkSession) -> None:
