@@ -134,7 +134,7 @@ class LabelConfig:
         within("labels.horizon_days", self.horizon_days, 1, 730)
 
 
-NEGATIVES = ("uniform", "popularity", "exposure", "hard")
+_NEGATIVES = ("uniform", "popularity", "exposure", "hard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +149,7 @@ class NegativesConfig:
     favour: float = 4.0
 
     def __post_init__(self) -> None:
-        one_of("train.negatives.by", self.by, NEGATIVES)
+        one_of("train.negatives.by", self.by, _NEGATIVES)
         within("train.negatives.favour", self.favour, 1, 1000)
 
 

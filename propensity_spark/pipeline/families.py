@@ -13,7 +13,7 @@ from propensity_spark.judge.ranking import RankingMetrics
 from propensity_spark.models.families import installed
 from propensity_spark.pipeline import build_features, trials
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.shown import Shown, figures, head, line
+from propensity_spark.pipeline.shown import Shown, figures, head, line, named
 from propensity_spark.pipeline.trials import Fit, Trial
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import FAMILY_TRIALS
@@ -89,18 +89,14 @@ SHOWN = (
 
 def told(written: Sequence[Row]) -> str:
     """The rows as a table for people."""
-    return "\n".join([head(SHOWN), *map(_line, _named(written))])
+    return "\n".join([head(SHOWN), *map(_line, named(FAMILY_TRIALS, written))])
 
 
 def told_together(shops: Sequence[tuple[str, Sequence[Row]]]) -> str:
     """The rows of several shops, each by its name, as one table for people."""
     whose = Shown("shop", "shop", width=max(len(name) for name, _ in shops) + 2)
-    lines = [f"{whose.placed(name)}{_line(row)}" for name, written in shops for row in _named(written)]
+    lines = [f"{whose.placed(name)}{_line(row)}" for name, written in shops for row in named(FAMILY_TRIALS, written)]
     return "\n".join([head([whose, *SHOWN]), *lines])
-
-
-def _named(written: Sequence[Row]) -> list[dict[str, object]]:
-    return [dict(zip(FAMILY_TRIALS.columns, row, strict=True)) for row in written]
 
 
 def _line(row: Mapping[str, object]) -> str:

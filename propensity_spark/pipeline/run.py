@@ -115,7 +115,7 @@ def compare_families(config: Config, chosen: str, others: Sequence[Config] = ())
     """
     names, shops = families.names(chosen), (config, *others)
     for shop in others:  # nothing is fitted while another's tables are not there
-        _as_of(session.start(shop), shop)
+        tables.read(session.start(shop), "silver.events")
     found = []
     for shop in shops:
         spark, progress = _opened(shop)

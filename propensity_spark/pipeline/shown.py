@@ -54,7 +54,11 @@ def line(row: Mapping[str, object], columns: Sequence[Shown]) -> str:
     return "".join(column.placed(column.cell(row)) for column in columns).rstrip()
 
 
+def named(table: Table, written: Iterable[Sequence[object]]) -> list[dict[str, object]]:
+    """Rows of the table by its columns."""
+    return [dict(zip(table.columns, row, strict=True)) for row in written]
+
+
 def lines(table: Table, written: Iterable[Sequence[object]], columns: Sequence[Shown]) -> str:
     """Rows of the table, each in its order of columns, below their headings."""
-    named = (dict(zip(table.columns, row, strict=True)) for row in written)
-    return "\n".join([head(columns), *(line(row, columns) for row in named)])
+    return "\n".join([head(columns), *(line(row, columns) for row in named(table, written))])

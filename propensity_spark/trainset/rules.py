@@ -13,7 +13,10 @@ from propensity_spark.errors import ConfigError
 from propensity_spark.features.attributes import Known
 
 _PLACE = re.compile(r"(; line \d+ pos \d+|\(line \d+, pos \d+\)).*")  # within a text that is not the user's
-_PLAIN = {"user_id": "user_id STRING", "product_id": "product_id STRING, name STRING, category STRING, price DOUBLE"}
+_PLAIN = {
+    "user_id": {"user_id": "STRING"},
+    "product_id": {"product_id": "STRING", "name": "STRING", "category": "STRING", "price": "DOUBLE"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,9 @@ class Rule:
     time_zone: str
 
     @property
-    def columns(self) -> list[str]:
-        """What the condition may read."""
-        plain = [column.split()[0] for column in _PLAIN[self.key].split(", ")]
-        return [*(column for column in plain if column not in self.attributes), *self.attributes]
+    def columns(self) -> dict[str, str]:
+        """What the condition may read, with its SQL type; an attribute goes before what the catalogue calls alike."""
+        return _PLAIN[self.key] | dict.fromkeys(self.attributes, "STRING")
 
     @property
     def _holds(self) -> Column:
@@ -48,7 +50,8 @@ class Rule:
         """
         told = asked.select("as_of", self.key)
         if listed is not None:
-            told = told.join(self._plain(listed), self.key, "left")
+            plain = [column for column in _PLAIN[self.key] if column not in self.attributes]
+            told = told.join(listed.select(*plain), self.key, "left")
         if versions is not None:
             columns = {attribute: (attribute, "STRING") for attribute in self.attributes}
             told = Known(self.key, columns, self.time_zone).add_to(told, versions)
@@ -56,16 +59,12 @@ class Rule:
 
     def check(self, spark: SparkSession) -> None:
         """Raises ConfigError where the condition is none, or reads what there is not."""
-        attributes = "".join(f", `{attribute}` STRING" for attribute in self.attributes)
-        kinds = [kind for kind in _PLAIN[self.key].split(", ") if kind.split()[0] not in self.attributes]
+        ddl = ", ".join(f"`{column}` {kind}" for column, kind in self.columns.items())
         try:
-            spark.createDataFrame([], ", ".join(kinds) + attributes).where(self._holds)
+            spark.createDataFrame([], ddl).where(self._holds)
         except AnalysisException as problem:
             said = _PLACE.sub("", str(problem).strip().splitlines()[0]).rstrip(". ")
             raise ConfigError(f"{self.setting}: {said}. It must be a condition in SQL on {', '.join(self.columns)}") from None
-
-    def _plain(self, listed: DataFrame) -> DataFrame:
-        return listed.select(self.key, *(column for column in self.columns if column not in (self.key, *self.attributes)))
 
 
 def scored(config: Config) -> Rule | None:

@@ -7,7 +7,7 @@ from propensity_spark.config import NegativesConfig, TrainConfig
 from propensity_spark.trainset.sources import NAMES, TOUCHED
 
 LEARN_WEIGHT = "learn_weight"  # how much a row counts in a fit; not `weight`, which says how many pairs it stands for
-FAVOUR = "favour"
+_FAVOUR = "favour"
 _STEPS = 1_000_000  # resolution of a rate
 _HARDEST = 4  # sources that name a pair; more make it no harder
 
@@ -43,21 +43,17 @@ def with_favour(pairs: DataFrame, products: DataFrame, config: NegativesConfig) 
     Takes   pairs: as_of, product_id, candidate_source; products: features.product of the same dates.
             By popularity it is the share of the date's bought products that have fewer buyers lately.
     """
-    if config.by == "uniform":
-        return pairs
     if config.by != "popularity":
-        return pairs.withColumn(FAVOUR, _favour(config.by))
+        return pairs.withColumn(_FAVOUR, _favour(config.by))
     bought = products.where("product_buyers_recent > 0").select("as_of", "product_id", "product_buyers_recent")
     rank = F.expr("percent_rank() OVER (PARTITION BY as_of ORDER BY product_buyers_recent)")
-    ranked = bought.select("as_of", "product_id", rank.alias(FAVOUR))
-    return pairs.join(F.broadcast(ranked), ["as_of", "product_id"], "left").fillna(0.0, [FAVOUR])
+    ranked = bought.select("as_of", "product_id", rank.alias(_FAVOUR))
+    return pairs.join(F.broadcast(ranked), ["as_of", "product_id"], "left").fillna(0.0, [_FAVOUR])
 
 
 def rate_of(plain: float, config: NegativesConfig) -> Column:
     """The share of the negatives that is kept of a pair's kind, by its favour; at most all."""
-    if config.by == "uniform":
-        return F.lit(plain)
-    return F.least(F.lit(1.0), F.lit(plain) * (1 + F.col(FAVOUR) * (config.favour - 1)))
+    return F.least(F.lit(1.0), F.lit(plain) * (1 + F.col(_FAVOUR) * (config.favour - 1)))
 
 
 def as_if_uniform(rows: DataFrame, plain: float) -> DataFrame:
@@ -69,9 +65,10 @@ def as_if_uniform(rows: DataFrame, plain: float) -> DataFrame:
 
 
 def _favour(by: str) -> Column:
+    """By what the candidates' sources say; uniform favours none."""
+    sources = F.split("candidate_source", r"\+")
     if by == "exposure":
-        return F.array_contains(F.split("candidate_source", r"\+"), NAMES[TOUCHED]).cast("double")
+        return F.array_contains(sources, NAMES[TOUCHED]).cast("double")
     if by == "hard":
-        others = F.size(F.split("candidate_source", r"\+")) - 1
-        return F.least(others / F.lit(_HARDEST - 1), F.lit(1.0))
-    raise ValueError(f"no favour is known by {by}")
+        return F.least((F.size(sources) - 1) / F.lit(_HARDEST - 1), F.lit(1.0))
+    return F.lit(0.0)

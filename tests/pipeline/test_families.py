@@ -17,7 +17,7 @@ from propensity_spark.judge.baselines import BASELINES
 from propensity_spark.models import families as models
 from propensity_spark.pipeline import families, run, trials
 from propensity_spark.progress import Progress
-from propensity_spark.schemas import FAMILY_TRIALS
+from propensity_spark.schemas import EVENTS, FAMILY_TRIALS
 
 fit = pytest.mark.fit  # on the shop that all tests of the pipeline share
 
@@ -99,10 +99,11 @@ def test_nothing_is_fitted_while_a_further_shop_has_no_tables(
 ) -> None:
     fitted: list[str] = []
     monkeypatch.setattr(families, "run", lambda *said: fitted.append(said[1].shop.name) or [])
-    monkeypatch.setattr(run, "_as_of", lambda spark, shop: shop.score.as_of or tables.read(spark, "silver.events"))
     there = config(shop={"name": "there"}, score={"as_of": date(2024, 4, 1)}, storage={"warehouse": str(warehouse / "there")})
     other = replace(there, shop=replace(there.shop, name="other"))
     empty = config(storage={"warehouse": str(warehouse / "empty")})
+    tables.attach(spark, there.storage)
+    tables.overwrite(spark.createDataFrame([], EVENTS.ddl), EVENTS.name)
     with pytest.raises(TableMissing, match=r"silver\.events"):
         run.compare_families(there, "", [other, empty])
     assert fitted == []
