@@ -28,7 +28,9 @@ USERS_A_BLOCK = 500  # the unit of work and of seeding, so that results do not d
 VIEWS_A_VISIT = 5.0
 CANCELLED = 0.02  # of order lines, within the same day
 CARTS_A_PURCHASE = 3.0
-_FAVOURITES, _FAVOURITE_SHARE = 6, 0.25
+FAVOURITES, FAVOURITE_SHARE = 6, 0.25  # how many products a user has, and the share of her views that falls on them
+TASTE_SHAPE = 0.6  # of the gamma that a user's liking of a category is drawn from
+ACTIVITY, EAGERNESS = (-0.32, 0.8), (-0.045, 0.3)  # logarithms' mean and spread: of a user's visits, of her conversion
 _CONVERSION = 0.06
 AGES = ("18-29", "30-44", "45-59", "60+")
 USER_ID, PRODUCT_ID = "U%07d", "P%06d"  # as the logs write them
@@ -90,7 +92,7 @@ class Shop:
         return Products(category, share, conversion, np.round(level * draw.lognormal(0.0, 0.3, c.products), 2))
 
     @cached_property
-    def _appeal(self) -> Floats:
+    def appeal(self) -> Floats:
         """Age groups x categories: what each age likes."""
         draw = np.random.default_rng([self.config.seed, _PRODUCTS, 1])
         return draw.lognormal(0.0, 0.6, (len(AGES), self.config.categories))
@@ -123,15 +125,15 @@ class Shop:
         c, size = self.config, len(self.members(block))
         draw = np.random.default_rng([c.seed, _TRAITS, block])
         age, region = draw.integers(0, len(AGES), size), draw.integers(0, len(REGIONS), size)
-        liked = draw.gamma(0.6, 1.0, (size, c.categories)) * self._appeal[age] + 1e-6
+        liked = draw.gamma(TASTE_SHAPE, 1.0, (size, c.categories)) * self.appeal[age] + 1e-6
         taste = liked / liked.sum(axis=1, keepdims=True)
-        activity = draw.lognormal(-0.32, 0.8, size) * np.array([1.1, 1.0, 0.9, 1.0])[region]
-        conversion = draw.lognormal(-0.045, 0.3, size)
-        favourites = self.browse(taste, np.repeat(np.arange(size), _FAVOURITES), draw).reshape(size, _FAVOURITES)
-        return Users(activity * self._visits_a_day, taste, conversion, favourites, age, region)
+        activity = draw.lognormal(*ACTIVITY, size) * np.array([1.1, 1.0, 0.9, 1.0])[region]
+        conversion = draw.lognormal(*EAGERNESS, size)
+        favourites = self.browse(taste, np.repeat(np.arange(size), FAVOURITES), draw).reshape(size, FAVOURITES)
+        return Users(activity * self.visits_a_day, taste, conversion, favourites, age, region)
 
     @property
-    def _visits_a_day(self) -> float:
+    def visits_a_day(self) -> float:
         """The mean visits of a user a day that give about the configured number of events."""
         c, bought = self.config, _CONVERSION * 1.06
         events_a_visit = VIEWS_A_VISIT * (1 + bought * (1 + CARTS_A_PURCHASE) + bought)
@@ -153,14 +155,14 @@ class Shop:
 
     def view(self, users: Users, who: Ints, draw: np.random.Generator) -> Ints:
         """A product for each viewer: a favourite, or what browsing finds."""
-        favourite = users.favourites[who, draw.integers(0, _FAVOURITES, len(who))]
-        return np.asarray(np.where(draw.random(len(who)) < _FAVOURITE_SHARE, favourite, self.browse(users.taste, who, draw)))
+        favourite = users.favourites[who, draw.integers(0, FAVOURITES, len(who))]
+        return np.asarray(np.where(draw.random(len(who)) < FAVOURITE_SHARE, favourite, self.browse(users.taste, who, draw)))
 
     def share(self, users: Users, who: Ints, product: Ints) -> Floats:
         """The probability that a view of the user falls on the product."""
-        favourite = (users.favourites[who] == product[:, None]).sum(axis=1) / _FAVOURITES
+        favourite = (users.favourites[who] == product[:, None]).sum(axis=1) / FAVOURITES
         browsed = users.taste[who, self.products.category[product]] * self.products.share[product]
-        return np.asarray(_FAVOURITE_SHARE * favourite + (1 - _FAVOURITE_SHARE) * browsed)
+        return np.asarray(FAVOURITE_SHARE * favourite + (1 - FAVOURITE_SHARE) * browsed)
 
     def conversion(self, users: Users, who: Ints, product: Ints, day: Ints) -> Floats:
         """The probability that a view becomes a purchase on that day."""
