@@ -85,12 +85,14 @@ def test_the_report_stands_and_is_whole(whole_shop: Config) -> None:
         assert said in page
 
 
-def test_a_second_run_equals_one(whole_shop: Config) -> None:
+@pytest.mark.parametrize("again", ["score", pytest.param("run", marks=pytest.mark.long)])
+def test_doing_it_again_changes_nothing(whole_shop: Config, again: str) -> None:
     columns = ["user_id", "product_id", "propensity", "rank"]
-    before = _gold(whole_shop, "propensity")[columns].sort_values(columns[:2], ignore_index=True)
-    run.everything(whole_shop)
-    after = _gold(whole_shop, "propensity")[columns].sort_values(columns[:2], ignore_index=True)
-    pd.testing.assert_frame_equal(before, after)
+    before = _gold(whole_shop, "propensity")[[*columns, "scored_at"]].sort_values(columns[:2], ignore_index=True)
+    run.everything(whole_shop) if again == "run" else run.one(again, whole_shop)
+    after = _gold(whole_shop, "propensity")[[*columns, "scored_at"]].sort_values(columns[:2], ignore_index=True)
+    pd.testing.assert_frame_equal(before[columns], after[columns])
+    assert after["scored_at"].min() > before["scored_at"].max()  # all of it was done again
 
 
 def test_no_feature_of_any_entity_looks_beyond_as_of(
