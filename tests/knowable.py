@@ -45,7 +45,7 @@ def _excess(config: Config, as_of: date) -> float:
     rows = []
     for block in range(shop.blocks):
         users, seen = shop.users(block), _Seen.of(shop, block, day)
-        true = _chances(shop, users.visits, _shares(shop, users), users.conversion, day, ahead)
+        true = shop.propensity(*_pairs(shop, block), day, ahead).reshape(seen.views.shape)
         said = _chances(shop, _visits(shop, seen, day), _guessed(shop, users, seen, block), _eager(shop, seen), day, ahead)
         rows.append(_nats(true, said) - _nats(true, true))
     return float(np.concatenate(rows).mean())
@@ -92,10 +92,10 @@ def _eager(shop: Shop, seen: _Seen) -> Floats:
     return _posterior(seen.orders, seen.views @ shop.products.conversion, *truth.EAGERNESS)
 
 
-def _shares(shop: Shop, users: Users) -> Floats:
-    """Users x products: the true share of the user's views."""
-    everything = np.arange(shop.config.products)
-    return np.array([shop.share(users, np.full(len(everything), u), everything) for u in range(len(users.visits))])
+def _pairs(shop: Shop, block: int) -> tuple[Ints, Ints]:
+    """Every user of a block with every product."""
+    members, products = shop.members(block), np.arange(shop.config.products)
+    return np.repeat(members, len(products)), np.tile(products, len(members))
 
 
 def _guessed(shop: Shop, users: Users, seen: _Seen, block: int) -> Floats:
