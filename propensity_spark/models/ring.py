@@ -7,6 +7,7 @@ others with it, and Spark starts all of them anew.
 import re
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -51,14 +52,16 @@ def _task(
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from pyspark import BarrierTaskContext
 
-        context, rows = BarrierTaskContext.get(), gathered(batches, inputs, weighted)
+        with ThreadPoolExecutor(1) as beside:  # to hear of one another takes a second, in which the rows come
+            network = beside.submit(_network, BarrierTaskContext.get())
+            rows, places = gathered(batches, inputs, weighted), network.result()
         if rows is None:
             raise ValueError("a task got no rows: fewer models.lightgbm.tasks than rows, please")
-        settings = {**parameters, **_network(context)}
+        settings = {**parameters, **places}
         data = rows.dataset(slice(None), settings, feature_name=list(inputs), categorical_feature=[])
         booster = rounds.train(settings, data)
         booster.free_network()
-        if context.partitionId() == 0:
+        if BarrierTaskContext.get().partitionId() == 0:
             yield told(booster, _PLACES.sub("", booster.model_to_string()))
 
     return fit
