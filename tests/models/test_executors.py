@@ -21,7 +21,7 @@ Told = dict[str, dict[str, Any]]
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
     """Case -> what it found."""
-    return _run(tmp_path_factory.mktemp("executors"), "slots", "equal", "levels")
+    return _run(tmp_path_factory.mktemp("executors"), "options", "slots", "equal", "levels")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,12 @@ def _run(folder: Path, *names: str) -> Told:
     assert done.returncode == 0, done.stderr[-3000:]
     cases = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     return {case["case"]: case for case in cases}
+
+
+def test_executors_compile_the_long_methods_of_wide_rows(told: Told) -> None:
+    """By default the JVM interprets what is longer than 8 KB for ever."""
+    assert len(told["options"]["said"]) == 2
+    assert all("-XX:-DontCompileHugeMethods" in words for words in told["options"]["said"])
 
 
 def test_a_fit_without_enough_slots_says_so_at_once(told: Told) -> None:
