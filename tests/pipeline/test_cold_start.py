@@ -1,5 +1,6 @@
 """What is said of users whom nothing scores, on a shop written by hand: who they are, what they are told, and by what."""
 
+import shutil
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark import tables
-from propensity_spark.config import Config
+from propensity_spark.config import Config, StorageConfig
 from propensity_spark.errors import InsufficientData
 from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import cold_start, cold_trials
@@ -83,15 +84,26 @@ class Written:
         return {r.user_id: (r.history, r.segment) for r in tables.read(self.spark, COLD_USERS.name).collect()}
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the shop's tables lie once they have been written: to copy them takes no time."""
+    return tmp_path_factory.mktemp("kept") / "warehouse"
+
+
 @pytest.fixture
-def shop(spark: SparkSession, table: Make, warehouse: Path) -> Written:
+def shop(spark: SparkSession, table: Make, warehouse: Path, kept: Path) -> Written:
     """The shop as `_shop` has it, with a table of users."""
     made = Written(spark, table)
+    if kept.exists():
+        shutil.copytree(kept, warehouse, dirs_exist_ok=True)
+        tables.attach(spark, StorageConfig(warehouse=str(warehouse)))
+        return made
     made.events(*_shop())
     made.known(REGIONS)
     products = [("lamp", "Lamp", "light", 1.0, None), ("mug", "Mug", "kitchen", 1.0, None), ("rug", "Rug", None, 1.0, None)]
     tables.overwrite(table(PRODUCTS.ddl, *products), PRODUCTS.name)
     made.scored("north0", "north1", "north2", "north3", "south0", "south1")
+    shutil.copytree(warehouse, kept)
     return made
 
 
