@@ -38,16 +38,14 @@ _ALWAYS = {
     "spark.hadoop.parquet.page.row.count.limit": "4000",  # rows in the order of time are skipped page by page
     "spark.sql.maxConcurrentOutputFileWriters": "32",  # partitions are written side by side instead of sorted first
 }
-# Wide rows make generated methods above 8 KB, which the JVM would otherwise interpret for ever; and with few cores the
-# parallel collector beats the default one (features of Online Retail: 88 s against 122 s).
-_JAVA_OPTIONS = "-XX:-DontCompileHugeMethods -XX:+UseParallelGC"
-# Of the JVMs and the Python processes that run tasks. What a user says in extraJavaOptions comes on top.
-_EXECUTORS = {
-    "spark.executor.defaultJavaOptions": _JAVA_OPTIONS,
-    # Threads of a fit that spin while they wait for one another starve whoever shares their cores: two fits side by side took
-    # many times as long as one after the other.
-    "spark.executorEnv.OMP_WAIT_POLICY": "PASSIVE",
-}
+# Threads of a fit that spin while they wait for one another starve whoever shares their cores: two fits side by side took many
+# times as long as one after the other.
+_PATIENT = {"spark.executorEnv.OMP_WAIT_POLICY": "PASSIVE"}
+# Wide rows make generated methods above 8 KB, which the JVM would otherwise interpret for ever.
+_WIDE_ROWS = "-XX:-DontCompileHugeMethods"
+# With few cores the parallel collector beats the default one (features of Online Retail: 88 s against 122 s). Executors keep
+# theirs: a JVM that is told of two, ours and one of spark.executor.extraJavaOptions, does not start.
+_JAVA_OPTIONS = f"{_WIDE_ROWS} -XX:+UseParallelGC"
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -75,7 +73,7 @@ def start(config: Config) -> SparkSession:
 def _build(config: Config) -> SparkSession:
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ  # spark-submit made the JVM: memory and jars are its business
     builder = SparkSession.builder.appName(f"propensity {config.shop.name}")
-    settings = {**_ALWAYS, **_DELTA, **_EXECUTORS, **({} if submitted else _local_settings(config))}
+    settings = {**_ALWAYS, **_DELTA, **_PATIENT, **({} if submitted else _local_settings(config))}
     for key, value in {**settings, **config.spark.conf}.items():
         builder = builder.config(key, value)
     if not submitted:
@@ -94,6 +92,7 @@ def _local_settings(config: Config) -> dict[str, str]:
     cores = os.cpu_count() or 2
     return {
         **_LOCAL,
+        "spark.executor.defaultJavaOptions": _WIDE_ROWS,
         "spark.driver.memory": config.spark.driver_memory,
         "spark.jars": ",".join(str(jar) for jar in install.jars()),
         "spark.sql.shuffle.partitions": str(config.spark.shuffle_partitions or 2 * cores),

@@ -83,7 +83,8 @@ def failure(work: Callable[[], object]) -> str:
 
 def options(spark: SparkSession, rows: DataFrame) -> Mapping[str, Any]:
     """With what the JVMs of the executors were started."""
-    del spark, rows
+    del rows
+    _wait_for_executors(spark)
     return {"said": [Path(f"/proc/{number}/cmdline").read_text(encoding="utf-8").split("\0") for number in executors()]}
 
 
