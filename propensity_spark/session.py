@@ -37,6 +37,9 @@ _ALWAYS = {
     "spark.sql.sources.partitionOverwriteMode": "static",
     "spark.hadoop.parquet.page.row.count.limit": "4000",  # rows in the order of time are skipped page by page
     "spark.sql.maxConcurrentOutputFileWriters": "32",  # partitions are written side by side instead of sorted first
+    # Every table is read for dates that are named. Pruning them by what is joined asks again for all that was joined before, at
+    # each join of a row anew: ten joins of the training rows became 543.
+    "spark.sql.optimizer.dynamicPartitionPruning.enabled": "false",
 }
 # Threads of a fit that spin while they wait for one another starve whoever shares their cores: two fits side by side took many
 # times as long as one after the other.

@@ -10,11 +10,12 @@ import deltalake
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.sql import SparkSession
 
-from propensity_spark import cli
+from propensity_spark import cli, tables
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
-from propensity_spark.pipeline import run
+from propensity_spark.pipeline import build_features, rows, run
 from propensity_spark.serve import registry
 
 pytestmark = pytest.mark.fit
@@ -76,6 +77,14 @@ def test_the_encoders_are_stored_with_the_models_that_they_feed(whole_shop: Conf
     rows = bundle.encoders.transform_values({**unseen, "user_tenure": [None, float("nan")]})
     assert all(np.isfinite(vector).all() for vector in rows.values())
     assert 0 < rows["product_id_target"][0] < 0.5
+
+
+def test_rows_ask_every_table_once(spark: SparkSession, whole_shop: Config) -> None:
+    tables.attach(spark, whole_shop.storage)
+    moment = build_features.prepare(spark, whole_shop, _gold(whole_shop, "propensity")["as_of"].iloc[0])
+    found = rows.of_dates(spark, moment, moment.timeline.learnt, whole_shop.train)
+    asked = found._jdf.queryExecution().optimizedPlan().toString().count("Relation [")
+    assert 10 <= asked <= 12, "ten tables, and the candidates once more for what was known of their users"
 
 
 def test_the_report_stands_and_is_whole(whole_shop: Config) -> None:
