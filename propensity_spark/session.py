@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from propensity_spark import install, tables
+from propensity_spark import gateway, install, tables
 from propensity_spark.config import Config
 from propensity_spark.errors import SetupError
 
@@ -64,6 +64,7 @@ def start(config: Config) -> SparkSession:
     tables.check_writable(config.storage)
     running = SparkSession.getActiveSession()
     spark = running or _build(config)
+    gateway.remember(spark)
     for key, value in _ALWAYS.items():
         if spark.conf.isModifiable(key):
             spark.conf.set(key, value)
