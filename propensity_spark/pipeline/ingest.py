@@ -4,6 +4,7 @@ Dated versions of users and products, and series, stand in `listings`.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
@@ -35,6 +36,9 @@ class _Taken:
     received: int
     reasons: dict[str, int]
     refused: int
+
+
+_NOTHING = _Taken(0, {}, 0)
 
 
 def run(spark: SparkSession, config: Config, progress: Progress) -> None:
@@ -81,8 +85,9 @@ def _silver(spark: SparkSession, config: Config, names: list[str], fingerprint: 
     parsed = [events.parse(tables.read(spark, name), source, config) for name, source in pairs]
     everything = reduce(DataFrame.unionByName, parsed).persist()
     try:
-        taken = {source.name: _count(everything, source.name) for source in config.sources}
-        told = {listing.name: _count(listing.rows, listing.name) for listing in listed}
+        counts = _counted([everything, *(listing.rows for listing in listed)])
+        taken = {source.name: counts.get(source.name, _NOTHING) for source in config.sources}
+        told = {listing.name: counts.get(listing.name, _NOTHING) for listing in listed}
         _gate(config, taken)
         _gate_listed(config, listed, told)
         good = everything.where(F.size("reasons") == 0)
@@ -104,12 +109,17 @@ def _silver(spark: SparkSession, config: Config, names: list[str], fingerprint: 
     return sum(t.received for t in taken.values()), accepted
 
 
-def _count(everything: DataFrame, source: str) -> _Taken:
-    rows = everything.where(F.col("source") == source)
-    one = rows.agg(F.count(F.lit(1)), F.count_if(F.size("reasons") > 0)).collect()[0]
-    reason = F.explode("reasons").alias("reason")
-    named = rows.select(reason).withColumn("reason", F.regexp_replace("reason", "^(.*(read|unknown)): .*$", "$1"))
-    return _Taken(int(one[0]), {str(k[0]): n for k, n in tables.count_by(named, "reason").items()}, int(one[1]))
+def _counted(judged: Sequence[DataFrame]) -> dict[str, _Taken]:
+    """Per source how many rows there are, and what is said against them; a second look only where something is."""
+    rows = reduce(DataFrame.unionByName, [frame.select("source", "reasons") for frame in judged])
+    totals = rows.groupBy("source").agg(F.count(F.lit(1)), F.count_if(F.size("reasons") > 0)).collect()
+    taken = {name: _Taken(int(received), {}, int(refused)) for name, received, refused in totals}
+    if any(counts.refused for counts in taken.values()):
+        named = rows.select("source", F.explode("reasons").alias("reason"))
+        short = F.regexp_replace("reason", "^(.*(read|unknown)): .*$", "$1")
+        for (source, reason), number in tables.count_by(named.withColumn("reason", short), "source", "reason").items():
+            taken[str(source)].reasons[str(reason)] = number
+    return taken
 
 
 def _gate(config: Config, taken: dict[str, _Taken]) -> None:
@@ -160,13 +170,13 @@ def _accepted(good: DataFrame, config: Config) -> DataFrame:
 
 def _intake(spark: SparkSession, taken: dict[str, _Taken], told: dict[str, _Taken], listed: dict[str, int]) -> DataFrame:
     """What became of the rows of the logs (`taken`), and of those of the other tables (`told`; `listed`: how many stayed)."""
-    kept = tables.read(spark, "silver.events")
-    accepted = {k[0]: n for k, n in tables.count_by(kept, "source").items()}
-    bots = {k[0]: n for k, n in tables.count_by(kept.where("is_bot"), "source").items()}
+    by_source = tables.read(spark, "silver.events").groupBy("source")
+    kept = {name: (int(n), int(bots)) for name, n, bots in by_source.agg(F.count(F.lit(1)), F.count_if("is_bot")).collect()}
     rows: list[_Row] = []
     for name, counts in taken.items():
-        rows += _steps(name, counts, accepted.get(name, 0))
-        rows.append((name, "bot", "kept, but left out of features and labels", bots.get(name, 0)))
+        accepted, bots = kept.get(name, (0, 0))
+        rows += _steps(name, counts, accepted)
+        rows.append((name, "bot", "kept, but left out of features and labels", bots))
     for name, counts in told.items():
         rows += _steps(name, counts, listed.get(name, 0))
     return spark.createDataFrame(rows, "source STRING, step STRING, reason STRING, rows BIGINT")
