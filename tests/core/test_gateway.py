@@ -13,8 +13,7 @@ from propensity_spark import gateway
 
 @pytest.fixture
 def asked(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names that are looked up in the JVM from here on."""
-    gateway.remember(spark)
+    """The names that are looked up in the JVM from here on, by a session that was started as jobs start it."""
     names: list[str] = []
     for kind in (JVMView, JavaClass):
         really = kind.__getattr__
