@@ -16,6 +16,9 @@ from propensity_spark.config import Config, StorageConfig
 from propensity_spark.loading import from_mapping
 
 MakeTable = Callable[..., DataFrame]
+# Nearly all tables of the tests have few rows: compiling code for each query takes longer than running it.
+_INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+_COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
 
 
 @pytest.fixture(scope="session")
@@ -26,12 +29,22 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         from_mapping(
             {
                 "storage": {"warehouse": warehouse},
-                "spark": {"master": "local[2]", "driver_memory": "3g", "shuffle_partitions": 2},
+                "spark": {"master": "local[2]", "driver_memory": "3g", "shuffle_partitions": 2, "conf": _INTERPRETED},
             }
         )
     )
     yield started
     started.stop()
+
+
+@pytest.fixture(scope="module")
+def compiled(spark: SparkSession) -> Iterator[None]:
+    """Queries are compiled, as they are outside the tests."""
+    for key, value in _COMPILED.items():
+        spark.conf.set(key, value)
+    yield
+    for key, value in _INTERPRETED.items():
+        spark.conf.set(key, value)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,6 +1,5 @@
 """One small simulated shop, run once in this process, for all tests of the whole pipeline."""
 
-import os
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -47,12 +46,6 @@ def _series(folder: Path) -> list[dict[str, object]]:
     plan = {"name": "mailings", "day": "from", "until": "to", "campaign": "no", "known_in_advance": True}
     members = {"path": str(folder / "members.csv"), "campaign": "no", "user": "who"}
     return [{"path": str(folder / "weather.csv"), **weather}, {"path": str(folder / "plan.csv"), **plan, "members": members}]
-
-
-@pytest.fixture(scope="session")
-def short_life() -> dict[str, str]:
-    """The environment of a process whose JVM lives shortly: optimising code costs it more than it brings."""
-    return {**os.environ, "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"}
 
 
 @pytest.fixture(scope="session")

@@ -284,31 +284,30 @@ def test_a_scoring_killed_at_every_write_in_turn_is_seen_whole_and_ends_equal(
 
 
 def test_a_process_killed_while_it_logs_its_models_and_started_again_ends_equal(
-    stands: Stands, shop_file: Path, shop_at: Callable[[Path], Shop], short_life: dict[str, str]
+    stands: Stands, shop_file: Path, shop_at: Callable[[Path], Shop]
 ) -> None:
     """SIGKILL to Python and its JVM at once, then the same command."""
     shop = shop_at(stands.ingested)
-    running = _start(shop, shop_file, short_life)
+    running = _start(shop, shop_file)
     _wait_for(shop.warehouse / "mlruns", running)
     os.killpg(running.pid, signal.SIGKILL)
     assert running.wait() == -signal.SIGKILL
     _assert_seen(shop.warehouse, stands.scored, *BUILT)
     _assert_seen(shop.warehouse, stands.ingested, *GOLD)
-    again = _start(shop, shop_file, short_life)
+    again = _start(shop, shop_file)
     said = again.communicate(timeout=_LIMIT)[0]
     assert again.returncode == 0, said
     assert "neither the events nor the settings have changed" in said
     _assert_seen(shop.warehouse, stands.scored, *BUILT, *GOLD)
 
 
-def _start(shop: Shop, file: Path, environment: dict[str, str]) -> "subprocess.Popen[str]":
+def _start(shop: Shop, file: Path) -> "subprocess.Popen[str]":
     """`propensity run` in a process group of its own."""
     settings = (f"storage.warehouse={shop.warehouse}", "spark.master=local[2]", "spark.shuffle_partitions=2", *SETTINGS)
     command = [sys.executable, "-m", "propensity_spark.cli", "run", "--config", str(file)]
     command += [part for setting in settings for part in ("--set", setting)]
     return subprocess.Popen(
         command,
-        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

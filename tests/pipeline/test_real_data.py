@@ -32,7 +32,7 @@ def configured(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 @pytest.fixture(scope="module")
-def taken(spark: SparkSession, configured: dict[str, Config]) -> Config:
+def taken(spark: SparkSession, configured: dict[str, Config], compiled: None) -> Config:
     """Online Retail, all of it, in silver; the names of the tables point there."""
     config = configured["online_retail"]
     _ingest(spark, config)

@@ -1,6 +1,7 @@
 """The same shop on one machine and on a Spark with two executors: the same tables, whoever did the work."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,8 +27,6 @@ EXACT = ("silver.events", *FEATURES, "trainset.candidates")
 UNSTEADY = ("run_id", "scored_at", "model_version", "recorded_at")
 SCALE = 1e-9  # by how much a sum may differ that was made in another order
 SEARCHED = 1e-6  # and a figure of the family whose fit is a search by such sums: each of its steps stands on the one before
-# Short lives of three JVMs on few cores: compiling generated code costs more than it brings.
-_INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 _LIMIT = 900  # seconds that a run may take on a busy machine
 
 
@@ -52,21 +51,21 @@ def local(whole_shop: Config) -> Ran:
 
 
 @pytest.fixture(scope="module")
-def cluster(shop_file: Path, whole_shop: Config, short_life: dict[str, str]) -> Ran:
+def cluster(shop_file: Path, whole_shop: Config) -> Ran:
     """The shop run by a driver and two executors, each a process of its own with one core."""
-    return _run("run", shop_file, shop_file.parent / "cluster", short_life)
+    return _run("run", shop_file, shop_file.parent / "cluster")
 
 
-def _run(command: str, shop: Path, folder: Path, environment: dict[str, str], *settings: str) -> Ran:
+def _run(command: str, shop: Path, folder: Path, *settings: str) -> Ran:
     """`propensity COMMAND` in a process of its own: a JVM holds one Spark, and this process has its own already."""
     (folder / "log").mkdir(parents=True)
     log = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": (folder / "log").as_uri()}
     spark = {"master": "local-cluster[2,1,2048]", "driver_memory": "2g", "shuffle_partitions": 2}
-    spark["conf"] = {**_INTERPRETED, **log, "spark.executor.memory": "2048m"}
+    spark["conf"] = {**log, "spark.executor.memory": "2048m"}
     (folder / "spark.yaml").write_text(yaml.safe_dump({"spark": spark, "storage": {"warehouse": str(folder / "warehouse")}}))
     words = [sys.executable, "-m", "propensity_spark.cli", command, "--config", shop, "--config", folder / "spark.yaml"]
     words += [word for setting in settings for word in ("--set", setting)]
-    done = subprocess.run(words, env=environment | places(folder), capture_output=True, text=True, timeout=_LIMIT, check=False)
+    done = subprocess.run(words, env=os.environ | places(folder), capture_output=True, text=True, timeout=_LIMIT, check=False)
     assert done.returncode == 0, done.stderr
     return Ran(folder / "warehouse", tuple(_events(folder / "log")))
 
@@ -130,14 +129,12 @@ def test_two_executors_judge_models_and_baselines_alike(local: Ran, cluster: Ran
 
 
 @pytest.mark.long
-def test_a_fit_spread_over_both_executors_is_as_good(
-    local: Ran, configured: Callable[..., Config], shop_file: Path, short_life: dict[str, str]
-) -> None:
+def test_a_fit_spread_over_both_executors_is_as_good(local: Ran, configured: Callable[..., Config], shop_file: Path) -> None:
     """LightGBM's own network between two processes; its sums differ from those of one task, so the trees may too."""
     folder = shop_file.parent / "spread"
     for name in ("silver", "features", "trainset"):
         shutil.copytree(local.warehouse / name, folder / "warehouse" / name)
-    spread = _run("train", shop_file, folder, short_life, "models.lightgbm.tasks=2")
+    spread = _run("train", shop_file, folder, "models.lightgbm.tasks=2")
     config = configured(f"storage.warehouse={folder / 'warehouse'}")
     (run,) = registry.connect(config).search_runs(search_all_experiments=True, output_format="list")
     assert run.data.metrics["lightgbm_tasks"] == 2
