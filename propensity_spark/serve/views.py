@@ -50,6 +50,6 @@ def query(spark: SparkSession, sql: str) -> DataFrame:
 
 
 def _what_is_there(spark: SparkSession) -> str:
-    listed = (table for schema in tables.SCHEMAS for table in spark.catalog.listTables(tables.name(spark, schema)))
-    found = sorted(f"{table.namespace[-1]}.{table.name}" for table in listed if table.namespace and not table.isTemporary)
+    listed = (row for schema in tables.SCHEMAS for row in spark.sql(f"SHOW TABLES IN {tables.name(spark, schema)}").collect())
+    found = sorted(f"{row['namespace']}.{row['tableName']}" for row in listed if not row["isTemporary"])
     return f" There are {', '.join(found)}." if found else " There are no tables yet: `propensity run` makes them."
