@@ -18,7 +18,6 @@ from propensity_spark.loading import from_mapping
 MakeTable = Callable[..., DataFrame]
 # Nearly all tables of the tests have few rows: compiling code for each query takes longer than running it.
 _INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-_COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
 
 
 @pytest.fixture(scope="session")
@@ -40,8 +39,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 @pytest.fixture(scope="module")
 def compiled(spark: SparkSession) -> Iterator[None]:
     """Queries are compiled, as they are outside the tests."""
-    for key, value in _COMPILED.items():
-        spark.conf.set(key, value)
+    for key in _INTERPRETED:
+        spark.conf.unset(key)
     yield
     for key, value in _INTERPRETED.items():
         spark.conf.set(key, value)

@@ -17,7 +17,7 @@ from propensity_spark.pipeline import ingest
 from propensity_spark.progress import Progress
 from propensity_spark.trainset.labels import bought
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("compiled")]
 AS_OF = date(2011, 10, 14)
 LINE = ["InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]
 
@@ -32,7 +32,7 @@ def configured(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 
 @pytest.fixture(scope="module")
-def taken(spark: SparkSession, configured: dict[str, Config], compiled: None) -> Config:
+def taken(spark: SparkSession, configured: dict[str, Config]) -> Config:
     """Online Retail, all of it, in silver; the names of the tables point there."""
     config = configured["online_retail"]
     _ingest(spark, config)
