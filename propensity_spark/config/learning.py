@@ -158,8 +158,9 @@ class TrainConfig:
     """How many training as-of dates, how far apart, how many negatives, and below what nothing is trained.
 
     `step_days` 0 means the horizon. `negative_rate` of the negatives (of the least favoured: see `negatives`) are kept, and the
-    rate is kept per row, so probabilities stay exact. `calibration_share` of the users calibrate at the newest date and do not
-    train there; 0: a third, or half where purchases are few.
+    rate is kept per row, so probabilities stay exact. `calibration_share` of the users calibrate at the newest date, by models
+    that did not learn from them there; 0: a third, or half where purchases are few. `refit`: the models that score are fitted once
+    more, on everybody.
     """
 
     dates: int = 3
@@ -167,6 +168,7 @@ class TrainConfig:
     negative_rate: float = 0.2
     negatives: NegativesConfig = field(default_factory=NegativesConfig)
     calibration_share: float = 0.0
+    refit: bool = True
     min_positives: int = 200
     min_buyers: int = 50
     min_history_days: int = 28

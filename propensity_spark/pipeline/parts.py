@@ -22,7 +22,7 @@ _PARTITIONS = 8  # of the training rows: fixed, so that their order does not dep
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """A procedure's rows. Its ranker learns from them all: its scores are not calibrated."""
+    """A procedure's rows."""
 
     procedure: Procedure
     rows: DataFrame
@@ -31,7 +31,7 @@ class Parts:
 
     @property
     def train(self) -> DataFrame:
-        """What its models learn from."""
+        """What the models that are calibrated learn from."""
         return self.rows.where(~self.held)
 
     @property

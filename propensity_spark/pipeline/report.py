@@ -165,9 +165,9 @@ def _facts(config: Config, moment: Moment, trained: registry.Run) -> tuple[tuple
         ("MLflow store", config.tracking.resolved(config.storage)),
         ("feature version", bundle.feature_version),
         ("trained as of", ", ".join(map(str, final.train))),
-        ("calibrated as of", f"{final.calibrate}, on users who did not train there ({methods})"),
+        ("calibrated as of", f"{final.calibrate}, on users left out for it ({methods})"),
         ("test: trained as of", ", ".join(map(str, rehearsal.train))),
-        ("test: calibrated as of", f"{rehearsal.calibrate}, on users who did not train there"),
+        ("test: calibrated as of", f"{rehearsal.calibrate}, on users left out for it"),
         ("tables", config.storage.catalog or config.storage.warehouse),
     )
 

@@ -165,4 +165,4 @@ def _as_of(spark: SparkSession, config: Config) -> date:
 
 def _dates(moment: Moment) -> str:
     final = moment.timeline.final
-    return f"trained on {len(final.train)} dates to {final.calibrate}, calibrated there on other users"
+    return f"trained on {len(final.train)} dates to {final.calibrate}, calibrated there on users left out for it"

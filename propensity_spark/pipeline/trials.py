@@ -21,7 +21,7 @@ from propensity_spark.judge.ranking import RankingMetrics
 from propensity_spark.judge.task import Task
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
-from propensity_spark.pipeline import judging, learning, rows, train
+from propensity_spark.pipeline import fitting, judging, learning, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.parts import Parts, rehearsed
 from propensity_spark.progress import Progress
@@ -107,7 +107,7 @@ def rehearse(spark: SparkSession, config: Config, moment: Moment, progress: Prog
     with progress.stage("training rows") as stage:
         parts = rehearsed(spark, config, moment, families or (config.models.champion,))
         stage.rows_out = parts.train.count() + parts.calibrate.count()
-    return Rehearsal(config, moment, parts, train.fit_encoders(config, parts, progress))
+    return Rehearsal(config, moment, parts, fitting.fit_encoders(config, parts.train, parts.procedure.train, progress))
 
 
 def fit_all(rehearsal: Rehearsal, trials: Sequence[Trial], progress: Progress) -> dict[str, Fit]:

@@ -3,6 +3,7 @@
 For a date X that is scored, horizon h:  train ... X-3h, X-2h, X-h without some users  |  calibrate those users at X-h  |  score X.
 Labels of X-h end at X: all had matured by X. The newest labels say most about what comes, so models learn from them as well, and
 are calibrated on users whose newest labels they have not seen: as with the users scored at X, only older ones are known to them.
+What scores X is then fitted on all of them, where train.refit is on (see pipeline.fitting).
 The test runs the same procedure one horizon earlier, as of X-h, and judges it on the labels of [X-h, X).
 """
 

@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import Config
-from propensity_spark.pipeline import build_features, score, train
+from propensity_spark.pipeline import build_features, fitting, score, train
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import TABLES
 from propensity_spark.serve import registry
@@ -238,8 +238,8 @@ def test_a_training_killed_at_every_write_in_turn_leaves_the_former_run_in_force
     shutil.rmtree(_delta(shop.warehouse, "gold.metrics"))
     former = _latest(shop)
     with monkeypatch.context() as fitted:
-        fitted.setattr(train, "_fit", lambda *_: None)
-        fitted.setattr(train, "_calibrated", lambda *_: stands.fitted[0])
+        fitted.setattr(fitting, "fit", lambda *_: None)
+        fitted.setattr(fitting, "calibrated", lambda *_: stands.fitted[0])
         fitted.setattr(train, "_judged", lambda *_: stands.fitted[1])
         for place, name in ((registry, "_log_model"), (mlflow, "log_text")):
             with monkeypatch.context() as patch:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +20,7 @@ from propensity_spark.loading import from_mapping
 from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
-from propensity_spark.pipeline import groups, imbalance, judging, train, trials
+from propensity_spark.pipeline import fitting, groups, imbalance, judging, trials
 from propensity_spark.pipeline.parts import Parts
 from propensity_spark.pipeline.trials import Trial
 from propensity_spark.progress import Progress
@@ -62,8 +63,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
     for name in ("lightgbm", "logistic"):
         monkeypatch.setitem(FAMILIES, name, family(name))
-    monkeypatch.setattr(train, "fit_ranker", ranker)
-    for job in (train, groups, trials):
+    monkeypatch.setattr(fitting, "fit_ranker", ranker)
+    for job in (fitting, groups, trials):
         monkeypatch.setattr(job, "inputs", lambda _: FEATURES)
     return given
 
@@ -82,7 +83,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Task]:
     asked: dict[str, Task] = {}
     monkeypatch.setattr(buckets, "collect", lambda *_: pd.DataFrame({"name": []}))
     for fit in ("fit_all", "fit_buckets"):
-        monkeypatch.setattr(calibrate, fit, lambda _, tasks: asked.update(tasks) or dict.fromkeys(tasks))
+        monkeypatch.setattr(calibrate, fit, lambda _, tasks: asked.update(tasks) or {n: t.corrected for n, t in tasks.items()})
     monkeypatch.setattr(band, "fit", lambda *given: given[2])
     monkeypatch.setattr(thresholds, "levels", lambda *_: None)
     monkeypatch.setattr(thresholds, "choose", lambda *_: {})
@@ -92,12 +93,18 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> dict[str, Task]:
 def test_training_balances_for_its_models_alone_and_undoes_it(
     config: Config, parts: Parts, seen: Seen, tasks: dict[str, Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = train._fit(config, MOMENT, parts, "rehearsal", Progress(quiet=True))
-    assert seen == [("lightgbm", {0: 8.0, 1: 8.0}), ("logistic", {0: 8.0, 1: 8.0}), ("ranker", {0: 12.0, 1: 3.0})]
-    assert trained.odds == RATIO
-    assert trained.encoders.encodings[0].values == {"jam": 0.0, "tea": 1.0}, "learnt from the rows as they are"
+    fits = fitting.fit(config, MOMENT, parts, "rehearsal", Progress(quiet=True))
+    twice = [
+        ("lightgbm", {0: 8.0, 1: 8.0}),
+        ("logistic", {0: 8.0, 1: 8.0}),
+        ("lightgbm", {0: 12.0, 1: 12.0}),
+        ("logistic", {0: 12.0, 1: 12.0}),
+    ]
+    assert seen == [*twice, ("ranker", {0: 12.0, 1: 3.0})]
+    assert fits.apart.odds == fits.whole.odds == RATIO
+    assert fits.apart.encoders.encodings[0].values == {"jam": 0.0, "tea": 1.0}, "learnt from the rows as they are"
     monkeypatch.setattr(judging, "scored", lambda rows, *_: rows)
-    train._calibrate(config, trained, parts, 1.0)
+    fitting.calibrated(config, fits, parts, 1.0, Progress(quiet=True))
     assert tasks["lightgbm"].shift == tasks["logistic"].shift == pytest.approx(math.log(RATE) - math.log(RATIO))
     assert (tasks["lightgbm"].focal_gamma, tasks["logistic"].focal_gamma) == (2.0, 0.0)
     assert tasks["popular"].shift == 0.0
@@ -105,10 +112,33 @@ def test_training_balances_for_its_models_alone_and_undoes_it(
     assert {name for name, task in tasks.items() if task.blocks} == {"lightgbm"}, "only what is published needs its intervals"
 
 
+def test_who_calibrates_teaches_what_scores_and_not_what_is_calibrated(
+    parts: Parts, seen: Seen, tasks: dict[str, Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    balanced = {"balance": {"method": "weights", "ratio": 0.0}}
+    config = from_mapping({"train": balanced, "models": {"families": ["lightgbm"]}})
+    scored: list[list[str]] = []
+    monkeypatch.setattr(judging, "scored", lambda rows, scorers, *_: scored.append([s.name for s in scorers]) or rows)
+    fits = fitting.fit(config, MOMENT, replace(parts, held=F.col("user_id") >= "u07"), "rehearsal", Progress(quiet=True))
+    assert [name for name, _ in seen] == ["lightgbm", "lightgbm", "ranker"]
+    assert (fits.apart.odds, fits.whole.odds) == (5 / 2, 12 / 3), "of seven users two bought, of fifteen three"
+    made = fitting.calibrated(config, fits, parts, 1.0, Progress(quiet=True))
+    assert tasks["lightgbm"].shift == pytest.approx(math.log(RATE) - math.log(5 / 2)), "fitted on the scores of the first"
+    assert made.calibrators["lightgbm"].shift == pytest.approx(math.log(RATE) - math.log(12 / 3)), "applied to those of the second"
+    assert made.models is fits.whole.models
+
+
+def test_without_a_second_fit_scores_what_was_calibrated(parts: Parts, seen: Seen) -> None:
+    config = from_mapping({"train": {"refit": False}, "models": {"families": ["lightgbm"]}})
+    fits = fitting.fit(config, MOMENT, parts, "rehearsal", Progress(quiet=True))
+    assert seen == [("lightgbm", {0: 8.0, 1: 2.0}), ("ranker", {0: 12.0, 1: 3.0})]
+    assert fits.whole.models is fits.apart.models
+
+
 def test_trials_balance_as_configured_or_in_a_way_of_their_own_and_undo_it(
     config: Config, parts: Parts, seen: Seen, tasks: dict[str, Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rehearsal = trials.Rehearsal(config, MOMENT, parts, train.fit_encoders(config, parts, Progress(quiet=True)))
+    rehearsal = trials.Rehearsal(config, MOMENT, parts, fitting.fit_encoders(config, parts.train, (DAY,), Progress(quiet=True)))
     plain = imbalance.with_gamma(config.models, 0.0)
     own = Trial(name="own", family="lightgbm", models=plain, features=FEATURES, balance=BalanceConfig())
     fits = trials.fit_all(rehearsal, [*groups._trials(rehearsal), own], Progress(quiet=True))

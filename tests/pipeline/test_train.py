@@ -12,7 +12,7 @@ from propensity_spark import cli
 from propensity_spark.config import Config
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import from_mapping
-from propensity_spark.pipeline import train
+from propensity_spark.pipeline import fitting, train
 from propensity_spark.pipeline.parts import parted, unused
 from propensity_spark.progress import Progress
 from propensity_spark.trainset.split import Procedure
@@ -74,8 +74,10 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Callable[..., _Ended]:
     """ended(judged, "promotion.gate=false", ...): judged is what the test says of every champion."""
     procedure = Procedure((OLD, NEW), SCORED)
     moment = SimpleNamespace(timeline=SimpleNamespace(learnt=(OLD,), final=procedure, rehearsal=procedure, as_of=SCORED))
-    for name in ("learnt_rows", "check_sufficient", "_fit", "_calibrated", "parted"):
+    for name in ("learnt_rows", "check_sufficient", "parted"):
         monkeypatch.setattr(train, name, lambda *_: None)
+    for name in ("fit", "calibrated"):
+        monkeypatch.setattr(fitting, name, lambda *_: None)
     monkeypatch.setattr(train, "counted", lambda _: {})
     monkeypatch.setattr(train.audit, "check", lambda *_: "")
     monkeypatch.setattr(train.judging, "most_popular", lambda _: 1.0)

@@ -1,0 +1,133 @@
+"""One procedure's fits: models without the users who calibrate, calibrated on those, and the same models fitted on everybody.
+
+The newest labels are worth the most, so that who calibrates shall teach as well. Where train.refit is on, each family is fitted
+once more, on all rows, and takes the curve of the first fit: same settings, same design, a tenth more rows or so. That the curve
+fits the second as well as the first is not taken for granted: the rehearsal's test judges the second with it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from pyspark.sql import DataFrame
+
+from propensity_spark.config import Config
+from propensity_spark.features import encoders
+from propensity_spark.judge import band, buckets, calibrate, intervals, thresholds
+from propensity_spark.judge.baselines import KINDS
+from propensity_spark.judge.calibrator import Calibrator
+from propensity_spark.judge.task import Task
+from propensity_spark.models.contract import Fitted
+from propensity_spark.models.families import FAMILIES
+from propensity_spark.models.fast import Scorer
+from propensity_spark.models.ranker import fit_ranker
+from propensity_spark.pipeline import judging, learning
+from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.parts import Parts
+from propensity_spark.progress import Progress
+from propensity_spark.trainset.assemble import inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """One procedure's encoders, models and ranker, all scorers' calibrators, and the champion's thresholds by rule.
+
+    `odds`: how many times as high balancing made the odds in the rows that the models learnt from.
+    """
+
+    encoders: encoders.Fitted
+    models: dict[str, Fitted]
+    ranker: Scorer | None
+    odds: float
+    calibrators: dict[str, Calibrator]
+    thresholds: dict[str, float]
+
+    @property
+    def scorers(self) -> list[Scorer]:
+        """The models as values, the ranker last."""
+        return [*(fitted.scorer for fitted in self.models.values()), *([self.ranker] if self.ranker else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """The same models fitted twice, not calibrated yet: `apart` without the users who calibrate, `whole` on all rows, with the
+    ranker. Where train.refit is off `whole` is `apart` with the ranker."""
+
+    apart: Trained
+    whole: Trained
+
+
+def fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Progress) -> Fits:
+    """The procedure's encoders, models and ranker; `what` names it in the progress.
+
+    A ranker learns from all rows in any case: its scores are not calibrated.
+    """
+    apart = _fit(config, moment, parts, parts.train, f"{what}, some users left out", progress)
+    whole = _fit(config, moment, parts, parts.rows, what, progress) if config.train.refit else apart
+    if not config.models.ranker.rounds:
+        return Fits(apart, whole)
+    with progress.stage("fit ranker"):
+        made = (*inputs(moment.features), *whole.encoders.features)
+        ranker = fit_ranker(whole.encoders.out_of_fold(parts.rows), made, config.models, config.train.seed)
+    return Fits(apart, replace(whole, ranker=ranker))
+
+
+def _fit(config: Config, moment: Moment, parts: Parts, taught: DataFrame, what: str, progress: Progress) -> Trained:
+    models, dates = {}, parts.procedure.train
+    learnt = fit_encoders(config, taught, dates, progress)
+    made = (*inputs(moment.features), *learnt.features)
+    balanced = learning.balanced(config, taught, learnt, made, progress)
+    for family in config.models.families:
+        with progress.stage(f"fit {family}") as stage:
+            models[family] = FAMILIES[family](balanced.rows, made, config.models, config.train.seed)
+            stage.note = "; ".join([f"{what}: {', '.join(map(str, dates))}", *filter(None, [models[family].note])])
+    return Trained(learnt, models, None, balanced.odds, {}, {})
+
+
+def fit_encoders(config: Config, taught: DataFrame, dates: Sequence[date], progress: Progress) -> encoders.Fitted:
+    """The configured encoders, learnt from the rows of these dates that the models learn from."""
+    if not config.encoders:
+        return encoders.Fitted()
+    with progress.stage("fit encoders") as stage:
+        learnt = encoders.fit(taught, config.encoders, dates, config.train.seed)
+        stage.note = f"{len(learnt.features)} columns from {', '.join(encoder.column for encoder in config.encoders)}"
+    return learnt
+
+
+def calibrated(config: Config, fits: Fits, parts: Parts, popular: float, progress: Progress) -> Trained:
+    """What scores: the whole fit, with the curves and the thresholds that the users left out gave the other one."""
+    with progress.stage("calibrate") as stage:
+        told = _calibrate(config, fits.apart, parts, popular)
+        stage.note = ", ".join(f"{name} by {told.calibrators[name].described}" for name in told.models)
+    tasks = _tasks(config, fits.whole)
+    # what balancing did is undone exactly, and it may have done more or less to other rows
+    moved = {name: replace(curve, shift=tasks[name].shift) for name, curve in told.calibrators.items()}
+    return replace(fits.whole, calibrators=moved, thresholds=told.thresholds)
+
+
+def _calibrate(config: Config, trained: Trained, parts: Parts, popular: float) -> Trained:
+    tasks = _tasks(config, trained)
+    pairs = judging.with_segment(config, parts.calibrate, parts.procedure.calibrate)
+    scored = judging.scored(trained.encoders.transform(pairs), trained.scorers, popular)
+    found = buckets.collect(scored, tasks, judging.price(scored))
+    calibrators, champion = calibrate.fit_buckets(found, tasks), config.models.champion
+    levels = thresholds.levels(found, champion, calibrators[champion])
+    if tasks[champion].blocks:
+        times = intervals.drawn(tasks[champion].blocks, config.calibration.draws, config.train.seed)
+        calibrators[champion] = band.fit(
+            found, champion, calibrators[champion], tasks[champion], times, config.calibration.interval
+        )
+    return replace(trained, calibrators=calibrators, thresholds=thresholds.choose(levels, config.judge, parts.share))
+
+
+def _tasks(config: Config, trained: Trained) -> dict[str, Task]:
+    """What to calibrate: models and baselines; of the champion it is asked as well how sure its levels are."""
+    families, tasks = list(trained.models), dict[str, Task]()
+    for name, column in judging.score_columns(families).items():
+        if name in families:
+            tasks[name] = learning.task_of(config, config.models, trained.models[name].scorer, trained.odds)
+        else:
+            tasks[name] = Task(score=column, kind=KINDS[name])
+    if config.calibration.draws:
+        tasks[config.models.champion] = replace(tasks[config.models.champion], blocks=config.judge.blocks)
+    return tasks
