@@ -1,0 +1,56 @@
+"""What is summed of the events of each user and product, before features are made of it."""
+
+from propensity_spark.features import forecast
+from propensity_spark.features.spec import Measure
+
+ACTIONS = {"views": "view", "carts": "cart", "favourites": "favourite", "purchases": "purchase"}
+AGE = "age_days"  # fractional days before as_of
+# The first line of an order and product that stands: the lines before it, if any, had all been taken back by then.
+_LINE = "IF(line_since IS NULL OR line_since < as_of_ts, 1.0D, 0.0D)"
+
+
+def measures(windows: tuple[int, ...], half_life: float, popular_days: int) -> tuple[Measure, ...]:
+    """What is summed of the events of each user and product."""
+    made = [
+        Measure(name=f"{action}_{days}", where=f"event = '{event}'", days=days, needs=(event,))
+        for action, event in ACTIONS.items()
+        for days in windows
+    ]
+    for days in windows:
+        made += [_ordered(f"orders_{days}", days), _purchase(f"spend_{days}", "amount", days)]
+    for action, event in ACTIONS.items():
+        has = f"event = '{event}'"
+        made += [
+            Measure(name=f"{action}_ever", where=has, needs=(event,)),
+            Measure(name=f"{action}_last", op="min", where=has, value=AGE, needs=(event,)),
+        ]
+    decay = f"pow(0.5D, {AGE} / {half_life})"
+    made += [
+        _ordered("orders_ever"),
+        _purchase("lines_ever", _LINE),
+        _purchase("lines_decayed", f"{_LINE} * {decay}"),
+        _purchase("spend_ever", "amount"),
+        _purchase("quantity_ever", "quantity"),
+        _purchase("price_sum", "price"),
+        _purchase("priced", "IF(price IS NULL, 0.0D, 1.0D)"),
+        Measure(name="purchases_first", op="max", where="event = 'purchase'", value=AGE, needs=("purchase",)),
+        Measure(name="returns_ever", where="event = 'return'", needs=("return",)),
+        Measure(name="views_decayed", where="event = 'view'", value=f"pow(0.5D, {AGE} / {half_life / 6})", needs=("view",)),
+        _purchase("purchases_popular", "1.0D", popular_days),
+        Measure(name="visits_ever", value="visit_first"),
+        Measure(name="visits_recent", value="visit_first", days=windows[-2] if len(windows) > 1 else windows[-1]),
+        Measure(name="first_seen", op="max", value=AGE),
+        Measure(name="last_seen", op="min", value=AGE),
+        *forecast.measures(_LINE),
+    ]
+    return tuple(made)
+
+
+def _purchase(name: str, value: str, days: int | None = None) -> Measure:
+    return Measure(name=name, where="event = 'purchase'", value=value, days=days, needs=("purchase",))
+
+
+def _ordered(name: str, days: int | None = None) -> Measure:
+    """Orders placed, whether or not a line of them was taken back later."""
+    placed = "event IN ('purchase', 'cancelled')"
+    return Measure(name=name, where=placed, value="order_first", days=days, needs=("purchase",))
