@@ -33,6 +33,7 @@ UNSTEADY = ("run_id", "scored_at", "model_version")
 SETTINGS = (
     "score.as_of=2024-04-10",  # its labels are in the data: there is a backtest to be written
     "train.dates=1",
+    "train.refit=true",  # as it is without settings
     "train.min_positives=30",
     "train.min_buyers=10",
     "models.families=[lightgbm]",
