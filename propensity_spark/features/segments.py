@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.features.attributes import Known
+from propensity_spark.features.first.measures import second_longest
 
 UNKNOWN = "unknown"
 _ATTRIBUTE = "attribute "
@@ -16,7 +17,7 @@ _SOME = 4  # visits
 
 def activity(windows: tuple[int, ...]) -> str:
     """SQL over a user's features that names her activity segment."""
-    short, long = windows[-2] if len(windows) > 1 else windows[-1], windows[-1]
+    short, long = second_longest(windows), windows[-1]
     lately = f"IF(user_seen_last <= {short}, 'now', IF(user_seen_last <= {long}, 'lately', 'before'))"
     often = f"IF(user_visits <= 1, 'once', IF(user_visits <= {_SOME}, 'some', 'often'))"
     return f"concat_ws(' ', {lately}, {often})"

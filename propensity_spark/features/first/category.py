@@ -1,5 +1,6 @@
 """What was done in a category, by a user and by all."""
 
+from propensity_spark.features.first.measures import second_longest
 from propensity_spark.features.first.recent import counts
 from propensity_spark.features.spec import Feature
 
@@ -42,7 +43,7 @@ def category(windows: tuple[int, ...]) -> tuple[Feature, ...]:
         ),
         Feature(
             name="category_orders_recent",
-            expression=f"sum(purchases_{windows[-2] if len(windows) > 1 else windows[-1]})",
+            expression=f"sum(purchases_{second_longest(windows)})",
             description="purchases in the product's category in the second longest window",
             needs=("purchase",),
         ),

@@ -4,9 +4,14 @@ from propensity_spark.features import forecast
 from propensity_spark.features.spec import Measure
 
 ACTIONS = {"views": "view", "carts": "cart", "favourites": "favourite", "purchases": "purchase"}
-AGE = "age_days"  # fractional days before as_of
+_AGE = "age_days"  # fractional days before as_of
 # The first line of an order and product that stands: the lines before it, if any, had all been taken back by then.
 _LINE = "IF(line_since IS NULL OR line_since < as_of_ts, 1.0D, 0.0D)"
+
+
+def second_longest(windows: tuple[int, ...]) -> int:
+    """The window before the longest one, or the only one."""
+    return windows[-2:][0]
 
 
 def measures(windows: tuple[int, ...], half_life: float, popular_days: int) -> tuple[Measure, ...]:
@@ -22,9 +27,9 @@ def measures(windows: tuple[int, ...], half_life: float, popular_days: int) -> t
         has = f"event = '{event}'"
         made += [
             Measure(name=f"{action}_ever", where=has, needs=(event,)),
-            Measure(name=f"{action}_last", op="min", where=has, value=AGE, needs=(event,)),
+            Measure(name=f"{action}_last", op="min", where=has, value=_AGE, needs=(event,)),
         ]
-    decay = f"pow(0.5D, {AGE} / {half_life})"
+    decay = f"pow(0.5D, {_AGE} / {half_life})"
     made += [
         _ordered("orders_ever"),
         _purchase("lines_ever", _LINE),
@@ -33,14 +38,14 @@ def measures(windows: tuple[int, ...], half_life: float, popular_days: int) -> t
         _purchase("quantity_ever", "quantity"),
         _purchase("price_sum", "price"),
         _purchase("priced", "IF(price IS NULL, 0.0D, 1.0D)"),
-        Measure(name="purchases_first", op="max", where="event = 'purchase'", value=AGE, needs=("purchase",)),
+        Measure(name="purchases_first", op="max", where="event = 'purchase'", value=_AGE, needs=("purchase",)),
         Measure(name="returns_ever", where="event = 'return'", needs=("return",)),
-        Measure(name="views_decayed", where="event = 'view'", value=f"pow(0.5D, {AGE} / {half_life / 6})", needs=("view",)),
+        Measure(name="views_decayed", where="event = 'view'", value=f"pow(0.5D, {_AGE} / {half_life / 6})", needs=("view",)),
         _purchase("purchases_popular", "1.0D", popular_days),
         Measure(name="visits_ever", value="visit_first"),
-        Measure(name="visits_recent", value="visit_first", days=windows[-2] if len(windows) > 1 else windows[-1]),
-        Measure(name="first_seen", op="max", value=AGE),
-        Measure(name="last_seen", op="min", value=AGE),
+        Measure(name="visits_recent", value="visit_first", days=second_longest(windows)),
+        Measure(name="first_seen", op="max", value=_AGE),
+        Measure(name="last_seen", op="min", value=_AGE),
         *forecast.measures(_LINE),
     ]
     return tuple(made)

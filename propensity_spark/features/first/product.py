@@ -1,6 +1,7 @@
 """What was done with a product."""
 
 from propensity_spark.features import forecast
+from propensity_spark.features.first.measures import second_longest
 from propensity_spark.features.first.recent import counts, last
 from propensity_spark.features.spec import Feature, derived
 
@@ -88,7 +89,7 @@ def _bought() -> tuple[Feature, ...]:
 
 
 def _momentum(windows: tuple[int, ...]) -> tuple[Feature, ...]:
-    short, long = (windows[-2] if len(windows) > 1 else windows[-1]), windows[-1]
+    short, long = second_longest(windows), windows[-1]
     return (
         derived(
             "product_momentum",

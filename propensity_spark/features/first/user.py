@@ -1,6 +1,7 @@
 """What a user did."""
 
 from propensity_spark.features import forecast
+from propensity_spark.features.first.measures import second_longest
 from propensity_spark.features.first.recent import counts, last
 from propensity_spark.features.spec import Feature, derived
 
@@ -112,7 +113,7 @@ def _habits(windows: tuple[int, ...]) -> tuple[Feature, ...]:
         ),
         derived(
             "user_momentum",
-            f"(user_purchases_{windows[-2] if len(windows) > 1 else windows[-1]} + 1) / (user_purchases_{windows[-1]} + 1)",
+            f"(user_purchases_{second_longest(windows)} + 1) / (user_purchases_{windows[-1]} + 1)",
             "this user's recent purchases against the longest window",
             "ratio",
             *_BOUGHT,

@@ -1,6 +1,7 @@
 """Group `sessions`: what the user's visits are like, and what stays in the cart."""
 
 from propensity_spark.config import FeatureConfig
+from propensity_spark.features.first.measures import second_longest
 from propensity_spark.features.spec import Feature, Measure, Part, derived
 
 _VISITS = "nullif(sum(visits_ever), 0)"
@@ -13,7 +14,7 @@ _LEFT = f"carts_last < coalesce(purchases_last, {_NEVER})"
 def declare(config: FeatureConfig, time_zone: str) -> Part:
     """Visits per window, pages and minutes per visit, bounces of users; carts abandoned of pairs, users and products."""
     windows = config.windows
-    told = windows[-2] if len(windows) > 1 else windows[-1]  # the first group has this one
+    told = second_longest(windows)  # the first group has this one
     counted = tuple(days for days in windows if days != told)
     return Part(
         measures=(
