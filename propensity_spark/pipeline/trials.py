@@ -106,7 +106,7 @@ def rehearse(spark: SparkSession, config: Config, moment: Moment, progress: Prog
     """
     with progress.stage("training rows") as stage:
         parts = rehearsed(spark, config, moment, families or (config.models.champion,))
-        stage.rows_out = parts.train.count() + parts.calibrate.count()
+        stage.rows_out = parts.rows.count()
     return Rehearsal(config, moment, parts, fitting.fit_encoders(config, parts.train, parts.procedure.train, progress))
 
 

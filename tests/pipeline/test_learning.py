@@ -117,8 +117,7 @@ def test_who_calibrates_teaches_what_scores_and_not_what_is_calibrated(
 ) -> None:
     balanced = {"balance": {"method": "weights", "ratio": 0.0}}
     config = from_mapping({"train": balanced, "models": {"families": ["lightgbm"]}})
-    scored: list[list[str]] = []
-    monkeypatch.setattr(judging, "scored", lambda rows, scorers, *_: scored.append([s.name for s in scorers]) or rows)
+    monkeypatch.setattr(judging, "scored", lambda rows, *_: rows)
     fits = fitting.fit(config, MOMENT, replace(parts, held=F.col("user_id") >= "u07"), "rehearsal", Progress(quiet=True))
     assert [name for name, _ in seen] == ["lightgbm", "lightgbm", "ranker"]
     assert (fits.apart.odds, fits.whole.odds) == (5 / 2, 12 / 3), "of seven users two bought, of fifteen three"
