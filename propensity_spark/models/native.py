@@ -26,6 +26,8 @@ from propensity_spark.models.watchdog import within
 
 Parameters = Mapping[str, Any]
 Losses = Mapping[str, Sequence[float]]
+Batches = Iterable[pa.RecordBatch]
+Task = Callable[[Batches], Iterator[pa.RecordBatch]]
 _TARGET, _GROUP, _COUNTS, _HELD = "_target", "_group", "_counts", "_held"
 SCHEMA = "model STRING, splits INT, curves STRING"
 _VALIDATION_SHARE = 0.1  # of the users, where a fit stops early
@@ -59,10 +61,10 @@ def fit_in_one_task(
             held out, and once their log loss has not fallen for so many rounds the best of them is kept.
     Raises  TrainingFailed past the limit, and where nothing is found to split on.
     """
-    spark, is_weighted = rows.sparkSession, bool(learn_weight(rows))
+    spark = rows.sparkSession
     narrow = narrowed(rows, target, inputs, group, int(parameters.get("seed", 0)) if patience else None)
     settings = {**parameters, **FIXED, "num_threads": threads(spark)}
-    task = _task(tuple(inputs), settings, rounds, bool(group), is_weighted, focal_gamma, patience)
+    task = _task(tuple(inputs), settings, rounds, bool(group), focal_gamma, patience)
     fitted = within(
         spark,
         seconds,
@@ -94,13 +96,13 @@ def narrowed(
 
     With a seed `held_by` also whether its user validates.
     """
-    place = F.xxhash64(*group) if group else F.lit(0)
     ordered = numbered(rows)
+    places = [F.xxhash64(*group).alias(_GROUP)] if group else []
     validates = [] if held_by is None else [held(ordered, _VALIDATION_SHARE, held_by).cast("float").alias(_HELD)]
     return ordered.select(
         ORDER,
         F.col(target).cast("float").alias(_TARGET),
-        place.alias(_GROUP),
+        *places,
         *(F.col(name).cast("float").alias(_COUNTS) for name in learn_weight(rows)),
         *validates,
         *(F.col(name).cast("float").alias(name) for name in inputs),
@@ -109,34 +111,36 @@ def narrowed(
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A task's rows in their order: targets, groups, weights (where they count), whether they validate, and the inputs."""
+    """A task's rows in their order, as `narrowed` names their columns. LightGBM reads Arrow's columns where they lie."""
 
-    target: npt.NDArray[Any]
-    place: npt.NDArray[Any]
-    counts: npt.NDArray[Any] | None
-    held: npt.NDArray[Any]
-    matrix: npt.NDArray[Any]
+    table: pa.Table
+    inputs: tuple[str, ...]
 
-    def dataset(self, some: Any, parameters: Parameters, **settings: Any) -> Any:
-        """Some of them as LightGBM takes them."""
+    def dataset(self, parameters: Parameters, held: bool | None = None, **settings: Any) -> Any:
+        """Those that are held out, those that are not, or all, as LightGBM takes them."""
         import lightgbm
 
-        weight = None if self.counts is None else self.counts[some]
-        return lightgbm.Dataset(self.matrix[some], self.target[some], weight=weight, params=dict(parameters), **settings)
+        some = self.table if held is None else self.table.filter(pa.array(self.column(_HELD) == held))
+        weight = some[_COUNTS] if _COUNTS in some.column_names else None
+        told = {"params": dict(parameters), "feature_name": list(self.inputs), "categorical_feature": []}
+        return lightgbm.Dataset(some.select(self.inputs), some[_TARGET], weight=weight, **told, **settings)
+
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """One of the columns."""
+        return np.asarray(self.table[name].to_numpy())
 
 
-def gathered(batches: Iterable[pa.RecordBatch], inputs: tuple[str, ...], weighted: bool, parted: bool = False) -> Rows | None:
+def gathered(batches: Batches, inputs: tuple[str, ...]) -> Rows | None:
     """The rows of the batches of `narrowed`; None where there are none."""
-    parts = [_arrays(batch, inputs, weighted, parted) for batch in batches if batch.num_rows]
+    parts = [batch for batch in batches if batch.num_rows]
     if not parts:
         return None
-    order, *columns = (np.concatenate(part) for part in zip(*parts, strict=True))
-    parts.clear()
-    if np.any(order[1:] < order[:-1]):  # a cluster may hand the parts over in any order
-        by_order = np.argsort(order, kind="stable")
-        columns = [column[by_order] for column in columns]
-    target, place, counts, validates, matrix = columns
-    return Rows(target, place, counts if weighted else None, validates, matrix)
+    rows = Rows(pa.Table.from_batches(parts), inputs)
+    order = rows.column(ORDER)
+    if np.all(order[1:] >= order[:-1]):
+        return rows
+    by_order = np.argsort(order, kind="stable")  # a cluster may hand the parts over in any order
+    return Rows(rows.table.take(pa.array(by_order)), inputs)
 
 
 def _task(
@@ -144,23 +148,19 @@ def _task(
     parameters: Parameters,
     rounds: Rounds,
     grouped: bool,
-    weighted: bool = False,
     focal_gamma: float = 0.0,
     patience: int = 0,
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-
-        rows = gathered(batches, inputs, weighted, bool(patience))
+) -> Task:
+    def fit(batches: Batches) -> Iterator[pa.RecordBatch]:
+        rows = gathered(batches, inputs)
         if rows is None:
             return
-        learnt = rows.held == 0 if patience else slice(None)
-        group = _runs(rows.place) if grouped else None
-        first = rows.dataset(learnt, parameters, group=group, feature_name=list(inputs), categorical_feature=[])
+        first = rows.dataset(parameters, held=False if patience else None, group=_runs(rows.column(_GROUP)) if grouped else None)
         curves: Losses = {}
         if focal_gamma:
             fitted, text = _fit_focal(first, parameters, rounds, focal_gamma)
-        elif patience and rows.held.any():
-            validation = rows.dataset(rows.held == 1, parameters, reference=first)
+        elif patience and rows.column(_HELD).any():
+            validation = rows.dataset(parameters, held=True, reference=first)
             fitted, curves = _fit_patiently(first, validation, parameters, rounds, patience)
             text = fitted.model_to_string()
         else:
@@ -199,13 +199,6 @@ def _fit_focal(data: Any, parameters: Parameters, rounds: Rounds, gamma: float) 
         for leaf in range(fitted.dump_model(num_iteration=1)["tree_info"][0]["num_leaves"]):
             fitted.set_leaf_output(0, leaf, fitted.get_leaf_output(0, leaf) + start)
     return fitted, fitted.model_to_string().replace("\nfeature_names=", "\nobjective=binary sigmoid:1\nfeature_names=", 1)
-
-
-def _arrays(batch: pa.RecordBatch, inputs: tuple[str, ...], weighted: bool, parted: bool) -> tuple[npt.NDArray[Any], ...]:
-    keys = (ORDER, _TARGET, _GROUP, _COUNTS if weighted else _TARGET, _HELD if parted else _TARGET)
-    found = (batch.column(name).to_numpy(zero_copy_only=False) for name in keys)
-    columns = [batch.column(name).to_numpy(zero_copy_only=False) for name in inputs]
-    return *found, np.column_stack(columns).astype(np.float32, copy=False)
 
 
 def _runs(place: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

@@ -12,9 +12,10 @@ from propensity_spark.config import ModelsConfig
 from propensity_spark.features.spec import Feature
 from propensity_spark.models.contract import LABEL, make_scorer
 from propensity_spark.models.fast import Scorer
+from propensity_spark.models.layout import size
 from propensity_spark.models.native import fit_in_one_task
 from propensity_spark.models.rounds import Rounds
-from propensity_spark.models.trees import FAMILY, leaves_for, shared, size
+from propensity_spark.models.trees import FAMILY, leaves_for, shared
 from propensity_spark.trainset.sampling import uniform
 
 NAME = "ranker"
@@ -28,7 +29,7 @@ def fit_ranker(rows: DataFrame, features: Sequence[Feature], config: ModelsConfi
     Takes   as_of, user_id, label INT and the features' columns, the rows of a user's list one after another.
     Raises  TrainingFailed past the limit, and where nothing is found to split on.
     """
-    total, positives = size(rows)
+    total, positives, _ = size(rows)
     most, ranker = config.lightgbm.rows_on_one_task, config.ranker
     few = rows if total <= most else rows.where(uniform(seed + _SALT, "user_id") < most / total)
     parameters = {

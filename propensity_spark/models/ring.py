@@ -6,16 +6,15 @@ others with it, and Spark starts all of them anew.
 
 import re
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from propensity_spark.models.contract import learn_weight
-from propensity_spark.models.layout import ORDER
-from propensity_spark.models.native import FIXED, SCHEMA, Native, Parameters, found, gathered, narrowed, told
+from propensity_spark.models.layout import ORDER, Size, in_partitions
+from propensity_spark.models.native import FIXED, SCHEMA, Batches, Native, Parameters, Task, found, gathered, narrowed, told
 from propensity_spark.models.rounds import Rounds
 from propensity_spark.models.watchdog import within
 
@@ -23,14 +22,23 @@ _PLACES = re.compile(r"\[(machines|local_listen_port): .*\]\n")  # of a model's 
 
 
 def fit_in_ring(
-    rows: DataFrame, target: str, inputs: Sequence[str], parameters: Parameters, rounds: Rounds, seconds: int, tasks: int
+    rows: DataFrame,
+    extent: Size,
+    target: str,
+    inputs: Sequence[str],
+    parameters: Parameters,
+    rounds: Rounds,
+    seconds: int,
+    tasks: int,
 ) -> Native:
-    """Train on the rows, dealt out to so many tasks by their place.
+    """Train on the rows in so many tasks. Where they lie in as many even partitions, each stays with the executor that holds it.
 
-    Takes   what native.fit_in_one_task takes, without groups. Equal rows on as many tasks give an equal model.
+    Takes   what native.fit_in_one_task takes, without groups. Equal rows, laid out equally, give an equal model on as many tasks.
     Raises  TrainingFailed past the limit, where an executor is lost too often, and where nothing is found to split on.
     """
-    dealt = narrowed(rows, target, inputs).repartition(tasks, ORDER)
+    dealt = narrowed(rows, target, inputs)
+    if not extent.is_even(tasks) or not in_partitions(rows, tasks):
+        dealt = dealt.repartition(tasks, ORDER)
     settings = {
         **parameters,
         **FIXED,
@@ -40,25 +48,23 @@ def fit_in_ring(
         "pre_partition": True,
         "time_out": max(1, seconds // 60),
     }
-    task = _task(tuple(inputs), settings, rounds, bool(learn_weight(rows)))
+    task = _task(tuple(inputs), settings, rounds)
     made = dealt.mapInArrow(task, SCHEMA, barrier=True)
     fitted = within(rows.sparkSession, seconds, f"fitting LightGBM on {tasks} tasks", made.collect)
     return found(fitted)
 
 
-def _task(
-    inputs: tuple[str, ...], parameters: Parameters, rounds: Rounds, weighted: bool
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _task(inputs: tuple[str, ...], parameters: Parameters, rounds: Rounds) -> Task:
+    def fit(batches: Batches) -> Iterator[pa.RecordBatch]:
         from pyspark import BarrierTaskContext
 
         with ThreadPoolExecutor(1) as beside:  # to hear of one another takes a second, in which the rows come
             network = beside.submit(_network, BarrierTaskContext.get())
-            rows, places = gathered(batches, inputs, weighted), network.result()
+            rows, places = gathered(batches, inputs), network.result()
         if rows is None:
             raise ValueError("a task got no rows: fewer models.lightgbm.tasks than rows, please")
         settings = {**parameters, **places}
-        data = rows.dataset(slice(None), settings, feature_name=list(inputs), categorical_feature=[])
+        data = rows.dataset(settings)
         booster = rounds.train(settings, data)
         booster.free_network()
         if BarrierTaskContext.get().partitionId() == 0:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from propensity_spark.config import LightGBMConfig, ModelsConfig
 from propensity_spark.errors import TrainingFailed
@@ -19,7 +18,7 @@ from propensity_spark.features.spec import Feature
 from propensity_spark.models import slots
 from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, shares, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer
-from propensity_spark.models.layout import dealt
+from propensity_spark.models.layout import Size, dealt, size
 from propensity_spark.models.native import Parameters, fit_in_one_task
 from propensity_spark.models.ring import fit_in_ring
 from propensity_spark.models.rounds import Rounds
@@ -41,15 +40,15 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
     """
     settings = config.lightgbm
     most = slots.check(rows.sparkSession, "models.lightgbm.tasks", settings.tasks)
-    total, positives = size(rows)
-    leaves, tasks = settings.leaves or leaves_for(positives), _tasks(total, settings, most)
+    extent = size(rows)
+    leaves, tasks = settings.leaves or leaves_for(extent.positives), _tasks(extent.rows, settings, most)
 
     def fit(engine: str) -> Fitted:
         if engine == SYNAPSEML:
             return _fit_on_slots(rows, features, settings, tasks, leaves, seed)
-        return _fit_natively(rows, features, settings, leaves, seed, tasks if engine == RING else 1)
+        return _fit_natively(rows, extent, features, settings, leaves, seed, tasks if engine == RING else 1)
 
-    first = _engine(settings, total)
+    first = _engine(settings, extent.rows)
     try:
         return fit(first)
     except TrainingFailed as failure:
@@ -61,16 +60,16 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
 
 
 def _fit_natively(
-    rows: DataFrame, features: Sequence[Feature], settings: LightGBMConfig, leaves: int, seed: int, tasks: int
+    rows: DataFrame, extent: Size, features: Sequence[Feature], settings: LightGBMConfig, leaves: int, seed: int, tasks: int
 ) -> Fitted:
     names = [feature.name for feature in features]
     parameters = {"objective": "binary", "num_leaves": leaves, **shared(settings, seed)}
-    asked = (rows, LABEL, names, parameters, Rounds(settings.rounds, settings.random_share), settings.timeout_seconds)
+    asked = (LABEL, names, parameters, Rounds(settings.rounds, settings.random_share), settings.timeout_seconds)
     if tasks == 1:
         gamma, patience = settings.focal_gamma, settings.early_stopping_rounds
-        model = fit_in_one_task(*asked, focal_gamma=gamma, patience=patience)
+        model = fit_in_one_task(rows, *asked, focal_gamma=gamma, patience=patience)
     else:
-        model = fit_in_ring(*asked, tasks)
+        model = fit_in_ring(rows, extent, *asked, tasks)
     facts = {"trees": float(model.text.count("\nTree=")), "leaves": float(leaves), "tasks": float(tasks)}
     return replace(from_native(model.text, features, facts), curves=model.curves)
 
@@ -155,13 +154,6 @@ def _fit_on_slots(
     facts = {"trees": float(trees), "leaves": float(leaves), "tasks": float(tasks)}
     note = "SynapseML splits exactly in all rounds, whatever models.lightgbm.random_share says" if settings.random_share else ""
     return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, native), _importance(model, features), facts, note)
-
-
-def size(rows: DataFrame) -> tuple[int, int]:
-    """How many rows there are, and for how many bought pairs they stand: rows that balancing repeated or made add none."""
-    stands_for = F.col("weight") if "weight" in rows.columns else F.lit(1)
-    found = rows.agg(F.count(F.lit(1)), F.sum(stands_for * F.col(LABEL))).collect()[0]
-    return int(found[0]), round(found[1] or 0)
 
 
 def leaves_for(positives: int) -> int:
