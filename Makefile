@@ -22,7 +22,7 @@ online-retail: $(VENV)/.dev  ## a real shop: run it, then judge its scores from 
 bench: $(VENV)/.dev  ## the totals against DuckDB, a plain group-by, a rebuild and a range join (half an hour)
 	@$(BIN)/python tests/bench.py
 
-bench-fit: $(VENV)/.dev  ## a LightGBM fit against LightGBM alone, on one machine and on two executors (five minutes)
+bench-fit: $(VENV)/.dev  ## a LightGBM fit against LightGBM alone, on one machine and on two executors (eight minutes)
 	@$(BIN)/python tests/bench_fit.py
 
 setup: $(VENV)/.done  ## the environment: pinned packages, Java 17, jars; nothing to do the second time
