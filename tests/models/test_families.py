@@ -205,6 +205,8 @@ def test_native_trees_end_where_held_users_no_longer_gain(toy: DataFrame) -> Non
     assert fitted.facts["trees"] == np.argmin(validation) + 1 == len(validation) - 5
     assert len(fitted.curves["train"]) == len(validation) < 200
     assert fitted.curves["train"][-1] < fitted.curves["train"][0]
+    learnt = next(line for line in fitted.scorer.payload.splitlines() if line.startswith("internal_count="))
+    assert int(learnt.removeprefix("internal_count=").split()[0]) > toy.count() / 2, "few are held out, most are learnt from"
 
 
 @pytest.mark.parametrize("engine", ["native", "ring"])
