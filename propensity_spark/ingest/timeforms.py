@@ -33,17 +33,28 @@ def is_surely_time(values: Iterable[str]) -> bool:
 def misfit(form: str, values: Iterable[str]) -> str:
     """A value in proof that none of them is written in the form; empty where one is, or where it cannot be told."""
     told = _told(values)
-    return told[0] if told and form in FORMS and not any(_reads(form, value) for value in told) else ""
+    return told[0] if told and _look(form) and not any(_reads(form, value) for value in told) else ""
 
 
 def _reads(form: str, value: str) -> bool:
     """Whether Spark may read the value in the form; a number however it is written, if its size is right."""
     if not form.startswith("epoch"):
-        return re.fullmatch(FORMS[form], value) is not None
+        return re.fullmatch(_look(form), value) is not None
     try:
         return (abs(float(value)) >= _MILLISECONDS_FROM) == (form == "epoch_ms")
     except ValueError:
         return False
+
+
+def _look(form: str) -> str:
+    """What the values of a form look like; empty where a pattern has more than digits between fixed characters."""
+    if form in FORMS:
+        return FORMS[form]
+    parts = [part.group(0) for part in re.finditer(r"([A-Za-z])\1*|.", form)]
+    letters = [part for part in parts if part[0].isalpha()]
+    if not letters or set("".join(letters)) - set("yuMdHmsS") or "MMM" in form or set(form) & set("[]{}#'"):
+        return ""
+    return "".join((rf"\d{{{len(part)}}}" if len(part) > 1 else r"\d+") if part in letters else re.escape(part) for part in parts)
 
 
 def _told(values: Iterable[str]) -> list[str]:

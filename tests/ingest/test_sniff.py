@@ -94,6 +94,11 @@ def test_a_form_misfits_only_where_no_value_fits_it() -> None:
     assert misfit("epoch_s", ["yesterday"]) == "yesterday"
     assert misfit("iso", ["", " "]) == ""
     assert misfit("EEE dd MMM yyyy", ["anything"]) == ""  # not known here: Spark will tell
+    assert misfit("yyyy-MM-dd'T'HH:mm", ["anything"]) == ""
+    assert misfit("yyyy-MM-dd HH:mm:ss", ["16.03.2024 08:29:57"]) == "16.03.2024 08:29:57"
+    assert misfit("yyyy-MM-dd HH:mm:ss", ["2024-03-16 08:29:57"]) == ""
+    assert misfit("d.M.yyyy H:mm", ["16.3.2024 8:29"]) == misfit("d.M.yyyy H:mm", ["6.12.2024 18:29"]) == ""
+    assert misfit("d.M.yyyy H:mm", ["16.3.24 8:29"]) == "16.3.24 8:29"
 
 
 def test_what_is_written_loads_once_its_gaps_are_filled_and_not_before(tmp_path: Path) -> None:
