@@ -134,10 +134,17 @@ def _gate_listed(config: Config, listed: list[Listing], taken: dict[str, _Taken]
         _refuse_bad(config, listing.where, taken[listing.name])
 
 
+# of reasons that one setting mends for all rows at once
+_REMEDIES = {
+    "event type is unknown": ": say in {where}.event_types what its values mean",
+    "time cannot be read": ": say in {where}.time.format how it is written",
+}
+
+
 def _refuse_bad(config: Config, where: str, counts: _Taken) -> None:
     if counts.refused > config.quality.max_rejected_share * counts.received:
         common = sorted(counts.reasons.items(), key=lambda item: -item[1])[:2]
-        told = "; ".join(f"{reason} ({rows:,})" for reason, rows in common)
+        told = "; ".join(f"{reason} ({rows:,}{_REMEDIES.get(reason, '').format(where=where)})" for reason, rows in common)
         raise SourceError(
             f"{where}: {counts.refused:,} of {counts.received:,} rows were refused, more than "
             f"quality.max_rejected_share = {config.quality.max_rejected_share:g}: {told}. Silver was left as it was."

@@ -233,6 +233,8 @@ def test_the_gate_opens_at_the_share_itself_and_names_the_commonest_reasons(shop
     reasons = {"rare": 1, "common": 1000, "usual": 5}
     with pytest.raises(SourceError, match=r"1,001 of 2,000 rows .*: common \(1,000\); usual \(5\)\. "):
         ingest._gate(config, {"good": ingest._Taken(4, {}, 0), "log": ingest._Taken(2000, reasons, 1001)})
+    with pytest.raises(SourceError, match=r"event type is unknown \(3: say in sources\.log\.event_types what its values mean\)\. "):
+        ingest._gate(config, {"log": ingest._Taken(4, {"event type is unknown": 3}, 3)})
     with pytest.raises(SourceError, match=r"sources\.log holds no rows"):
         ingest._gate(config, {"log": ingest._Taken(0, {}, 0)})
 
