@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 a mistake of the user's (one clear line), 1 a bug (its tra
 
 import argparse
 import os
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -45,7 +46,18 @@ def guarded(work: Callable[[], int | None]) -> int:
 def _run(asked: argparse.Namespace) -> None:
     from propensity_spark.pipeline import run
 
-    run.everything(_config(asked))
+    config = _config(asked)
+    run.everything(config)
+    print(_how_to_read(config, asked))
+
+
+def _how_to_read(config: Config, asked: argparse.Namespace) -> str:
+    """Where the scores lie, and the command that shows the best of them."""
+    best = "SELECT user_id, rank, product_id, propensity FROM gold.top_products ORDER BY propensity DESC"
+    same = [word for file in asked.config for word in ("--config", file)] + [
+        word for value in asked.set for word in ("--set", value)
+    ]
+    return f"scores in {config.storage.warehouse}/gold/propensity; the best: {shlex.join(['propensity', 'sql', best, *same])}"
 
 
 def _stage(name: str) -> Callable[[argparse.Namespace], None]:

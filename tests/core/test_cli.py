@@ -1,6 +1,7 @@
 """The command: exit code 0 done, 2 a mistake told in one line, 1 a bug with its trace."""
 
 import argparse
+import shlex
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -169,3 +170,15 @@ def test_further_shops_have_their_own_dates_and_share_what_is_set_but_for_their_
     assert (dated.score.as_of, free.score.as_of, free.storage.warehouse) == (date(2024, 3, 1), None, "elsewhere")
     assert {config.models.lightgbm.rounds for config in (first, dated, free)} == {7}
     assert cli.main(["families", "--config", str(shop), "--and", f"{other}@soon"]) == 2
+
+
+def test_a_run_ends_with_the_command_that_shows_its_scores(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("propensity_spark.pipeline.run.everything", lambda config: None)
+    assert cli.main(["run", "--config", str(shop), "--set", "storage.warehouse=/my stock"]) == cli.DONE
+    place, told = capsys.readouterr().out.strip().split("; the best: ")
+    assert place == "scores in /my stock/gold/propensity"
+    asked = cli._parser().parse_args(shlex.split(told)[1:])
+    assert (asked.command, asked.config, asked.set) == ("sql", [str(shop)], ["storage.warehouse=/my stock"])
+    assert "product_id, propensity FROM gold.top_products" in asked.query
