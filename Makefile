@@ -55,4 +55,4 @@ test-fast: lint  ## the gate without model fits, clusters and real data
 	$(BIN)/pytest -m "not fit and not real"
 
 clean:  ## remove what the demo wrote
-	rm -rf demo warehouse
+	rm -rf demo
