@@ -7,6 +7,8 @@ from propensity_spark import cli, loading, session
 from propensity_spark.config import Config
 from propensity_spark.pipeline import report, run
 
+_BEST = "SELECT user_id, rank, product_id, name, propensity FROM gold.top_products ORDER BY propensity DESC"
+
 
 def demo(file: str) -> None:
     """Simulate the shop of the configuration where its logs are not there yet, run it, print scores and places."""
@@ -31,7 +33,7 @@ Report   {config.storage.report_path(config.shop.name)}
 MLflow   {store}
 
 Next:
-  {here}/propensity sql "SELECT user_id, rank, name, propensity FROM gold.top_products ORDER BY propensity DESC" --config {file}
+  {here}/propensity sql "{_BEST}" --config {file}
   {here}/propensity init YOUR_LOG.csv --name myshop    # your own shop: writes myshop.yaml
   {here}/mlflow ui --backend-store-uri {store}
 """
