@@ -103,7 +103,7 @@ def render(page: Page) -> str:
 
 def _headline(page: Page) -> str:
     if page.problem:
-        return f'<p class="problem"><b>Nothing was scored.</b> {escape(page.problem)}</p>'
+        return f'<p class="problem"><b>Nothing was scored.</b> {escape(page.problem[:1].upper() + page.problem[1:])}</p>'
     notes = "".join(f"<li>{escape(note)}</li>" for note in page.notes)
     about = f"Probability that a user buys a product within {page.horizon_days} days from {page.as_of}."
     return f'<p class="verdict">{escape(page.verdict)}</p><p>{escape(about)}</p>' + (

@@ -45,7 +45,12 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
 
 
 def without_scores(spark: SparkSession, config: Config, reason: str, progress: Progress) -> None:
-    """The report of data that cannot carry a model: what came in, what was refused, and why nothing was scored."""
+    """The report of data that cannot carry a model: what came in, what was refused, and why nothing was scored.
+
+    Scores that there are keep their page: a date that cannot be scored says nothing of them.
+    """
+    if tables.exists(spark, "gold.propensity"):
+        return
     with progress.stage("report") as stage:
         page = Page(
             shop=config.shop.name,

@@ -77,7 +77,7 @@ def test_the_best_log_loss_is_the_smallest_and_the_best_auc_the_largest() -> Non
 def test_a_problem_stands_instead_of_results() -> None:
     page = render(_page(problem="too few purchases", periods=(), importance={}))
     assert "Nothing was scored." in page
-    assert "too few purchases" in page
+    assert "Too few purchases" in page
     assert "1,234,567" in page
 
 

@@ -139,4 +139,10 @@ def test_too_few_purchases_are_said_and_nothing_is_scored(
     with pytest.raises(InsufficientData, match="too few purchases to train"):
         run.everything(poor)
     assert not (tmp_path / "gold" / "propensity").exists()
-    assert "Nothing was scored" in (tmp_path / "demo_report.html").read_text(encoding="utf-8")
+    page = tmp_path / "demo_report.html"
+    assert "Nothing was scored" in page.read_text(encoding="utf-8")
+    shutil.copytree(Path(whole_shop.storage.warehouse) / "gold", tmp_path / "gold", dirs_exist_ok=True)
+    page.write_text("of the scores that there are", encoding="utf-8")
+    with pytest.raises(InsufficientData, match="part of the past is unknown"):
+        run.everything(configured(f"storage.warehouse={tmp_path}", "score.as_of=2025-06-01"))
+    assert page.read_text(encoding="utf-8") == "of the scores that there are"
