@@ -52,9 +52,16 @@ def _look(form: str) -> str:
         return FORMS[form]
     parts = [part.group(0) for part in re.finditer(r"([A-Za-z])\1*|.", form)]
     letters = [part for part in parts if part[0].isalpha()]
-    if not letters or set("".join(letters)) - set("yuMdHmsS") or "MMM" in form or set(form) & set("[]{}#'"):
+    if not letters or set("".join(letters)) - set("yMdHmsS") or "MMM" in form or set(form) & set("[]{}#'"):
         return ""
-    return "".join((rf"\d{{{len(part)}}}" if len(part) > 1 else r"\d+") if part in letters else re.escape(part) for part in parts)
+    return "".join(_digits(part) if part in letters else re.escape(part) for part in parts)
+
+
+def _digits(letters: str) -> str:
+    """What Spark reads as one letter or a run of it: as many digits; of a fraction up to as many, and for one letter any number."""
+    if len(letters) == 1:
+        return r"\d+"
+    return rf"\d{{{'1,' if letters[0] == 'S' else ''}{len(letters)}}}"
 
 
 def _told(values: Iterable[str]) -> list[str]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from propensity_spark.config import EntityConfig
 from propensity_spark.errors import ConfigError
@@ -98,6 +100,8 @@ def test_a_form_misfits_only_where_no_value_fits_it() -> None:
     assert misfit("yyyy-MM-dd HH:mm:ss", ["16.03.2024 08:29:57"]) == "16.03.2024 08:29:57"
     assert misfit("yyyy-MM-dd HH:mm:ss", ["2024-03-16 08:29:57"]) == ""
     assert misfit("d.M.yyyy H:mm", ["16.3.2024 8:29"]) == misfit("d.M.yyyy H:mm", ["6.12.2024 18:29"]) == ""
+    assert misfit("yyyy/MM/dd HH:mm:ss.SSS", ["2024/03/16 08:29:57.5"]) == ""
+    assert misfit("yyyy/MM/dd HH:mm:ss.SSS", ["2024/03/16 08:29:57"]) == "2024/03/16 08:29:57"
     assert misfit("d.M.yyyy H:mm", ["16.3.24 8:29"]) == "16.3.24 8:29"
 
 
@@ -117,3 +121,14 @@ def test_what_is_written_loads_once_its_gaps_are_filled_and_not_before(tmp_path:
     assert load([out]).products == EntityConfig(
         path=("products.csv",), id="sku", name="title", category="category", price="list_price"
     )
+
+
+def test_patterns_are_read_as_spark_reads_them(spark: SparkSession) -> None:
+    written = ["2024-03-16 08:29:57", "2024-3-16 8:29:57", "2024/03/16 08:29:57.5", "2024/03/16 08:29:57", "20240316082957"]
+    written += ["16.3.2024 8:29", "16.03.2024 08:29", "06.03.2024", "6.3.2024", "06.03.24", "6.3.24", "24-03-16", "2024-03-16"]
+    forms = ["yyyy-MM-dd HH:mm:ss", "yyyy/MM/dd HH:mm:ss.SSS", "yyyyMMddHHmmss", "d.M.yyyy H:mm", "dd.MM.yyyy HH:mm"]
+    forms += ["dd.MM.yyyy", "d.M.yyyy", "d.M.yy", "yy-MM-dd", "yyyy-MM-dd"]
+    rows = spark.createDataFrame([(text,) for text in written], "text STRING")
+    read = rows.select("text", *(F.to_timestamp("text", form).isNotNull().alias(str(place)) for place, form in enumerate(forms)))
+    for row in read.collect():
+        assert {form: not misfit(form, [row["text"]]) for form in forms} == dict(zip(forms, row[1:], strict=True)), row["text"]
