@@ -1,6 +1,7 @@
 """The checks that settings share: each raises ConfigError naming the key, what it must be and what it is."""
 
 import re
+from difflib import get_close_matches
 from zoneinfo import available_timezones
 
 from propensity_spark.errors import ConfigError
@@ -22,8 +23,17 @@ def one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
 
 def zone(key: str, value: str) -> None:
     """Refuse what is no IANA time zone."""
-    if value not in available_timezones():
-        raise ConfigError(f"{key} must be an IANA time zone such as Europe/London, got {value!r}")
+    known = available_timezones()
+    if value not in known:
+        raise ConfigError(f"{key} must be an IANA time zone such as Europe/London, got {value!r}{_meant(value, known)}")
+
+
+def _meant(value: str, known: set[str]) -> str:
+    """The zone that a misspelt one, or a city alone, is likely to mean; empty where none is near."""
+    cities = {name.rpartition("/")[2].lower(): name for name in sorted(known, key=len, reverse=True)}
+    spelt = {**cities, **{name.lower(): name for name in known}}
+    near = get_close_matches(value.strip().replace(" ", "_").lower(), spelt, n=1, cutoff=0.75)
+    return f"; did you mean {spelt[near[0]]}?" if near else ""
 
 
 def delimiter(key: str, value: str) -> None:

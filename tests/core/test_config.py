@@ -271,6 +271,26 @@ def test_a_source_of_its_own_time_zone_must_name_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Europe/Lodnon", "Europe/London"),
+        ("europe/london", "Europe/London"),
+        ("New York", "America/New_York"),
+        ("Kolkata", "Asia/Kolkata"),
+        ("america/buenos_aires", "America/Buenos_Aires"),
+    ],
+)
+def test_a_misspelt_time_zone_is_told_with_the_one_that_was_meant(written: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=rf"got '{written}'; did you mean {meant}\?$"):
+        TimeConfig(time_zone=written)
+
+
+def test_a_time_zone_like_no_other_is_not_guessed_at() -> None:
+    with pytest.raises(ConfigError, match=r"got 'Moonbase Alpha'$"):
+        TimeConfig(time_zone="Moonbase Alpha")
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"path": []}, r"sources\.log needs either `path` or `table`"),
