@@ -1,6 +1,7 @@
 """From YAML files and --set to a Config: merge, expand ${NAME:default}, refuse unknown keys, coerce types."""
 
 import dataclasses
+import functools
 import os
 import re
 import types
@@ -16,6 +17,7 @@ import yaml
 from propensity_spark.config import Config
 from propensity_spark.errors import ConfigError
 
+Layer = tuple[str, dict[str, Any]]  # what a file or a --set says, and its name
 _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::([^}]*))?\}")
 
 
@@ -24,12 +26,30 @@ def load(files: Sequence[Path | str], settings: Sequence[str] = ()) -> Config:
 
     Raises ConfigError naming the file and key: file absent, not YAML, unknown key, wrong type, value out of range.
     """
-    merged: dict[str, Any] = {}
-    for file in files:
-        merged = _merge(merged, _read(Path(file)))
-    for setting in settings:
-        merged = _merge(merged, _parse_setting(setting))
-    return from_mapping(merged)
+    layers = [(str(file), _read(Path(file))) for file in files]
+    layers += [(f"--set {setting}", _parse_setting(setting)) for setting in settings]
+    try:
+        return from_mapping(_merged(layers))
+    except ConfigError as problem:
+        raise ConfigError(f"{_to_blame(layers, str(problem))}{problem}") from None
+
+
+def _merged(layers: Sequence[Layer]) -> dict[str, Any]:
+    """All layers in one mapping; later ones win."""
+    return functools.reduce(_merge, (values for _, values in layers), {})
+
+
+def _to_blame(layers: Sequence[Layer], problem: str) -> str:
+    """Where to mend it: the last layer without which the problem would not be this one, else every file."""
+    for place, (name, _) in reversed(list(enumerate(layers))):
+        try:
+            from_mapping(_merged([*layers[:place], *layers[place + 1 :]]))
+        except ConfigError as other:
+            if str(other) == problem:
+                continue
+        return f"{name}: "
+    files = [name for name, _ in layers if not name.startswith("--set ")]
+    return f"{', '.join(files)}: " if files else ""
 
 
 def from_mapping(values: Mapping[str, Any]) -> Config:

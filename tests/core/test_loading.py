@@ -189,6 +189,18 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, mes
         load([_yaml(tmp_path, "broken.yaml", text)])
 
 
+def test_a_mistake_is_told_with_the_file_or_the_setting_that_holds_it(tmp_path: Path) -> None:
+    right = _yaml(tmp_path, "right.yaml", "labels: {horizon_days: 7}\n")
+    wrong = _yaml(tmp_path, "wrong.yaml", "lables: {horizon_days: 7}\n")
+    for files in ([right, wrong], [wrong, right]):
+        with pytest.raises(ConfigError, match=rf"^{wrong}: unknown key lables"):
+            load(files, ["train.dates=3"])
+    with pytest.raises(ConfigError, match=r"^--set train\.dates=some: train\.dates must be int"):
+        load([right], ["train.dates=some", "labels.horizon_days=3"])
+    with pytest.raises(ConfigError, match=rf"^{wrong}, {wrong}: unknown key lables"):
+        load([wrong, wrong])
+
+
 def test_an_absent_or_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml does not exist"):
         load([tmp_path / "nowhere.yaml"])
