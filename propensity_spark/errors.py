@@ -52,7 +52,9 @@ class TableMissing(PropensityError, LookupError):
     code = "table_missing"
 
     def __init__(self, table: str, writer: str) -> None:
-        super().__init__(f"table {table} does not exist yet. Run `propensity {writer}` first.")
+        super().__init__(
+            f"table {table} does not exist yet. Run `propensity {writer}` first, or `propensity run`, which does all in order."
+        )
 
 
 class QueryError(PropensityError, ValueError):
