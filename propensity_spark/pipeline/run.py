@@ -26,6 +26,7 @@ from propensity_spark.pipeline import (
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import views
+from propensity_spark.serve.printed import printed
 from propensity_spark.trainset import rules
 
 
@@ -134,7 +135,7 @@ def sql(config: Config, query: str, rows: int) -> None:
     """Print the answer to a query over the shop's tables and views."""
     spark = session.start(config)
     views.create(spark, config.score.top_products)
-    views.query(spark, query).show(rows, truncate=False)
+    print(printed(views.query(spark, query), rows))
 
 
 def simulate(config: Config) -> None:
