@@ -5,7 +5,6 @@ Exit codes: 0 done, 2 a mistake of the user's (one clear line), 1 a bug (its tra
 
 import argparse
 import os
-import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -44,20 +43,12 @@ def guarded(work: Callable[[], int | None]) -> int:
 
 
 def _run(asked: argparse.Namespace) -> None:
-    from propensity_spark.pipeline import run
+    from propensity_spark.pipeline import next_steps, run
 
     config = _config(asked)
     run.everything(config)
-    print(_how_to_read(config, asked))
-
-
-def _how_to_read(config: Config, asked: argparse.Namespace) -> str:
-    """Where the scores lie, and the command that shows the best of them."""
-    best = "SELECT user_id, rank, product_id, propensity FROM gold.top_products ORDER BY propensity DESC"
-    same = [word for file in asked.config for word in ("--config", file)] + [
-        word for value in asked.set for word in ("--set", value)
-    ]
-    return f"scores in {config.storage.warehouse}/gold/propensity; the best: {shlex.join(['propensity', 'sql', best, *same])}"
+    print(f"scores in {next_steps.place(config.storage, 'gold.propensity')}; the best:")
+    print(f"  {next_steps.best_scores(_files(asked), asked.set)}")
 
 
 def _stage(name: str) -> Callable[[argparse.Namespace], None]:
@@ -242,9 +233,13 @@ _ARGUMENTS = {
 }
 
 
+def _files(asked: argparse.Namespace) -> list[str]:
+    return list(asked.config or [file for file in os.environ.get("PROPENSITY_CONFIG", "").split(os.pathsep) if file])
+
+
 def _config(asked: argparse.Namespace) -> Config:
     """The configuration in force. Without --config, PROPENSITY_CONFIG names it (as a laptop's shell profile may)."""
-    files = asked.config or [f for f in os.environ.get("PROPENSITY_CONFIG", "").split(os.pathsep) if f]
+    files = _files(asked)
     if not files:
         raise ConfigError("which shop? Give --config conf/SHOP.yaml, or write one with `propensity init SAMPLE`.")
     settings = list(asked.set)

@@ -5,9 +5,7 @@ from pathlib import Path
 
 from propensity_spark import cli, loading, session
 from propensity_spark.config import Config
-from propensity_spark.pipeline import report, run
-
-_BEST = "SELECT user_id, rank, product_id, name, propensity FROM gold.top_products ORDER BY propensity DESC"
+from propensity_spark.pipeline import next_steps, report, run
 
 
 def demo(file: str) -> None:
@@ -24,18 +22,17 @@ def demo(file: str) -> None:
 
 
 def _next(config: Config, file: str) -> str:
-    bins = Path(sys.executable).parent
-    here = bins.relative_to(Path.cwd()) if bins.is_relative_to(Path.cwd()) else bins
     store = config.tracking.resolved(config.storage)
     return f"""
-Tables   {config.storage.warehouse}/<schema>/<table>, each a Delta table; scores in {config.storage.warehouse}/gold/propensity
+Tables   {next_steps.place(config.storage, "<schema>.<table>")}, each a Delta table
+Scores   {next_steps.place(config.storage, "gold.propensity")}
 Report   {config.storage.report_path(config.shop.name)}
 MLflow   {store}
 
 Next:
-  {here}/propensity sql "{_BEST}" --config {file}
-  {here}/propensity init YOUR_LOG.csv --name myshop    # your own shop: writes myshop.yaml
-  {here}/mlflow ui --backend-store-uri {store}
+  {next_steps.best_scores([file])}
+  {next_steps.program("propensity")} init YOUR_LOG.csv --name myshop    # your own shop: writes myshop.yaml
+  {next_steps.program("mlflow")} ui --backend-store-uri {store}
 """
 
 

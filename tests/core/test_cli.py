@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from propensity_spark import cli
-from propensity_spark.config import Config
+from propensity_spark.config import Config, StorageConfig
 from propensity_spark.errors import InsufficientData, PropensityError
+from propensity_spark.pipeline import next_steps
 
 
 @pytest.fixture
@@ -177,8 +178,26 @@ def test_a_run_ends_with_the_command_that_shows_its_scores(
 ) -> None:
     monkeypatch.setattr("propensity_spark.pipeline.run.everything", lambda config: None)
     assert cli.main(["run", "--config", str(shop), "--set", "storage.warehouse=/my stock"]) == cli.DONE
-    place, told = capsys.readouterr().out.strip().split("; the best: ")
-    assert place == "scores in /my stock/gold/propensity"
+    place, told = capsys.readouterr().out.splitlines()
+    assert place == "scores in /my stock/gold/propensity; the best:"
     asked = cli._parser().parse_args(shlex.split(told)[1:])
     assert (asked.command, asked.config, asked.set) == ("sql", [str(shop)], ["storage.warehouse=/my stock"])
-    assert "product_id, propensity FROM gold.top_products" in asked.query
+    assert "product_id, name, propensity FROM gold.top_products" in asked.query
+
+
+def test_the_command_at_a_runs_end_can_be_called_from_where_the_run_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bins = tmp_path / "env" / "bin"
+    monkeypatch.setattr("sys.executable", str(bins / "python"))
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert next_steps.best_scores(["a shop.yaml"]).startswith(f'{bins}/propensity sql "SELECT ')
+    monkeypatch.chdir(tmp_path)
+    assert next_steps.best_scores(["a shop.yaml"]).startswith('env/bin/propensity sql "SELECT ')
+    monkeypatch.setattr("shutil.which", lambda name: str(bins / name))
+    assert next_steps.best_scores(["a shop.yaml"]).startswith('propensity sql "SELECT ')
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    assert next_steps.best_scores(["a shop.yaml"]).startswith("env/bin/"), "another installation's is not ours"
+
+
+def test_a_table_is_where_the_catalog_or_the_warehouse_has_it() -> None:
+    assert next_steps.place(StorageConfig(warehouse="here"), "gold.propensity") == "here/gold/propensity"
+    assert next_steps.place(StorageConfig(catalog="main"), "gold.propensity") == "main.gold.propensity"
