@@ -5,7 +5,7 @@ from html import escape
 
 from propensity_spark.judge import intervals, plots, ranking
 from propensity_spark.judge.baselines import REFERENCE
-from propensity_spark.judge.markup import number, table
+from propensity_spark.judge.markup import number, share, table
 from propensity_spark.judge.metrics import DECILES, TOP, Metrics
 
 Figures = Mapping[str, float | None]
@@ -17,11 +17,6 @@ _WORDS = {
     "predicted_over_observed": ("predicted / observed", ".3f"),
     "recall": ("recall", ".4f"),
     "ndcg": ("NDCG", ".4f"),
-}
-_RULES = {
-    "f1": "best F1",
-    "cost": "least cost of contacts in vain and missed purchases",
-    "budget": "as many contacts as the budget allows",
 }
 _SLICED = {
     "exists": "bought before, or never",
@@ -56,7 +51,9 @@ def _between(value: float | None, ends: Figures, name: str, style: str) -> str:
 
 
 def _verdict(figure: str, name: str, sure: Figures) -> str:
-    """Whether the lead is a lead in nearly all samples."""
+    """Whether the lead is a lead in nearly all samples; of the mean prediction, whether it is off in nearly all."""
+    if figure == "predicted_over_observed":
+        return _off(sure.get(f"{name}_low"), sure.get(f"{name}_high"))
     low, high, good = sure.get(f"{name}_gain_low"), sure.get(f"{name}_gain_high"), {**intervals.PAIRS, **intervals.LISTS}[figure]
     if low is None or high is None or not good:
         return ""
@@ -64,14 +61,25 @@ def _verdict(figure: str, name: str, sure: Figures) -> str:
     return "surely better" if least > 0 else "surely worse" if most < 0 else "not sure"
 
 
-def thresholds(label: str, metrics: Metrics) -> str:
-    """What lies above each threshold."""
+def _off(low: float | None, high: float | None) -> str:
+    """What an interval of predicted over observed says."""
+    if low is None or high is None:
+        return ""
+    return "surely too high" if low > 1 else "surely too low" if high < 1 else "1 is within"
+
+
+def thresholds(label: str, metrics: Metrics, rules: Mapping[str, str]) -> str:
+    """What lies above each threshold; `rules` says in words how each was chosen."""
     rows = [
-        (_RULES.get(cut.rule, cut.rule), f"{cut.threshold:.4f}", f"{cut.share:.2%}", *(number(v, ".3f") for v in found))
+        (rules.get(cut.rule, cut.rule), f"{cut.threshold:.4f}", share(cut.share), *(number(v, ".3f") for v in found))
         for cut in metrics.cuts
         for found in [(cut.precision, cut.recall, cut.f1)]
     ]
-    about = "Chosen on the calibration period, whose labels were known before these rows, and applied as they stand."
+    about = (
+        "Chosen on the calibration period, whose labels were known before these rows, and applied as they stand: "
+        "so more or fewer pairs than were meant may lie above one. Costs and budget are settings (judge.cost_missed, "
+        "judge.cost_false_positive, judge.budget_share, judge.budget_contacts)."
+    )
     header = ("act on pairs by", "from probability", "share of pairs", "precision", "recall", "F1")
     return f"<h3>From where on to act: {escape(label)}</h3>{table(header, rows)}<p>{about}</p>" if rows else ""
 

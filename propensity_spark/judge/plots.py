@@ -70,18 +70,6 @@ def columns(values: Sequence[float], title: str, x_label: str, y_label: str) -> 
     return _frame(title, x_label, y_label, None, y, [*bars, *level, *names], [])
 
 
-def bars(rows: Sequence[tuple[str, float]], title: str) -> str:
-    """Lying bars with their names above them and shares beside, strongest first."""
-    top = max((value for _, value in rows), default=1.0) or 1.0
-    parts = []
-    for number, (name, value) in enumerate(rows):
-        y, width = number * 34 + 4, 400 * value / top
-        parts.append(f'<text x="0" y="{y + 12}" font-size="12">{escape(name)}</text>')
-        parts.append(f'<rect x="0" y="{y + 17}" width="{max(width, 1):.1f}" height="9" rx="2" fill="{COLOURS[0]}"/>')
-        parts.append(f'<text x="{width + 6:.1f}" y="{y + 26}" font-size="11">{value:.1%}</text>')
-    return _svg(title, 460, len(rows) * 34 + 8, parts)
-
-
 def intervals(rows: Sequence[tuple[str, float, float, float]], title: str) -> str:
     """A dot per row (name, value, low, high) on a line from low to high, over a common axis; the dashed line is at nothing."""
     ends = [end for _, _, low, high in rows for end in (low, high)]

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from propensity_spark.judge import closer, gains, plots
-from propensity_spark.judge.markup import UNKNOWN, number, table
+from propensity_spark.judge.markup import UNKNOWN, number, share, table
 from propensity_spark.judge.metrics import Metrics
 from propensity_spark.judge.ranking import RankingMetrics
 
@@ -32,7 +32,7 @@ class Period:
     """A matured as_of and what all scorers did on it; the champion comes first.
 
     `sure`: the ends of the champion's intervals and its leads (see intervals.told); `slices`: what they are by -> slice ->
-    scorer -> figures by name.
+    scorer -> figures by name; `rules`: how each threshold was chosen, in words.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Period:
     scorers: tuple[Scored, ...]
     sure: Mapping[str, float | None] = field(default_factory=dict)
     slices: closer.Slices = field(default_factory=dict)
+    rules: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,9 @@ def _headline(page: Page) -> str:
         return f'<p class="problem"><b>Nothing was scored.</b> {escape(page.problem[:1].upper() + page.problem[1:])}</p>'
     notes = "".join(f"<li>{escape(note)}</li>" for note in page.notes)
     about = f"Probability that a user buys a product within {page.horizon_days} days from {page.as_of}."
-    return f'<p class="verdict">{escape(page.verdict)}</p><p>{escape(about)}</p>' + (
-        f'<ul class="notes">{notes}</ul>' if notes else ""
-    )
+    words = '<a href="#words">Words</a> are explained at the end.' if page.periods else ""
+    listed = f'<ul class="notes">{notes}</ul>' if notes else ""
+    return f'<p class="verdict">{escape(page.verdict)}</p><p>{escape(about)} {words}</p>{listed}'
 
 
 def _intake(rows: Sequence[tuple[str, str, str, int]]) -> str:
@@ -116,7 +117,7 @@ def _intake(rows: Sequence[tuple[str, str, str, int]]) -> str:
         return ""
     received = {source: count for source, step, _, count in rows if step == "received"}
     lines = [
-        (source, step, reason, f"{count:,}", f"{count / received[source]:.2%}" if received.get(source) else UNKNOWN)
+        (source, step, reason, f"{count:,}", share(count / received[source]) if received.get(source) else UNKNOWN)
         for source, step, reason, count in rows
         if count or step in ("received", "accepted")
     ]
@@ -208,7 +209,7 @@ def _closer(period: Period) -> str:
     first = period.scorers[0]
     return (
         closer.how_sure(first.label, {**first.metrics.flat(), **first.ranking.flat()}, period.sure, first.ranking.k)
-        + closer.thresholds(first.label, first.metrics)
+        + closer.thresholds(first.label, first.metrics, period.rules)
         + closer.captured(first.label, first.metrics)
         + closer.slices(first.name, first.label, period.slices, first.ranking.k)
     )
@@ -228,11 +229,19 @@ def _repeat_and_new(scorers: Sequence[Scored]) -> str:
 def _importance(importance: Mapping[str, Sequence[tuple[str, str, float]]]) -> str:
     if not importance:
         return ""
-    shown = []
-    for model, rows in importance.items():
-        named = [(f"{words or name} ({name})" if len(words) < 60 else name, share) for name, words, share in rows]
-        shown.append(f"<figure>{plots.bars(named, f'{model}: share of what the model uses')}</figure>")
-    return f'<h2>The strongest features</h2><div class="plots">{"".join(shown)}</div>'
+    most = max((value for rows in importance.values() for _, _, value in rows), default=1.0)  # one scale for all models
+    shown = [f"<figure>{_used(model, rows, most)}</figure>" for model, rows in importance.items()]
+    about = "The share of what each model uses that a feature has: of what the splits on it gain, or of the weights."
+    return f'<h2>The strongest features</h2><p>{about}</p><div class="plots">{"".join(shown)}</div>'
+
+
+def _used(model: str, rows: Sequence[tuple[str, str, float]], most: float) -> str:
+    """The features of a model, strongest first: a bar each, with its name, its share and what it means."""
+    lines = [
+        f'<dt>{escape(name)} <span>{value:.1%}</span></dt><dd><i style="width:{100 * value / most:.1f}%"></i>{escape(words)}</dd>'
+        for name, words, value in rows
+    ]
+    return f'<h4>{escape(model)}</h4><dl class="used">{"".join(lines)}</dl>'
 
 
 def _listed(listed: Listed) -> str:
@@ -240,7 +249,11 @@ def _listed(listed: Listed) -> str:
 
 
 def _scores(scores: Sequence[Sequence[str]]) -> str:
-    return f"<h2>A sample of gold.propensity</h2>{table(scores[0], scores[1:])}" if scores else ""
+    about = (
+        "The list of the user with the highest propensity. Rank follows ranking_score, in which the champion and a model of "
+        "orders within lists have a say each: so a propensity need not fall from each rank to the next."
+    )
+    return f"<h2>A sample of gold.propensity</h2>{table(scores[0], scores[1:])}<p>{about}</p>" if scores else ""
 
 
 def _facts(page: Page) -> str:
@@ -250,6 +263,8 @@ def _facts(page: Page) -> str:
 
 
 _WORDS = {
+    "pair": "a user and a product that the candidates name for her, at a date; each has a probability",
+    "baseline": "what a shop could do without a model; its scores were calibrated as a model's are",
     "ROC-AUC": "how often a bought pair scores above one that was not: 0.5 is chance, 1 perfect",
     "PR-AUC": "mean precision over all depths of the list: the base rate is chance, 1 perfect",
     "log loss": "the price of a probability in nats per pair, smaller is better",
@@ -265,11 +280,13 @@ _WORDS = {
     "novelty": "mean of -log2 of a listed product's share of all that was lately bought: 1 more is half as usual",
     "lift": "a tenth's rate of purchases over the mean rate",
     "captured": "share of the purchases that lie in the best so many of the pairs",
-    "precision": "share of the pairs above a threshold that were bought",
+    "precision": "share of the pairs above a threshold that were bought; of a list, share of its products that were",
+    "F1": "harmonic mean of precision and recall above a threshold, where recall is the share of all bought pairs",
+    "covers": "share of what the users bought that lies among the pairs: what is not there cannot be found",
     "gap to truth": "log loss between the simulator's true probabilities (0) and the best baseline (1)",
 }
 
 
 def _glossary() -> str:
     parts = "".join(f"<dt>{escape(word)}</dt><dd>{escape(words)}</dd>" for word, words in _WORDS.items())
-    return f"<h2>Words</h2><dl>{parts}</dl>"
+    return f'<h2 id="words">Words</h2><dl>{parts}</dl>'

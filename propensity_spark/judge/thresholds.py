@@ -30,6 +30,17 @@ class Levels:
     value: Vector
 
 
+def told(config: JudgeConfig) -> dict[str, str]:
+    """Each rule in plain words, with the costs or the budget that it went by."""
+    missed = f"{config.cost_missed:g}" if config.cost_missed else "its product's price"
+    contacts = f"{config.budget_contacts:,} contacts" if config.budget_contacts else f"{100 * config.budget_share:g}% of the pairs"
+    return {
+        F1: "the best F1",
+        COST: f"the least cost: {config.cost_false_positive:g} for a contact in vain, {missed} for a missed purchase",
+        BUDGET: f"a budget: at most {contacts}",
+    }
+
+
 def levels(rows: pd.DataFrame, scorer: str, calibrator: Calibrator) -> Levels:
     """What a scorer's buckets (see buckets.collect) say of each threshold; equal probabilities are one."""
     mine = of_everyone(rows, scorer, calibrator.by)

@@ -6,15 +6,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import Config
+from propensity_spark.judge import thresholds
 from propensity_spark.judge.baselines import BASELINES
 from propensity_spark.judge.gains import Brought, Change
 from propensity_spark.judge.report import Page, Period, Scored, render
 from propensity_spark.judge.slices import NEW, REPEAT
+from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import figures, report_tables
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.figures import TRUTH, Judged
@@ -84,6 +87,7 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
     judged = {name: json.loads(registry.read_text(config, trained.run_id, f"{name}.json")) for name in names}
     dates = {"test": moment.timeline.rehearsal.score, "backtest": moment.timeline.as_of}
     champion = trained.bundle.champion
+    rules = _rules(config, trained)
     return Page(
         shop=config.shop.name,
         as_of=str(moment.timeline.as_of),
@@ -94,7 +98,7 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
         facts=_facts(config, moment, trained),
         intake=_intake(spark),
         labels=_labels(spark, moment),
-        periods=tuple(_period(judged[name], name, str(dates[name]), champion) for name in ("test", "backtest") if name in judged),
+        periods=tuple(_period(judged[name], name, str(dates[name]), champion, rules) for name in reversed(names)),
         importance=_importance(config, moment, trained),
         groups=_groups(spark, moment),
         groups_as_of=str(moment.timeline.rehearsal.score),
@@ -118,9 +122,9 @@ def _verdict(judged: Judged, champion: str, k: int) -> str:
     better = "below" if mine < known[best] else "NOT below"
     ahead = "ahead of" if recall > recalls[listed] else "NOT ahead of"
     return (
-        f"On the test, {champion} has a log loss of {mine:.5f}, {better} the {known[best]:.5f} of the best baseline "
+        f"On the test, {champion} has a log loss of {mine:.5f}, {better} the {known[best]:.5f} of the baseline that is best in it "
         f"({BASELINES[best]}), and finds {recall:.1%} of what each buyer bought in her {k} best, {ahead} the "
-        f"{recalls[listed]:.1%} of the best baseline ({BASELINES[listed]})."
+        f"{recalls[listed]:.1%} of the baseline that is best in this ({BASELINES[listed]})."
     )
 
 
@@ -140,7 +144,13 @@ def _warnings(judged: Judged, champion: str, where: str) -> list[str]:
     return found
 
 
-def _period(judged: Judged, name: str, as_of: str, champion: str) -> Period:
+def _rules(config: Config, trained: registry.Run) -> dict[str, str]:
+    """How the run's thresholds were chosen, by the settings that it was made with."""
+    made_with = yaml.safe_load(registry.read_text(config, trained.run_id, "config.yaml"))
+    return thresholds.told(from_mapping({"judge": made_with.get("judge")}).judge)
+
+
+def _period(judged: Judged, name: str, as_of: str, champion: str, rules: Mapping[str, str]) -> Period:
     results, gaps = figures.typed(judged), figures.of_scorers(judged)
     order = sorted(results["metrics"], key=lambda n: (n != champion, n in BASELINES, n == TRUTH))
     labels = {**BASELINES, TRUTH: "the truth (simulator)"}
@@ -158,7 +168,8 @@ def _period(judged: Judged, name: str, as_of: str, champion: str) -> Period:
         for scorer in order
     )
     sure, slices = results[figures.INTERVALS].get(champion, {}), results[figures.SLICES]
-    return Period(name=name.capitalize(), as_of=as_of, about=_ABOUT[name], scorers=scorers, sure=sure, slices=slices)
+    title = name.capitalize()
+    return Period(name=title, as_of=as_of, about=_ABOUT[name], scorers=scorers, sure=sure, slices=slices, rules=rules)
 
 
 def _facts(config: Config, moment: Moment, trained: registry.Run) -> tuple[tuple[str, str], ...]:

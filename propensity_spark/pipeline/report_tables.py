@@ -32,11 +32,11 @@ _SOURCES = _Listing(
     (
         Shown("source", "source"),
         Shown("pairs", "pairs", ",d"),
-        Shown("pairs_alone", "alone", ",d"),
+        Shown("pairs_alone", "pairs alone", ",d"),
         Shown("purchases", "bought", ",d"),
-        Shown("purchases_alone", "alone", ",d"),
+        Shown("purchases_alone", "bought alone", ",d"),
         Shown("covered", "covers", ".1%"),
-        Shown("covered_alone", "alone", ".1%"),
+        Shown("covered_alone", "covers alone", ".1%"),
     ),
     ("source != 'all'", "-purchases", "source"),
 )

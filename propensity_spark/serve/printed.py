@@ -28,7 +28,7 @@ def cell(value: object) -> str:
         return _NULL
     if not isinstance(value, float) or value != value:
         return str(value)
-    if abs(value) < 1:
+    if 0 < abs(value) < 1:
         return f"{value:.{_SIGNIFICANT}g}"
     whole, _, decimals = f"{value:.{_PLACES}f}".partition(".")
     return f"{whole}.{decimals.rstrip('0') or '0'}" if decimals else whole

@@ -4,7 +4,10 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
-from propensity_spark.judge import plots
+import pytest
+
+from propensity_spark.config import JudgeConfig
+from propensity_spark.judge import plots, thresholds
 from propensity_spark.judge.gains import Brought, Change
 from propensity_spark.judge.metrics import Bin, Cut, Metrics
 from propensity_spark.judge.ranking import RankingMetrics
@@ -94,8 +97,6 @@ def test_every_plot_is_well_formed_even_without_points() -> None:
         plots.curve({"a <b>": ((0, 0), (1, 1))}, "ROC & more", "x", "y", diagonal=True),
         plots.columns([3.0, 1.0, 0.2], "lift", "x", "y"),
         plots.columns([], "lift", "x", "y"),
-        plots.bars([("name & words", 0.4)], "bars"),
-        plots.bars([], "bars"),
         plots.intervals([("first & more", 0.01, -0.002, 0.02)], "gains"),
         plots.intervals([], "gains"),
     ]
@@ -124,12 +125,37 @@ def test_the_champion_is_shown_with_its_intervals_and_what_its_lead_is_worth() -
 def test_thresholds_and_what_the_best_capture_are_shown_where_they_are_known() -> None:
     cut = Cut(rule="f1", threshold=0.125, share=0.02, precision=None, recall=0.0, f1=0.0)
     more = {"captured": (0.1, 0.3, 0.4, 0.6), "value_captured": (0.2, 0.35, 0.5, 0.7), "cuts": (cut,)}
-    page = render(_judged(metrics=replace(_metrics(0.05, 0.8), **more)))
+    page = render(_judged(metrics=replace(_metrics(0.05, 0.8), **more), rules=thresholds.told(JudgeConfig())))
     section = page.split("From where on to act")[1].split("<h2>")[0]
     for told in ("best F1", "0.1250", "2.00%", "unknown", "10.0%", "35.0%", "their value"):
         assert told in section, told
     assert "From where on to act" not in render(_page())
     assert "What the best pairs capture" not in render(_page())
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.8, 0.99, "surely too low"), (1.01, 1.2, "surely too high"), (0.9, 1.1, "1 is within"), (None, 2.0, "")],
+)
+def test_a_mean_prediction_that_is_surely_off_is_called_so(low: float | None, high: float | None, said: str) -> None:
+    sure = {**SURE, "predicted_over_observed_low": low, "predicted_over_observed_high": high}
+    section = render(_judged(sure=sure)).split("How sure these figures are")[1].split("<h3>")[0]
+    row = next(line for line in section.split("<tr>") if "predicted / observed" in line)
+    assert re.findall("surely too low|surely too high|1 is within", row) == ([said] if said else [])
+
+
+def test_a_share_that_rounds_to_nothing_is_not_shown_as_nothing() -> None:
+    section = render(_page(intake=(("log", "received", "", 541909), ("log", "rejected", "no time", 3), ("log", "accepted", "", 0))))
+    assert "&lt; 0.01%" in section
+    assert section.count("<td>0.00%</td>") == 1, "what is nothing is shown as nothing"
+
+
+def test_the_strongest_features_are_named_explained_and_drawn_on_one_scale_for_all_models() -> None:
+    strongest = {"lightgbm": (("pair_views", "views of <it>", 0.5), ("x", "", 0.05)), "logistic": (("y", "why", 0.25),)}
+    section = render(_page(importance=strongest)).split("The strongest features")[1].split("<h2>")[0]
+    assert re.findall(r"<dt>(\w+) <span>([\d.]+%)", section) == [("pair_views", "50.0%"), ("x", "5.0%"), ("y", "25.0%")]
+    assert "views of &lt;it&gt;" in section
+    assert re.findall(r"width:([\d.]+)%", section) == ["100.0", "10.0", "50.0"]
 
 
 def test_slices_open_when_asked_and_stand_beside_the_reference() -> None:

@@ -72,3 +72,13 @@ def test_levels_count_the_pairs_at_or_above_each_threshold(spark: SparkSession, 
         assert made.pairs[at] == pytest.approx(w[above].sum())
         assert made.bought[at] == pytest.approx((w * y)[above].sum())
         assert made.value[at] == pytest.approx((w * y * raw * 100)[above].sum())
+
+
+def test_rules_are_told_with_the_costs_and_the_budget_that_were_set() -> None:
+    said = thresholds.told(JudgeConfig(cost_false_positive=0.5, cost_missed=7, budget_share=0.015))
+    assert said["cost"] == "the least cost: 0.5 for a contact in vain, 7 for a missed purchase"
+    assert said["budget"] == "a budget: at most 1.5% of the pairs"
+    said = thresholds.told(JudgeConfig(cost_missed=0, budget_contacts=20000))
+    assert said["cost"].endswith("its product's price for a missed purchase")
+    assert said["budget"] == "a budget: at most 20,000 contacts"
+    assert set(said) == set(choose(STEPS, JudgeConfig(), 1.0)), "every rule has its words"
