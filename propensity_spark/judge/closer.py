@@ -99,7 +99,8 @@ def captured(label: str, metrics: Metrics) -> str:
 
 
 def _gain(metrics: Metrics, shares: tuple[float, ...], deciles: tuple[float, ...]) -> list[plots.Point]:
-    points = {0.0: 0.0, 1.0: 1.0, **dict(zip(TOP, shares, strict=True))}
+    """From nothing to the last share that is known: a line beyond it would be made up."""
+    points = {0.0: 0.0, **dict(zip(TOP, shares, strict=True))}
     reached = 0.0
     for number_, lift in enumerate(deciles):
         reached += lift / DECILES

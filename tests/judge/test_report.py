@@ -125,10 +125,13 @@ def test_the_champion_is_shown_with_its_intervals_and_what_its_lead_is_worth() -
 def test_thresholds_and_what_the_best_capture_are_shown_where_they_are_known() -> None:
     cut = Cut(rule="f1", threshold=0.125, share=0.02, precision=None, recall=0.0, f1=0.0)
     more = {"captured": (0.1, 0.3, 0.4, 0.6), "value_captured": (0.2, 0.35, 0.5, 0.7), "cuts": (cut,)}
+    more["lift"] = (4.0, 2.0, 1.0, 1.0, 0.5, 0.5, 0.4, 0.3, 0.2, 0.1)
     page = render(_judged(metrics=replace(_metrics(0.05, 0.8), **more), rules=thresholds.told(JudgeConfig())))
     section = page.split("From where on to act")[1].split("<h2>")[0]
     for told in ("best F1", "0.1250", "2.00%", "unknown", "10.0%", "35.0%", "their value"):
         assert told in section, told
+    drawn = re.findall(r'<polyline points="([^"]+)"', section.split("What the best pairs capture")[1].split("</figure>")[0])
+    assert [len(points.split()) for points in drawn] == [2, 13, 5], "of the value no more is drawn than is known: to the best 20 %"
     assert "From where on to act" not in render(_page())
     assert "What the best pairs capture" not in render(_page())
 
