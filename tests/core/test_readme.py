@@ -46,3 +46,11 @@ def test_the_cluster_gets_the_packages_that_a_laptop_gets() -> None:
     packages = re.search(r"--packages (\S+)", README)
     assert packages is not None
     assert packages[1].split(",") == [":".join(wanted) for wanted in install._WANTED]
+
+
+def test_every_link_within_it_leads_to_a_heading() -> None:
+    headings = re.findall(r"^#+ (.+)$", README, flags=re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    linked = re.findall(r"\]\(#([^)]+)\)", README)
+    assert len(linked) > 10
+    assert [link for link in linked if link not in anchors] == []
