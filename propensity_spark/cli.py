@@ -61,11 +61,14 @@ def _stage(name: str) -> Callable[[argparse.Namespace], None]:
 
 
 def _check(asked: argparse.Namespace) -> int:
-    from propensity_spark.ingest import preflight
+    from propensity_spark.ingest import doubts, preflight
 
-    problems = preflight.problems(_config(asked))
+    config = _config(asked)
+    problems = preflight.problems(config)
     for problem in problems:
         print(problem)
+    for doubt in doubts.doubts(config):
+        print(f"perhaps not meant: {doubt}")
     print(f"{len(problems)} problem(s)" if problems else "nothing wrong found: `propensity run` may start")
     return MISTAKE if problems else DONE
 

@@ -69,28 +69,35 @@ class _Layout:
 
 def _of_source(source: SourceConfig) -> Iterator[str]:
     wanted = [getattr(source.map, part.name) for part in fields(source.map)]
+    told = list(_of_files(_layout(source), source.path, wanted))
+    yield from told or _of_times(source)
+
+
+def _layout(source: SourceConfig) -> _Layout:
     where = f"sources.{source.name}"
-    layout = _Layout(where, source.format, source.delimiter, source.header, source.columns, source.encoding)
-    told = list(_of_files(layout, source.path, wanted))
-    yield from told or _of_times(layout, source)
+    return _Layout(where, source.format, source.delimiter, source.header, source.columns, source.encoding)
 
 
-def _of_times(layout: _Layout, source: SourceConfig) -> Iterator[str]:
+def _of_times(source: SourceConfig) -> Iterator[str]:
     """Times of which none reads as time.format says: a log whose every row would be refused."""
-    column = source.map.event_ts
-    files = [file for pattern in source.path if not is_remote(pattern) for file in expand((pattern,))]
-    if not files or layout.format == "delta" or column.startswith("="):
-        return
-    try:
-        values = _values(layout, files[0], column)
-    except (OSError, EOFError, ValueError, zlib.error, csv.Error):
-        return  # damage further down: such rows are for quarantine
-    proof = timeforms.misfit(source.time.format, values)
+    column, form = source.map.event_ts, source.time.format
+    file, values = sample(source, column)
+    proof = timeforms.misfit(form, values)
     if proof:
         better = timeforms.recognise(values)
         remedy = f"set time.format to {better!r}" if better else "set time.format to the pattern in which they are written"
-        form = source.time.format
-        yield f"{layout.where}.time.format: no time in {files[0]} reads as {form!r}, for one {proof!r} of {column}; {remedy}"
+        yield f"sources.{source.name}.time.format: no time in {file} reads as {form!r}, for one {proof!r} of {column}; {remedy}"
+
+
+def sample(source: SourceConfig, column: str) -> tuple[Path | None, list[str]]:
+    """What a column holds in the first rows of the source's first file, as text; no file and nothing where only Spark can tell."""
+    files = [file for pattern in source.path if not is_remote(pattern) for file in expand((pattern,))]
+    if not files or source.format == "delta" or not column or column.startswith("="):
+        return None, []
+    try:
+        return files[0], _values(_layout(source), files[0], column)
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error):
+        return None, []  # damage further down: such rows are for quarantine
 
 
 def _values(layout: _Layout, file: Path, column: str) -> list[str]:

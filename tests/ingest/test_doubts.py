@@ -1,0 +1,55 @@
+"""What is perhaps not meant is told before a run, and nothing else is."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from propensity_spark.ingest.doubts import doubts
+from propensity_spark.loading import from_mapping
+
+ROWS = "user,item,at,what\n" + "ann,mug,2024-03-01,pv\n" * 6 + "ann,mug,2024-03-01, buy \n" * 3 + "bob,mug,2024-03-02,fav\n"
+
+
+def _doubts(file: Path, zone: str = "Europe/Paris", **source: Any) -> list[str]:
+    columns = {"user_id": "user", "product_id": "item", "event_ts": "at", "event": "what"}
+    told = {"name": "log", "path": str(file), "map": columns, **source}
+    return doubts(from_mapping({"shop": {"time_zone": zone}, "sources": [told]}))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    file = tmp_path / "log.csv"
+    file.write_text(ROWS, encoding="utf-8")
+    return file
+
+
+def test_types_that_nothing_names_are_told_with_their_rows(log: Path) -> None:
+    (told,) = _doubts(log, event_types={"buy": "purchase"})
+    assert told == (
+        f"sources.log.event_types: 7 of the first 10 rows of {log} are of types that it does not name: 'pv' (6), 'fav' (1); "
+        "such rows are refused, so say what they mean if they mean anything"
+    )
+    (told,) = _doubts(log)
+    assert "10 of the first 10" in told, "without a mapping the types must be those of the package"
+
+
+def test_a_few_of_them_are_not_worth_a_word(log: Path) -> None:
+    named = {"buy": "purchase", "pv": "view"}
+    assert len(_doubts(log, event_types=named)) == 1
+    log.write_text(ROWS.replace("fav", "buy") * 10 + "bob,mug,2024-03-02,fav\n", encoding="utf-8")
+    assert _doubts(log, event_types={**named, "what": "view"}) == [], "1 of 110 rows"
+
+
+def test_a_source_of_one_type_or_of_a_computed_one_or_without_rows_raises_no_doubt(log: Path) -> None:
+    columns = {"user_id": "user", "product_id": "item", "event_ts": "at"}
+    assert _doubts(log, event="purchase", map=columns) == []
+    assert _doubts(log, map={**columns, "event": "= lower(what)"}) == []
+    assert _doubts(log.with_name("nowhere.csv")) == []
+    log.write_text("user,item,at,what\n", encoding="utf-8")
+    assert _doubts(log) == []
+
+
+def test_midnight_in_utc_is_told_since_few_shops_keep_it(log: Path) -> None:
+    (told,) = _doubts(log, zone="UTC", event_types={"buy": "purchase", "pv": "view", "fav": "favourite"})
+    assert told.startswith("shop.time_zone is UTC: days begin at its midnight")
