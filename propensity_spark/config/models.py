@@ -179,7 +179,8 @@ class XGBoostConfig:
     """XGBoost's own Spark estimator (needs the extra `xgboost`). `timeout_seconds` ends a stuck fit.
 
     `min_child_weight` is a sum of p (1 - p) over a leaf's rows, not a number of rows. With one of the `workers` equal rows give an
-    equal model; more of them share the rows, a core each.
+    equal model; more of them share the rows, a core each. With `early_stopping_rounds` above 0 a tenth of the users is held out,
+    and once their loss has not fallen for so many rounds the best is kept.
     """
 
     rounds: int = 300
@@ -190,6 +191,7 @@ class XGBoostConfig:
     bagging_fraction: float = 0.8
     l1: float = 0.0
     l2: float = 20.0
+    early_stopping_rounds: int = 0
     max_bin: int = 128
     workers: int = 1
     timeout_seconds: int = 1800
@@ -203,6 +205,7 @@ class XGBoostConfig:
         within("models.xgboost.bagging_fraction", self.bagging_fraction, 0.01, 1)
         within("models.xgboost.l1", self.l1, 0, 1e6)
         within("models.xgboost.l2", self.l2, 0, 1e6)
+        within("models.xgboost.early_stopping_rounds", self.early_stopping_rounds, 0, 100_000)
         within("models.xgboost.max_bin", self.max_bin, 2, 65535)
         within("models.xgboost.workers", self.workers, 1, 100_000)
         within("models.xgboost.timeout_seconds", self.timeout_seconds, 10, 10**6)

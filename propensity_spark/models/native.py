@@ -21,7 +21,7 @@ from propensity_spark.models.contract import learn_weight
 from propensity_spark.models.layout import ORDER, numbered
 from propensity_spark.models.rounds import Rounds
 from propensity_spark.models.slots import threads
-from propensity_spark.models.validation import held
+from propensity_spark.models.validation import SHARE, held
 from propensity_spark.models.watchdog import within
 
 Parameters = Mapping[str, Any]
@@ -30,7 +30,6 @@ Batches = Iterable[pa.RecordBatch]
 Task = Callable[[Batches], Iterator[pa.RecordBatch]]
 _TARGET, _GROUP, _COUNTS, _HELD = "_target", "_group", "_counts", "_held"
 SCHEMA = "model STRING, splits INT, curves STRING"
-_VALIDATION_SHARE = 0.1  # of the users, where a fit stops early
 FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True}  # of the two layouts one must be fixed for equal results
 
 
@@ -98,7 +97,7 @@ def narrowed(
     """
     ordered = numbered(rows)
     places = [F.xxhash64(*group).alias(_GROUP)] if group else []
-    validates = [] if held_by is None else [held(ordered, _VALIDATION_SHARE, held_by).cast("float").alias(_HELD)]
+    validates = [] if held_by is None else [held(ordered, SHARE, held_by).cast("float").alias(_HELD)]
     return ordered.select(
         ORDER,
         F.col(target).cast("float").alias(_TARGET),

@@ -5,6 +5,7 @@ from pyspark.sql import Column, DataFrame
 from propensity_spark.models.layout import ORDER
 from propensity_spark.trainset.sampling import uniform
 
+SHARE = 0.1  # of the users, where trees end early
 _SALT = 13
 
 

@@ -18,11 +18,14 @@ from propensity_spark.features.spec import Feature
 from propensity_spark.models import slots
 from propensity_spark.models.contract import LABEL, LEARN_WEIGHT, Fitted, learn_weight, make_scorer, shares, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer
-from propensity_spark.models.layout import dealt
+from propensity_spark.models.layout import dealt, numbered
+from propensity_spark.models.validation import SHARE, held
 from propensity_spark.models.vectors import with_missing
 from propensity_spark.models.watchdog import within
 
 FAMILY = "xgboost"
+_HELD = "_held"
+_LOSS = "logloss"
 
 
 def fit_xgboost(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
@@ -36,18 +39,32 @@ def fit_xgboost(rows: DataFrame, features: Sequence[Feature], config: ModelsConf
     settings, vector, weight = config.xgboost, vector_column(FAMILY, "features"), learn_weight(rows)
     slots.check(rows.sparkSession, "models.xgboost.workers", settings.workers)
     prepare = PipelineModel(stages=with_missing(features, vector))
-    laid_out = dealt(prepare.transform(rows).select(LABEL, *weight, vector), settings.workers)
+    inputs = prepare.transform(numbered(rows))
+    validates = [held(inputs, SHARE, seed).alias(_HELD)] if settings.early_stopping_rounds else []
+    laid_out = dealt(inputs.select(LABEL, *weight, vector, *validates), settings.workers)
     learner = _learner(settings, vector, bool(weight), seed)
     what = f"fitting XGBoost on {settings.workers} worker(s)"
     model = within(rows.sparkSession, settings.timeout_seconds, what, lambda: learner.fit(laid_out))
-    booster = model.get_booster()
+    booster = _best(model.get_booster(), settings)
     gains = booster.get_score(importance_type="total_gain")
     if not gains:
         raise TrainingFailed("XGBoost found nothing to split on. Bring more rows, or a smaller models.xgboost.min_child_weight.")
     scorer = make_scorer(FAMILY, features, booster.save_raw("json").decode("utf-8"))
     importance = shares([float(gains.get(f"f{place}", 0.0)) for place in range(len(features))], features)
     facts = {"trees": float(booster.num_boosted_rounds()), "workers": float(settings.workers)}
-    return Fitted(FAMILY, PipelineModel(stages=[*prepare.stages, model]), scorer, importance, facts)
+    pipeline = PipelineModel(stages=[*prepare.stages, model])
+    return Fitted(FAMILY, pipeline, scorer, importance, facts, curves=_curves(model.training_summary))
+
+
+def _best(booster: Any, settings: XGBoostConfig) -> Any:
+    """The trees up to the best round; those after it only showed that nothing better came."""
+    return booster[: booster.best_iteration + 1] if settings.early_stopping_rounds else booster
+
+
+def _curves(told: Any) -> dict[str, tuple[float, ...]]:
+    """The log losses of each round; without users held out there are none."""
+    found = {"train": told.train_objective_history, "validation": told.validation_objective_history}
+    return {name: tuple(losses[_LOSS]) for name, losses in found.items() if _LOSS in losses}
 
 
 def predictor(scorer: Scorer) -> Predict:
@@ -90,5 +107,12 @@ def _learner(settings: XGBoostConfig, vector: str, weighted: bool, seed: int) ->
         missing=float("nan"),
         verbosity=0,
         verbose=False,  # else a line per round, in the executors' logs or on our screen
-        **({"weight_col": LEARN_WEIGHT} if weighted else {}),  # a null could not be read back where the model is loaded
+        # a null could not be read back where the model is loaded
+        **({"weight_col": LEARN_WEIGHT} if weighted else {}),
+        **(_patience(settings.early_stopping_rounds) if settings.early_stopping_rounds else {}),
     )
+
+
+def _patience(rounds: int) -> dict[str, Any]:
+    """To stop once the loss of the rows that are held has not fallen for so many rounds."""
+    return {"validation_indicator_col": _HELD, "early_stopping_rounds": rounds, "eval_metric": _LOSS}

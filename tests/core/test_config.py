@@ -125,6 +125,7 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("models.xgboost.bagging_fraction", 0.01, 0, 1, 1.01),
         ("models.xgboost.l1", 0, -1, 10**6, 10**6 + 1),
         ("models.xgboost.l2", 0, -1, 10**6, 10**6 + 1),
+        ("models.xgboost.early_stopping_rounds", 0, -1, 100_000, 100_001),
         ("models.xgboost.max_bin", 2, 1, 65535, 65536),
         ("models.xgboost.workers", 1, 0, 100_000, 100_001),
         ("models.xgboost.timeout_seconds", 10, 9, 10**6, 10**6 + 1),

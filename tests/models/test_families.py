@@ -209,6 +209,20 @@ def test_native_trees_end_where_held_users_no_longer_gain(toy: DataFrame) -> Non
     assert int(learnt.removeprefix("internal_count=").split()[0]) > toy.count() / 2, "few are held out, most are learnt from"
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_xgboost_ends_where_held_users_no_longer_gain(toy: DataFrame, workers: int) -> None:
+    luck = toy.withColumn("label", (F.xxhash64("id") % 3 == 0).cast("int"))
+    patient = replace(SMALL, xgboost=replace(SMALL.xgboost, rounds=200, early_stopping_rounds=5, workers=workers))
+    fitted = FAMILIES["xgboost"](luck, FEATURES, patient, 1)
+    validation = fitted.curves["validation"]
+    assert fitted.facts["trees"] == np.argmin(validation) + 1 == len(validation) - 5
+    assert len(fitted.curves["train"]) == len(validation) < 200
+    assert fitted.curves["train"][-1] < fitted.curves["train"][0]
+    batch, spark_way = fast.score(luck, [fitted.scorer], ["id"]), fitted.transform(luck).select("id", fitted.scorer.column)
+    both = (rows.toPandas().sort_values("id")[fitted.scorer.column] for rows in (batch, spark_way))
+    np.testing.assert_allclose(*both, atol=1e-6)
+
+
 @pytest.mark.parametrize("engine", ["native", "ring"])
 def test_the_last_rounds_alone_draw_their_thresholds_at_random(toy: DataFrame, engine: str) -> None:
     def thresholds(share: float) -> list[str]:
