@@ -29,6 +29,7 @@ Places = npt.NDArray[np.int64]
 BLOCK = 2000  # bought rows that are searched for neighbours together, about
 _CHUNK = 500  # of them at once
 _KEYS = ("as_of", "user_id", "product_id")
+_GIVEN = {"label": 1, "weight": 0.0, LEARN_WEIGHT: 1.0}  # of every made row
 _PARTITIONS = 8  # of the made rows: fixed, so that their order does not depend on the cluster
 
 
@@ -45,17 +46,20 @@ class Smote:
 def synthesise(bought: DataFrame, plan: Smote, share: float, sizes: Mapping[date, int]) -> DataFrame:
     """New rows, `share` as many as are given; none for a row that is alone in its block.
 
-    Takes   bought rows: as_of, user_id, product_id, label, weight, the plan's columns; `sizes`: how many there are per as_of.
-    Returns the same columns, computed: keys and label of the row that one begins from, weight 0 (it stands for no pair), the
-            plan's columns, learn_weight 1 where there is one; all else is null. Equal for a seed, whatever the partitioning.
+    Takes   bought rows: as_of, user_id, product_id (unique together), label, weight, the plan's columns; `sizes`: how many there
+            are per as_of.
+    Returns the same columns, computed: of the row that one begins from all but weight 0 (it stands for no pair), learn_weight 1
+            where there is one, and the plan's columns, which are made. Equal for a seed, whatever the partitioning.
     """
     numbers = [F.col(name).cast("double").alias(name) for name in plan.columns]
     blocks = bought.select(*_KEYS, *numbers, _block(sizes).alias("_block")).groupBy("as_of", "_block")
     keys = "as_of DATE, user_id STRING, product_id STRING, _place INT"
     ddl = ", ".join([keys, *(f"`{name}` DOUBLE" for name in plan.columns)])
     made = blocks.applyInPandas(_task(plan, share), ddl)
-    laid_out = made.repartition(_PARTITIONS, "user_id").sortWithinPartitions(*_KEYS, "_place")
-    return settle(laid_out.select(*_filled(bought, plan)))
+    begun = bought.select(*_KEYS, *(name for name in bought.columns if name not in (*_KEYS, *_GIVEN, *plan.columns)))
+    laid_out = made.join(begun, list(_KEYS), "inner").repartition(_PARTITIONS, "user_id").sortWithinPartitions(*_KEYS, "_place")
+    columns = ((f, F.lit(_GIVEN[f.name]) if f.name in _GIVEN else F.col(f.name)) for f in bought.schema)
+    return settle(laid_out.select(*(column.cast(f.dataType).alias(f.name) for f, column in columns)))
 
 
 def _block(sizes: Mapping[date, int]) -> Column:
@@ -64,14 +68,6 @@ def _block(sizes: Mapping[date, int]) -> Column:
     for day, size in sizes.items():
         blocks = F.when(F.col("as_of") == F.lit(day), -(-size // BLOCK) or 1).otherwise(blocks)
     return F.pmod(F.xxhash64("user_id", "product_id"), blocks).cast("int")
-
-
-def _filled(bought: DataFrame, plan: Smote) -> list[Column]:
-    """The columns of the rows given, in their types and order."""
-    given = {"label": F.lit(1), "weight": F.lit(0.0), LEARN_WEIGHT: F.lit(1.0)} | {
-        name: F.col(name) for name in (*_KEYS, *plan.columns)
-    }
-    return [given.get(f.name, F.lit(None)).cast(f.dataType).alias(f.name) for f in bought.schema]
 
 
 def _task(plan: Smote, share: float) -> Callable[[pd.DataFrame], pd.DataFrame]:

@@ -34,7 +34,17 @@ def _bought(day: date, count: int) -> list[tuple[object, ...]]:
         b = None if draw.random() < 0.2 else float(draw.normal(0, 50))
         numbers = (100.0 * day.month + float(draw.normal()), b, 3.0)
         rows.append(
-            (str(day), f"u{n % 17}", f"p{n}", 1, 1.0, "tea", *numbers, float(draw.random() < 0.5), *map(float, np.eye(3)[kind]))
+            (
+                str(day),
+                f"u{n % 17}",
+                f"p{n}",
+                1,
+                1.0,
+                f"tea {n % 5}",
+                *numbers,
+                float(draw.random() < 0.5),
+                *map(float, np.eye(3)[kind]),
+            )
         )
     return rows
 
@@ -106,7 +116,9 @@ def test_rows_are_bought_stand_for_no_pair_and_keep_the_columns_and_types(bought
     found = made.toPandas()
     assert set(found["label"]) == {1}
     assert set(found["weight"]) == {0.0}
-    assert found["category"].isna().all(), "what no model reads is not made up"
+    told = bought.toPandas().set_index(["as_of", "user_id", "product_id"])["category"]
+    mine = pd.MultiIndex.from_frame(found[["as_of", "user_id", "product_id"]])
+    assert list(found["category"]) == list(told.loc[mine]), "what is not made is the base's: models by category see made rows too"
     assert found["b"].isna().any(), "what is missing stays missing"
 
 
