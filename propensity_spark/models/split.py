@@ -28,6 +28,7 @@ FAMILY = "split"
 POOLED = "pooled"
 _BUCKETS = 2**40  # no two levels fall into one
 _HELD = 0.2  # of the users decide
+_SALT = 14
 _EDGE = 1e-9
 Fits = Callable[[DataFrame, Sequence["Level"]], dict[str, Fitted]]
 
@@ -111,8 +112,11 @@ def predictor(scorer: Scorer) -> Predict:
 
 def _levels(rows: DataFrame, key: Key, settings: SplitConfig) -> list[Level]:
     """The levels with enough bought rows, those with the most first."""
+    stands_for = F.col("weight") if "weight" in rows.columns else F.lit(1)  # rows that balancing repeated or made are no more rows
     name, bucket = F.col(settings.column).cast("string").alias("name"), key.bucket().cast("bigint").alias("bucket")
-    counted = rows.where(F.col(settings.column).isNotNull()).groupBy(name, bucket).agg(F.sum(LABEL).alias("bought"))
+    counted = (
+        rows.where(F.col(settings.column).isNotNull()).groupBy(name, bucket).agg(F.sum(stands_for * F.col(LABEL)).alias("bought"))
+    )
     most = counted.where(F.col("bought") >= settings.min_positives).orderBy(F.col("bought").desc(), "name").limit(settings.most)
     return [Level(row["name"], row["bucket"]) for row in most.collect()]
 
@@ -120,7 +124,7 @@ def _levels(rows: DataFrame, key: Key, settings: SplitConfig) -> list[Level]:
 def _verdicts(rows: DataFrame, key: Key, levels: Sequence[Level], fitted: Fits, seed: int) -> dict[Level, Verdict]:
     """Of each level, from models of some users and the rows of the others."""
     ordered = numbered(rows)
-    apart = ordered.withColumn("_held", held(ordered, _HELD, seed)).drop(ORDER)
+    apart = ordered.withColumn("_held", held(ordered, _HELD, seed, _SALT)).drop(ORDER)
     models = fitted(apart.where("NOT _held").drop("_held"), levels)
     scorers = {name: replace(model.scorer, name=name) for name, model in models.items()}
     others = apart.where("_held").withColumn("_bucket", key.bucket().cast("bigint"))

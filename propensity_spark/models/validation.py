@@ -9,6 +9,9 @@ SHARE = 0.1  # of the users, where trees end early
 _SALT = 13
 
 
-def held(rows: DataFrame, share: float, seed: int) -> Column:
-    """Whether a row is for validation, by its user; where numbered rows (see layout) have no user_id, by their place."""
-    return uniform(seed + _SALT, "user_id" if "user_id" in rows.columns else ORDER) < share
+def held(rows: DataFrame, share: float, seed: int, salt: int = _SALT) -> Column:
+    """Whether a row is for validation, by its user; where numbered rows (see layout) have no user_id, by their place.
+
+    Who holds users out of a fit that may hold some out itself gives a `salt` of its own: else it takes the very same users.
+    """
+    return uniform(seed + salt, "user_id" if "user_id" in rows.columns else ORDER) < share

@@ -5,6 +5,7 @@ Its workers wait for one another: the fit has a limit, and never asks for more o
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -40,8 +41,11 @@ def fit_xgboost(rows: DataFrame, features: Sequence[Feature], config: ModelsConf
     slots.check(rows.sparkSession, "models.xgboost.workers", settings.workers)
     prepare = PipelineModel(stages=with_missing(features, vector))
     inputs = prepare.transform(numbered(rows))
-    validates = [held(inputs, SHARE, seed).alias(_HELD)] if settings.early_stopping_rounds else []
-    laid_out = dealt(inputs.select(LABEL, *weight, vector, *validates), settings.workers)
+    validates = held(inputs, SHARE, seed)
+    if settings.early_stopping_rounds and inputs.where(validates).isEmpty():  # XGBoost fails on a validation without rows
+        settings = replace(settings, early_stopping_rounds=0)
+    columns = [validates.alias(_HELD)] if settings.early_stopping_rounds else []
+    laid_out = dealt(inputs.select(LABEL, *weight, vector, *columns), settings.workers)
     learner = _learner(settings, vector, bool(weight), seed)
     what = f"fitting XGBoost on {settings.workers} worker(s)"
     model = within(rows.sparkSession, settings.timeout_seconds, what, lambda: learner.fit(laid_out))

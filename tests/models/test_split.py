@@ -6,12 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from sklearn.metrics import roc_auc_score
 
 from propensity_spark.config import ModelsConfig, SplitConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
 from propensity_spark.models import fast
+from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.split import Verdict
 
@@ -61,6 +63,34 @@ def test_a_level_whose_model_contradicts_the_pooled_one_stays_pooled(rows: DataF
     strict = _fit(rows, min_agreement=1.0)
     assert strict.facts["levels"] == 0
     assert "food (contradicts)" in strict.note
+
+
+def test_rows_that_balancing_made_or_repeated_do_not_make_a_level_large(rows: DataFrame) -> None:
+    bought = rows.where("label = 1 AND category = 'rare'").withColumn("weight", F.lit(0.0))
+    more = rows.withColumn("weight", F.lit(1.0))
+    for _ in range(10):
+        more = more.unionByName(bought)
+    assert _fit(more).facts["levels_tried"] == 3
+
+
+@pytest.mark.parametrize("family", ["lightgbm", "xgboost"])
+def test_the_fits_that_decide_are_stopped_as_the_last_ones_are(
+    rows: DataFrame, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both hold users out; were they the same, none would be left to stop the fit."""
+    base, curves = FAMILIES[family], []
+
+    def told(*asked: object) -> Fitted:
+        fitted = base.fit(*asked)
+        curves.append(fitted.curves)
+        return fitted
+
+    monkeypatch.setitem(FAMILIES, family, replace(base, fit=told))
+    small = {"lightgbm": {"min_data_in_leaf": 10, "leaves": 7}, "xgboost": {"min_child_weight": 1}}[family]
+    settings = {family: replace(getattr(ModelsConfig(), family), rounds=20, early_stopping_rounds=3, **small)}
+    FAMILIES["split"](rows, FEATURES, ModelsConfig(split=replace(SETTINGS, family=family), **settings), 1)
+    assert len(curves) > 4
+    assert all(each["validation"] for each in curves)
 
 
 @pytest.mark.parametrize(
