@@ -8,7 +8,7 @@ from propensity_spark.config import Config, ModelsConfig
 from propensity_spark.features import encoders
 from propensity_spark.features.spec import Feature
 from propensity_spark.judge.task import Task
-from propensity_spark.models import trees
+from propensity_spark.models import split, trees
 from propensity_spark.models.fast import Scorer
 from propensity_spark.progress import Progress
 from propensity_spark.trainset.balance import Balanced, balance
@@ -28,7 +28,8 @@ def balanced(config: Config, train: DataFrame, learnt: encoders.Fitted, made: Se
 def task_of(config: Config, models: ModelsConfig, scorer: Scorer, odds: float) -> Task:
     """How a model's score is calibrated that was fitted with such settings on rows balanced to such odds."""
     how, rate = config.calibration, config.train.negative_rate
-    gamma = models.lightgbm.focal_gamma if scorer.family == trees.FAMILY else 0.0
+    family = models.split.family if scorer.family == split.FAMILY else scorer.family
+    gamma = models.lightgbm.focal_gamma if family == trees.FAMILY else 0.0
     return Task(
         score=scorer.column,
         method=how.method,

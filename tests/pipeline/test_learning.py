@@ -20,7 +20,7 @@ from propensity_spark.loading import from_mapping
 from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
-from propensity_spark.pipeline import fitting, groups, imbalance, judging, trials
+from propensity_spark.pipeline import fitting, groups, imbalance, judging, learning, trials
 from propensity_spark.pipeline.parts import Parts
 from propensity_spark.pipeline.trials import Trial
 from propensity_spark.progress import Progress
@@ -147,3 +147,9 @@ def test_trials_balance_as_configured_or_in_a_way_of_their_own_and_undo_it(
     trials.calibrated(rehearsal, fits)
     told = [(task.shift, task.focal_gamma) for task in tasks.values()]
     assert told == [(math.log(RATE) - math.log(RATIO), 2.0)] * 2 + [(math.log(RATE), 0.0)]
+
+
+@pytest.mark.parametrize(("base", "gamma"), [("lightgbm", 2.0), ("logistic", 0.0)])
+def test_models_by_level_are_freed_from_what_their_base_was_fitted_with(base: str, gamma: float) -> None:
+    models = from_mapping({"models": {"lightgbm": {"focal_gamma": 2.0}, "split": {"family": base}}}).models
+    assert learning.task_of(from_mapping({}), models, Scorer("split", (), (), "{}"), 1.0).focal_gamma == gamma
