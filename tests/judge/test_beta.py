@@ -62,6 +62,9 @@ def test_scores_that_tell_the_contrary_are_made_level() -> None:
     c, a, b = beta.fit(x, weight, positives)
     assert (a, b) == (0, 0)
     assert _sigmoid(np.array(c)) == pytest.approx(positives.sum() / weight.sum())
+    intercept, slope = platt.fit(x, weight, positives)
+    assert 0 < slope < 1e-5
+    assert _sigmoid(np.array(intercept)) == pytest.approx(positives.sum() / weight.sum(), rel=1e-4)
 
 
 def test_the_prior_and_the_focal_link_come_first(spark: SparkSession) -> None:
