@@ -78,8 +78,8 @@ def in_blocks(rows: pd.DataFrame, name: str, by: str) -> pd.DataFrame:
 def collect(scored: DataFrame, tasks: Mapping[str, Task], price: Column | None = None) -> pd.DataFrame:
     """The buckets of every task (name), of all rows and of the segments that it tries (by, key), where the rows tell them.
 
-    Returns per half of the users and bucket of the axis: weight, positives, their value by `price`, and the mean x; of tasks with
-            blocks once more by block, in wider buckets of both halves.
+    Returns per half of the users and bucket of the axis: weight, positives, their value by `price`, how many of them have a price
+            (priced), and the mean x; of tasks with blocks once more by block, in wider buckets of both halves.
     """
     worth = F.lit(0.0) if price is None else F.coalesce(price.cast("double"), F.lit(0.0))
     entries = F.explode(F.array(*_entries(scored, tasks))).alias("s")
@@ -89,6 +89,7 @@ def collect(scored: DataFrame, tasks: Mapping[str, Task], price: Column | None =
         F.sum("weight").alias("weight"),
         F.sum(w * y).alias("positives"),
         F.sum(w * y * F.col("price")).alias("value"),
+        F.sum(F.when(F.col("price") > 0, w * y).otherwise(0.0)).alias("priced"),
         (F.sum(F.col("x") * w) / F.sum("weight")).alias("x"),
     )
     return grouped.toPandas().sort_values(["name", "by", "key", "block", "half", "bucket"])

@@ -22,17 +22,18 @@ NOBODY = 1.0  # above every calibrated probability
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Candidate thresholds, highest first, and the pairs, purchases and their value at or above each."""
+    """Candidate thresholds, highest first, and the pairs, purchases, their value and how many have one at or above each."""
 
     threshold: Vector
     pairs: Vector
     bought: Vector
     value: Vector
+    priced: Vector
 
 
 def told(config: JudgeConfig) -> dict[str, str]:
     """Each rule in plain words, with the costs or the budget that it went by."""
-    missed = f"{config.cost_missed:g}" if config.cost_missed else "its product's price"
+    missed = f"{config.cost_missed:g}" if config.cost_missed else "the mean price of what was bought"
     contacts = f"{config.budget_contacts:,} contacts" if config.budget_contacts else f"{100 * config.budget_share:g}% of the pairs"
     return {
         F1: "the best F1",
@@ -47,10 +48,8 @@ def levels(rows: pd.DataFrame, scorer: str, calibrator: Calibrator) -> Levels:
     x = mine["bucket"].to_numpy(dtype=np.float64) * width(calibrator.by)
     edge = calibrator.on(x, mine["key"].to_numpy(dtype=np.str_) if calibrator.by else None)
     falling, place = np.unique(-edge, return_inverse=True)
-    pairs, bought, value = (
-        np.cumsum(np.bincount(place, mine[name].to_numpy())).astype(np.float64) for name in ("weight", "positives", "value")
-    )
-    return Levels(-falling, pairs, bought, value)
+    columns = ("weight", "positives", "value", "priced")
+    return Levels(-falling, *(np.cumsum(np.bincount(place, mine[name].to_numpy())).astype(np.float64) for name in columns))
 
 
 def choose(found: Levels, config: JudgeConfig, held: float) -> dict[str, float]:
@@ -63,7 +62,7 @@ def choose(found: Levels, config: JudgeConfig, held: float) -> dict[str, float]:
     """
     vain, missed = found.pairs - found.bought, found.bought[-1] - found.bought
     chosen = {F1: float(found.threshold[np.argmax(2 * found.bought / (found.pairs + found.bought[-1]))])}
-    each = config.cost_missed or float(found.value[-1] / max(found.bought[-1], 1e-12))
+    each = config.cost_missed or float(found.value[-1] / max(found.priced[-1], 1e-12))
     if each:
         cost = np.concatenate([[found.bought[-1] * each], vain * config.cost_false_positive + missed * each])
         chosen[COST] = float(np.concatenate([[NOBODY], found.threshold])[np.argmin(cost)])

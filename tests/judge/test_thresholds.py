@@ -17,7 +17,7 @@ Found = Callable[[], Levels]
 def _levels(*rows: tuple[float, float, float]) -> Levels:
     """(threshold, pairs, bought) of each step, with a value of 20 a bought pair."""
     threshold, pairs, bought = np.array(rows).T
-    return Levels(threshold, pairs.cumsum(), bought.cumsum(), bought.cumsum() * 20)
+    return Levels(threshold, pairs.cumsum(), bought.cumsum(), bought.cumsum() * 20, bought.cumsum())
 
 
 STEPS = _levels((0.8, 10, 8), (0.5, 10, 5), (0.2, 30, 6), (0.01, 950, 1))
@@ -36,7 +36,12 @@ def test_the_dearer_a_missed_purchase_the_lower_the_threshold(missed: float, cho
 
 def test_without_a_cost_a_missed_purchase_costs_its_price_and_without_prices_nothing_is_chosen() -> None:
     assert choose(STEPS, JudgeConfig(cost_missed=0), 1.0)["cost"] == 0.2  # 20 each
-    unknown = Levels(STEPS.threshold, STEPS.pairs, STEPS.bought, STEPS.value * 0)
+    half = Levels(STEPS.threshold, STEPS.pairs, STEPS.bought, STEPS.value / 2, STEPS.priced / 2)
+    dear = JudgeConfig(cost_missed=0, cost_false_positive=4.5)
+    assert choose(half, dear, 1.0)["cost"] == choose(STEPS, dear, 1.0)["cost"] == 0.2, (
+        "what has no price is worth the mean, not nothing"
+    )
+    unknown = Levels(STEPS.threshold, STEPS.pairs, STEPS.bought, STEPS.value * 0, STEPS.priced * 0)
     assert set(choose(unknown, JudgeConfig(cost_missed=0), 1.0)) == {"f1", "budget"}
 
 
@@ -79,6 +84,6 @@ def test_rules_are_told_with_the_costs_and_the_budget_that_were_set() -> None:
     assert said["cost"] == "the least cost: 0.5 for a contact in vain, 7 for a missed purchase"
     assert said["budget"] == "a budget: at most 1.5% of the pairs"
     said = thresholds.told(JudgeConfig(cost_missed=0, budget_contacts=20000))
-    assert said["cost"].endswith("its product's price for a missed purchase")
+    assert said["cost"].endswith("the mean price of what was bought for a missed purchase")
     assert said["budget"] == "a budget: at most 20,000 contacts"
     assert set(said) == set(choose(STEPS, JudgeConfig(), 1.0)), "every rule has its words"
