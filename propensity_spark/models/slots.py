@@ -4,6 +4,8 @@ from pyspark.sql import SparkSession
 
 from propensity_spark.errors import TrainingFailed
 
+_STANDALONE = ("spark://", "local-cluster[")
+
 
 def is_local(spark: SparkSession) -> bool:
     """Whether the session's tasks are threads of this machine's one JVM."""
@@ -11,15 +13,27 @@ def is_local(spark: SparkSession) -> bool:
 
 
 def threads(spark: SparkSession) -> int:
-    """The cores of one executor: a fit in one task has them to itself, for nothing else of its stage runs."""
+    """The cores of one executor: a fit in one task has them to itself, for nothing else of its stage runs.
+
+    Where spark.executor.cores is not set, an executor of a standalone cluster takes all cores of its worker, of any other one.
+    """
     context = spark.sparkContext
-    return int(context.defaultParallelism if is_local(spark) else context.getConf().get("spark.executor.cores", "1"))
+    told, parallelism = context.getConf().get("spark.executor.cores"), context.getConf().get("spark.default.parallelism")
+    if is_local(spark):
+        return int(context.defaultParallelism)
+    if told or parallelism or not str(context.master).startswith(_STANDALONE):
+        return int(told or 1)
+    return max(1, int(context.defaultParallelism) // max(1, _executors(spark)))
+
+
+def _executors(spark: SparkSession) -> int:
+    return int(spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size()) - 1  # the driver is in the list
 
 
 def at_once(spark: SparkSession) -> int:
     """How many tasks can run at once."""
     context = spark.sparkContext
-    executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1  # the driver is in the list
+    executors = _executors(spark)
     if executors < 1:
         return int(context.defaultParallelism)
     return threads(spark) if is_local(spark) else executors * threads(spark)

@@ -1,0 +1,41 @@
+"""How many threads a fit has, by what the cluster says of its executors."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from propensity_spark.models import slots
+
+
+def _spark(master: str, cores: int, executors: int, **conf: str) -> Any:
+    """A session of so many executors; `cores` as Spark's default parallelism counts them."""
+    status = SimpleNamespace(getExecutorMemoryStatus=lambda: SimpleNamespace(size=lambda: executors + 1))
+    settings = {f"spark.{key.replace('_', '.')}": value for key, value in conf.items()}
+    context = SimpleNamespace(
+        master=master,
+        defaultParallelism=cores,
+        getConf=lambda: SimpleNamespace(get=lambda key, default=None: settings.get(key, default)),
+        _jsc=SimpleNamespace(sc=lambda: status),
+    )
+    return SimpleNamespace(sparkContext=context)
+
+
+@pytest.mark.parametrize(
+    ("master", "cores", "executors", "conf", "threads", "at_once"),
+    [
+        ("local[4]", 4, 0, {}, 4, 4),
+        ("spark://host:7077", 16, 2, {}, 8, 16),  # standalone: an executor takes its worker's cores
+        ("spark://host:7077", 16, 8, {"executor_cores": "2"}, 2, 16),
+        ("spark://host:7077", 400, 2, {"default_parallelism": "400"}, 1, 2),  # says nothing of cores
+        ("spark://host:7077", 2, 0, {}, 2, 2),
+        ("yarn", 16, 4, {}, 1, 4),  # YARN's default is one core
+        ("yarn", 16, 4, {"executor_cores": "4"}, 4, 16),
+        ("k8s://host", 2, 1, {}, 1, 1),
+    ],
+)
+def test_threads_and_tasks_at_once(
+    master: str, cores: int, executors: int, conf: dict[str, str], threads: int, at_once: int
+) -> None:
+    spark = _spark(master, cores, executors, **conf)
+    assert (slots.threads(spark), slots.at_once(spark)) == (threads, at_once)
