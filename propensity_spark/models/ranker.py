@@ -21,6 +21,7 @@ from propensity_spark.trainset.sampling import uniform
 NAME = "ranker"
 _LIST = ("as_of", "user_id")
 _SALT = 5
+_ENOUGH = 100_000  # rows, where other fits are never in one task
 
 
 def fit_ranker(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Scorer:
@@ -30,7 +31,7 @@ def fit_ranker(rows: DataFrame, features: Sequence[Feature], config: ModelsConfi
     Raises  TrainingFailed past the limit, and where nothing is found to split on.
     """
     total, positives, _ = size(rows)
-    most, ranker = config.lightgbm.rows_on_one_task, config.ranker
+    most, ranker = config.lightgbm.rows_on_one_task or _ENOUGH, config.ranker
     few = rows if total <= most else rows.where(uniform(seed + _SALT, "user_id") < most / total)
     parameters = {
         **shared(config.lightgbm, seed),

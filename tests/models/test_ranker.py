@@ -44,3 +44,9 @@ def test_beyond_what_one_machine_carries_a_sample_of_users_teaches(lists: DataFr
     assert sampled != fit_ranker(lists, FEATURES, SMALL, 1)
     scored = fast.score(lists, [sampled], ["user_id", "label"]).toPandas()
     assert scored.loc[scored.groupby("user_id")["raw_ranker"].idxmax()]["label"].sum() > 0.7 * 120
+
+
+@pytest.mark.fit
+def test_where_nothing_else_is_fitted_in_one_task_the_ranker_still_is(lists: DataFrame) -> None:
+    spread = ModelsConfig(lightgbm=LightGBMConfig(leaves=7, min_data_in_leaf=5, rows_on_one_task=0), ranker=RankerConfig(rounds=20))
+    assert fit_ranker(lists, FEATURES, spread, 1) == fit_ranker(lists, FEATURES, SMALL, 1)
