@@ -112,8 +112,16 @@ def log(
                 mlflow.log_text(text, name)
     if verdict.promoted:
         name = f"{config.shop.name}_{bundle.champion}"
-        mlflow.MlflowClient().set_registered_model_alias(name, CHAMPION, versions[bundle.champion])
+        _crown(mlflow.MlflowClient(), config.shop.name, name, versions[bundle.champion])
     return Run(str(started.info.run_id), finished)
+
+
+def _crown(client: Any, shop: str, name: str, version: str) -> None:
+    """The alias to the version, and from the shop's models of other families: whoever loads by it never gets a replaced one."""
+    client.set_registered_model_alias(name, CHAMPION, version)
+    for model in client.search_registered_models(filter_string=f"name LIKE '{shop}_%'"):
+        if model.name != name and model.name.removeprefix(f"{shop}_") in FAMILIES and CHAMPION in model.aliases:
+            client.delete_registered_model_alias(model.name, CHAMPION)
 
 
 def _with_versions(bundle: Bundle, versions: dict[str, str]) -> Bundle:

@@ -77,6 +77,20 @@ def test_scoring_takes_the_newest_promoted_run(store: Config) -> None:
     assert (tags["promoted"], tags["promotion_reason"]) == ("false", REFUSED.reason)
 
 
+def test_where_another_family_takes_over_no_replaced_model_keeps_the_alias(store: Config) -> None:
+    _log(store, Verdict(True))
+    stands_in = registry.log(store, replace(BUNDLE, champion="lightgbm"), MODELS, {}, {}, Verdict(True))
+    client = registry.connect(store).MlflowClient()
+    client.create_registered_model("a_b_logistic")
+    client.create_model_version("a_b_logistic", source="nowhere")
+    client.set_registered_model_alias("a_b_logistic", registry.CHAMPION, "1")  # of the shop a_b
+    assert client.get_registered_model("a_lightgbm").aliases == {registry.CHAMPION: int(stands_in.bundle.versions["lightgbm"])}
+    assert client.get_registered_model("a_logistic").aliases == {}
+    _log(store, Verdict(True))
+    assert client.get_registered_model("a_lightgbm").aliases == {}
+    assert client.get_registered_model("a_b_logistic").aliases == {registry.CHAMPION: 1}, "another shop's is left alone"
+
+
 def test_a_run_from_before_there_was_a_gate_counts_as_promoted(store: Config) -> None:
     day = date(2024, 4, 2)
     old = _log(store, Verdict(True), day)
