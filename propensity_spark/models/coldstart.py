@@ -163,14 +163,18 @@ def _result(rows: DataFrame) -> DataFrame:
     propensity = F.when(alone, F.col("product_rate")).otherwise(shrunk(F.col("product_rate"), bought, users, strength))
     told = rows.select("*", propensity.alias("propensity"), level.alias("level"))
     asked = ("history", "segment", "product_id", "is_new", "category", "propensity", "product_rate", "overall_rate", "level")
-    return told.select(*asked, _counted("users", users), _counted("purchases", bought))
+    return told.select(*asked, _counts_new().alias("counts_new"), _counted("users", users), _counted("purchases", bought))
+
+
+def _counts_new() -> Column:
+    """Whether a category's new products were counted for a new one: where it had none then, all of them were."""
+    return F.col("is_new") & (F.coalesce("n_users", F.lit(0)) > 0)
 
 
 def _counted(what: str, in_segment: Column) -> Column:
     """The users, or purchases, that the row's level counted."""
     column = {"users": "users", "purchases": "bought"}[what]
-    fresh = F.col("is_new") & (F.col("n_users") > 0)
-    beyond = F.when(fresh, F.col(f"n_{column}")).otherwise(F.col(f"c_{column}"))
+    beyond = F.when(_counts_new(), F.col(f"n_{column}")).otherwise(F.col(f"c_{column}"))
     level = F.col("level")
     chosen = F.when(level == SEGMENT, in_segment).when(level == OVERALL, F.col(f"_{column}")).otherwise(beyond)
     return chosen.cast("bigint").alias(what)

@@ -170,7 +170,7 @@ def _reason(of_first: Column, segment_by: str) -> Column:
     everywhere = F.lit(", in whatever segment" if segment_by else "")
     overall = F.concat(counted, everywhere, F.lit("; shrunk towards its category"))
     which = F.concat(
-        F.when(F.col("is_new"), "new products of ").otherwise(""), F.lit("category "), F.coalesce("category", F.lit(UNKNOWN))
+        F.when(F.col("counts_new"), "new products of ").otherwise(""), F.lit("category "), F.coalesce("category", F.lit(UNKNOWN))
     )
     chances = F.concat(F.lit(": bought "), purchases, F.lit(" times in "), users, F.lit(" chances"))
     category = F.concat(F.lit("little is known of it; "), which, chances, F.lit(", shrunk towards all products"))

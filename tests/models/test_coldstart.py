@@ -118,6 +118,9 @@ def test_what_was_never_bought_or_counted_gets_the_rate_of_its_like(table: Make)
     assert (odd.level, odd.users, odd.purchases) == (CATEGORY, 0, 0)
     assert found["east", "a", False].propensity == found["east", "a", False].product_rate
     assert found["south", "c", False].propensity > 0, "bought by nobody there is not impossible"
+    assert (new.counts_new, as_others.counts_new) == (True, False)
+    none_then = rates(table(COUNTS, *(row for row in ROWS if not row[3])), table(ASKED, *LATER), categories, fixed).collect()
+    assert {row.counts_new for row in none_then} == {False}, "a category without new ones then counted all of its products"
 
 
 def test_the_level_is_the_one_that_carries_most(table: Make) -> None:
