@@ -43,7 +43,7 @@ def _score(spark: SparkSession, config: Config, moment: Moment, progress: Progre
     if not moment.timeline.backtest:
         needed = [scorer for scorer in bundle.all_scorers if scorer.column in (champion, ranker)]
         return _write(add_ranking(fast.score(pairs, needed, (*KEEP, *bundle.reads)), champion, ranker), moment, trained, progress)
-    everything = judging.scored(pairs, bundle.all_scorers, judging.most_popular(spark), "candidate_source")
+    everything = judging.scored(pairs, bundle.all_scorers, bundle.most_popular or judging.most_popular(spark), "candidate_source")
     scored = add_ranking(everything, champion, ranker).persist()
     try:
         _write(scored, moment, trained, progress)

@@ -40,7 +40,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     chosen, judged, verdict = _elected(spark, config, moment, rehearsal, popular, progress)
     trained = fitting.calibrated(chosen, fitting.fit(chosen, moment, final, "final", progress), final, popular, progress)
     with progress.stage("log to MLflow"):
-        logged = _log(chosen, moment, trained, judged, verdict)
+        logged = _log(chosen, moment, trained, judged, verdict, popular)
         figures.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
     if not verdict.promoted:
         raise NotPromoted(f"{verdict.reason}. {_remedy(verdict)}")
@@ -103,7 +103,7 @@ def _judged(
     return judged
 
 
-def _log(config: Config, moment: Moment, final: Trained, judged: Judged, verdict: Verdict) -> registry.Run:
+def _log(config: Config, moment: Moment, final: Trained, judged: Judged, verdict: Verdict, popular: float) -> registry.Run:
     bundle = Bundle(
         shop=config.shop.name,
         as_of=moment.timeline.as_of,
@@ -116,6 +116,7 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged, verdict
         versions={},
         encoders=final.encoders,
         thresholds=final.thresholds,
+        most_popular=popular,
     )
     importance = {name: fitted.importance for name, fitted in final.models.items()}
     texts = {"test.json": json.dumps(judged), "importance.json": json.dumps(importance)}

@@ -17,6 +17,7 @@ class Bundle:
     `calibrators` map a scorer's raw column, over the sampled and balanced rows that it learnt from, to the probability in all.
     `encoders` make the scorers' inputs that are not features, from the columns of the same rows. `ranker`
     orders each user's list together with the champion; None: the champion alone. `thresholds`: the champion's, by rule.
+    `most_popular`: what the scale of the baselines rests on (see judge.baselines), as their calibrators met it; 0: unknown.
     """
 
     shop: str
@@ -30,6 +31,7 @@ class Bundle:
     encoders: Fitted = field(default_factory=Fitted)
     ranker: Scorer | None = None
     thresholds: dict[str, float] = field(default_factory=dict)
+    most_popular: float = 0.0
 
     @property
     def all_scorers(self) -> list[Scorer]:
@@ -55,6 +57,7 @@ class Bundle:
                 "versions": self.versions,
                 "encoders": self.encoders.to_plain(),
                 "thresholds": self.thresholds,
+                "most_popular": self.most_popular,
                 **({"ranker": self.ranker.to_json()} if self.ranker else {}),
             }
         )
