@@ -48,7 +48,7 @@ def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
     """
     found = ingest.extent(spark)
     declared = feature_set(config.features, found.types, config.candidates.popular_days, config.shop.time_zone, config.series)
-    return Moment(plan(config, as_of, found.first, found.last), declared, attributes(config, declared))
+    return Moment(plan(config, as_of, found.first, found.last, found.late), declared, attributes(config, declared))
 
 
 def attributes(config: Config, declared: FeatureSet) -> tuple[Known, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
+from statistics import median
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -21,9 +22,11 @@ from propensity_spark.pipeline import listings
 from propensity_spark.pipeline.listings import Listing
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import EVENTS
+from propensity_spark.trainset.split import AT_ONCE, Lateness
 
 _ENDS_EARLY = 2 * 3600  # seconds before the usual end of a day
 _USUAL_DAYS = 28
+_MOST = 0.95  # of a day's purchases
 _EMPTY = "silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons."
 _Row = tuple[str, str, str, int]  # of silver.intake
 _SILVER = ("silver.events", "silver.events_rejected", "silver.products", "silver.users", "silver.intake")
@@ -202,12 +205,13 @@ def _steps(name: str, counts: _Taken, accepted: int) -> list[_Row]:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What silver.events spans: its first and last day, its event types, and its rows."""
+    """What silver.events spans: its first and last day, its event types, its rows, and how late its newest purchases were known."""
 
     first: date
     last: date
     types: frozenset[str]
     rows: int
+    late: Lateness
 
 
 def extent(spark: SparkSession) -> Extent:
@@ -215,11 +219,16 @@ def extent(spark: SparkSession) -> Extent:
 
     Raises InsufficientData where there are no events.
     """
-    every = (F.min("event_date"), F.max("event_date"), F.collect_set("event"), F.count(F.lit(1)))
-    found = tables.read(spark, "silver.events").agg(*every).collect()[0]
-    if found[0] is None:
+    after = F.when(F.col("event") == "purchase", F.col("known_ts").cast("double") - F.col("event_ts").cast("double"))
+    every = (F.collect_set("event"), F.count(F.lit(1)), F.avg(after), F.percentile_approx(after, _MOST))
+    days = sorted(tables.read(spark, "silver.events").groupBy("event_date").agg(*every).collect())  # a row per day
+    if not days:
         raise InsufficientData(_EMPTY)
-    return Extent(found[0], found[1], frozenset(found[2]), int(found[3]))
+    types = frozenset(event for day in days for event in day[1])
+    lately = [(day[3], day[4]) for day in days if day[3] is not None][-_USUAL_DAYS:]
+    # the median day: an import of old rows does not count as lateness
+    late = Lateness(*(timedelta(seconds=median(each)) for each in zip(*lately, strict=True))) if lately else AT_ONCE
+    return Extent(days[0][0], days[-1][0], types, sum(int(day[2]) for day in days), late)
 
 
 def last_full_day(spark: SparkSession, config: Config) -> date:

@@ -1,12 +1,15 @@
 """Which as-of dates train, calibrate, test and are scored, so that no label reaches into a later part.
 
 For a date X that is scored, horizon h:  train ... X-3h, X-2h, X-h without some users  |  calibrate those users at X-h  |  score X.
-Labels of X-h end at X: all had matured by X. The newest labels say most about what comes, so models learn from them as well, and
-are calibrated on users whose newest labels they have not seen: as with the users scored at X, only older ones are known to them.
+Labels of X-h end at X: all had matured by X. Where purchases are known late (see Lateness), every date before X lies as many days
+earlier: labels that end at X would lack what is not known yet. The newest labels say most about what comes, so models learn from
+them as well, and are calibrated on users whose newest labels they have not seen: as with the users scored at X, only older ones
+are known to them.
 What scores X is then fitted on all of them, where train.refit is on (see pipeline.fitting).
-The test runs the same procedure one horizon earlier, as of X-h, and judges it on the labels of [X-h, X).
+The test runs the same procedure as of X-h (or that much earlier) and judges it on the labels of the horizon from there.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -17,9 +20,26 @@ from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.trainset.sampling import uniform
 
+_DAY = timedelta(days=1)
+_BEARABLE = 0.01  # of a horizon's purchases unknown when it ends
 _SALT = 3
 _SHARE, _SHARE_OF_FEW = 1 / 3, 1 / 2
 _FEW = 3000  # positives: with fewer, a third of them would leave the level of probabilities to chance
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """How long after purchases they are known: on average, and at most for 95 of 100."""
+
+    mean: timedelta = timedelta()
+    most: timedelta = timedelta()
+
+    def days(self, horizon: timedelta) -> int:
+        """By how many days labels end before the moment at which they are learnt from: none where next to none would be lacking."""
+        return math.ceil(self.most / _DAY) if self.mean > _BEARABLE * horizon else 0
+
+
+AT_ONCE = Lateness()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +103,24 @@ def calibration_share(config: Config, positives: int) -> float:
     return config.train.calibration_share or (_SHARE if positives >= _FEW else _SHARE_OF_FEW)
 
 
-def plan(config: Config, as_of: date, first_day: date, last_day: date) -> Timeline:
-    """Lay out the dates for scoring `as_of` from data that cover `[first_day, last_day]`.
+def plan(config: Config, as_of: date, first_day: date, last_day: date, late: Lateness = AT_ONCE) -> Timeline:
+    """Lay out the dates for scoring `as_of` from data that cover `[first_day, last_day]` and are known so late.
 
     Raises InsufficientData where as_of has no history, lies behind the data, or the horizon is too long for them.
     """
     _check_as_of(as_of, first_day, last_day)
     horizon = timedelta(days=config.labels.horizon_days)
-    final = _procedure(config, as_of, first_day)
-    rehearsal = _procedure(config, as_of - horizon, first_day)
+    matured = horizon + late.days(horizon) * _DAY
+    final = _procedure(config, as_of, first_day, matured)
+    rehearsal = _procedure(config, as_of - matured, first_day, matured)
     if not final.train or not rehearsal.train:
-        needed = 2 * config.labels.horizon_days + config.train.min_history_days
+        needed = 2 * matured.days + config.train.min_history_days
         raise InsufficientData(
             f"training, calibrating, testing and scoring as of {as_of} with a horizon of {config.labels.horizon_days} "
             f"days need {needed} days of history; the data begin on {first_day}, {(as_of - first_day).days} days before. "
             "Set labels.horizon_days lower, --as-of later, or bring more history."
         )
-    backtest = as_of + horizon <= last_day + timedelta(days=1)
+    backtest = as_of + matured <= last_day + timedelta(days=1)
     return Timeline(final, rehearsal, config.labels.horizon_days, backtest)
 
 
@@ -113,9 +134,8 @@ def _check_as_of(as_of: date, first_day: date, last_day: date) -> None:
         )
 
 
-def _procedure(config: Config, score: date, first_day: date) -> Procedure:
-    horizon = timedelta(days=config.labels.horizon_days)
-    step = timedelta(days=config.train.step_days) or horizon
+def _procedure(config: Config, score: date, first_day: date, matured: timedelta) -> Procedure:
+    step = timedelta(days=config.train.step_days) or timedelta(days=config.labels.horizon_days)
     earliest = first_day + timedelta(days=config.train.min_history_days)
-    train = [score - horizon - number * step for number in range(config.train.dates)]
+    train = [score - matured - number * step for number in range(config.train.dates)]
     return Procedure(tuple(sorted(day for day in train if day >= earliest)), score)

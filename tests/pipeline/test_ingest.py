@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from propensity_spark.errors import InsufficientData, SourceError
 from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import ingest
 from propensity_spark.progress import Progress
+from propensity_spark.trainset.split import AT_ONCE, Lateness
 
 Make = Callable[..., DataFrame]
 SILVER = ("events", "events_rejected", "products", "users", "intake")
@@ -340,3 +342,22 @@ def test_without_events_there_is_no_last_day(
     monkeypatch.setattr(tables, "read", lambda spark, name: frame)
     with pytest.raises(InsufficientData, match="nothing was accepted"):
         ingest.last_full_day(spark, config())
+
+
+def test_what_the_events_span_and_how_late_their_newest_purchases_were_known(
+    spark: SparkSession, table: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, ddl = "12:00:00", "event_date DATE, event STRING, event_ts TIMESTAMP, known_ts TIMESTAMP"
+    imported = [(f"2024-01-{d:02}", "purchase", f"2024-01-{d:02} {at}", f"2024-02-01 {at}") for d in range(1, 21)]  # long after
+    live = [(f"2024-02-{d:02}", "purchase", f"2024-02-{d:02} {at}", f"2024-02-{d:02} {late}:00:00") for d in range(1, 29)
+            for late in (12, 12, 12, 16)]  # fmt: skip
+    looks = [("2024-03-01", "view", f"2024-03-01 {at}", f"2024-03-09 {at}")]
+    monkeypatch.setattr(tables, "read", lambda spark, name: table(ddl, *imported, *live, *looks))
+    found = ingest.extent(spark)
+    assert (str(found.first), str(found.last), found.types, found.rows) == ("2024-01-01", "2024-03-01", {"purchase", "view"}, 133)
+    assert found.late == Lateness(timedelta(hours=1), timedelta(hours=4))
+    monkeypatch.setattr(tables, "read", lambda spark, name: table(ddl, *looks))
+    assert ingest.extent(spark).late == AT_ONCE, "of purchases alone"
+    monkeypatch.setattr(tables, "read", lambda spark, name: table(ddl))
+    with pytest.raises(InsufficientData, match="nothing was accepted"):
+        ingest.extent(spark)

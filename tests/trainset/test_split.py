@@ -11,27 +11,31 @@ from pyspark.sql import functions as F
 
 from propensity_spark.errors import InsufficientData
 from propensity_spark.loading import from_mapping
-from propensity_spark.trainset.split import Procedure, Timeline, calibration_share, held_out, plan
+from propensity_spark.trainset.split import AT_ONCE, Lateness, Procedure, Timeline, calibration_share, held_out, plan
 
 FIRST, AS_OF = date(2020, 1, 1), date(2023, 1, 1)
 DAY = timedelta(days=1)
 
 
-def _plan(horizon: int, first: date, last: date, **train: int) -> Timeline:
-    return plan(from_mapping({"labels": {"horizon_days": horizon}, "train": train}), AS_OF, first, last)
+def _plan(horizon: int, first: date, last: date, late: Lateness = AT_ONCE, **train: int) -> Timeline:
+    return plan(from_mapping({"labels": {"horizon_days": horizon}, "train": train}), AS_OF, first, last, late)
 
 
 @given(
     horizon=st.one_of(st.sampled_from([1, 7, 28]), st.integers(1, 90)),
     dates=st.integers(1, 8),
     step=st.integers(0, 60),
-    history=st.integers(2 * 90 + 28, 1200),
+    history=st.integers(2 * 90 + 28 + 8, 1200),
     known=st.integers(-1, 120),
+    late=st.integers(0, 4),
 )
-def test_labels_mature_before_the_next_part_begins(horizon: int, dates: int, step: int, history: int, known: int) -> None:
+def test_labels_mature_before_the_next_part_begins(
+    horizon: int, dates: int, step: int, history: int, known: int, late: int
+) -> None:
     first, last = AS_OF - history * DAY, AS_OF + known * DAY
-    timeline = _plan(horizon, first, last, dates=dates, step_days=step, min_history_days=28)
-    window = horizon * DAY
+    slow = Lateness(horizon * DAY, late * DAY)
+    timeline = _plan(horizon, first, last, slow, dates=dates, step_days=step, min_history_days=28)
+    window = (horizon + late) * DAY  # after which all is known
 
     def check(one: Procedure) -> None:
         assert 1 <= len(one.train) <= dates
@@ -123,3 +127,20 @@ def test_half_of_few_purchases_calibrate_and_a_third_of_many() -> None:
     by_size = from_mapping({})
     assert [calibration_share(by_size, positives) for positives in (0, 2999, 3000)] == [1 / 2, 1 / 2, 1 / 3]
     assert calibration_share(from_mapping({"train": {"calibration_share": 0.2}}), 10) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("horizon", "mean", "most", "days"),
+    [
+        (1, timedelta(hours=12), timedelta(hours=12), 1),
+        (7, timedelta(days=1), timedelta(days=1), 1),
+        (28, timedelta(days=1), timedelta(days=3), 3),
+        (28, timedelta(days=1), timedelta(days=3, seconds=1), 4),
+        (28, timedelta(hours=6), timedelta(days=3), 0),  # less than a hundredth of the labels
+        (28, timedelta(), timedelta(), 0),
+    ],
+)
+def test_purchases_that_are_known_late_move_the_dates_by_whole_days(
+    horizon: int, mean: timedelta, most: timedelta, days: int
+) -> None:
+    assert Lateness(mean, most).days(horizon * DAY) == days
