@@ -17,12 +17,12 @@ from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData, SourceError
 from propensity_spark.ingest import catalog, events, sources, visits
+from propensity_spark.ingest.lateness import AT_ONCE, Lateness
 from propensity_spark.ingest.preflight import expand
 from propensity_spark.pipeline import listings
 from propensity_spark.pipeline.listings import Listing
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import EVENTS
-from propensity_spark.trainset.split import AT_ONCE, Lateness
 
 _ENDS_EARLY = 2 * 3600  # seconds before the usual end of a day
 _USUAL_DAYS = 28

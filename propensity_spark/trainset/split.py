@@ -9,7 +9,6 @@ What scores X is then fitted on all of them, where train.refit is on (see pipeli
 The test runs the same procedure as of X-h (or that much earlier) and judges it on the labels of the horizon from there.
 """
 
-import math
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -18,28 +17,13 @@ from pyspark.sql import functions as F
 
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData
+from propensity_spark.ingest.lateness import AT_ONCE, Lateness
 from propensity_spark.trainset.sampling import uniform
 
 _DAY = timedelta(days=1)
-_BEARABLE = 0.01  # of a horizon's purchases unknown when it ends
 _SALT = 3
 _SHARE, _SHARE_OF_FEW = 1 / 3, 1 / 2
 _FEW = 3000  # positives: with fewer, a third of them would leave the level of probabilities to chance
-
-
-@dataclass(frozen=True, slots=True)
-class Lateness:
-    """How long after purchases they are known: on average, and at most for 95 of 100."""
-
-    mean: timedelta = timedelta()
-    most: timedelta = timedelta()
-
-    def days(self, horizon: timedelta) -> int:
-        """By how many days labels end before the moment at which they are learnt from: none where next to none would be lacking."""
-        return math.ceil(self.most / _DAY) if self.mean > _BEARABLE * horizon else 0
-
-
-AT_ONCE = Lateness()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from pyspark.sql import DataFrame, SparkSession
 from propensity_spark import tables
 from propensity_spark.config import Config, StorageConfig
 from propensity_spark.errors import InsufficientData, SourceError
+from propensity_spark.ingest.lateness import AT_ONCE, Lateness
 from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import ingest
 from propensity_spark.progress import Progress
-from propensity_spark.trainset.split import AT_ONCE, Lateness
 
 Make = Callable[..., DataFrame]
 SILVER = ("events", "events_rejected", "products", "users", "intake")

@@ -10,8 +10,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.errors import InsufficientData
+from propensity_spark.ingest.lateness import AT_ONCE, Lateness
 from propensity_spark.loading import from_mapping
-from propensity_spark.trainset.split import AT_ONCE, Lateness, Procedure, Timeline, calibration_share, held_out, plan
+from propensity_spark.trainset.split import Procedure, Timeline, calibration_share, held_out, plan
 
 FIRST, AS_OF = date(2020, 1, 1), date(2023, 1, 1)
 DAY = timedelta(days=1)
