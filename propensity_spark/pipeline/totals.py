@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import Config, ListedConfig
+from propensity_spark.config.places import is_remote
 from propensity_spark.errors import ConfigError, InsufficientData
 from propensity_spark.features import heavy, incremental, sequences, totals
 from propensity_spark.features.declared import ENTITIES, Total
@@ -23,7 +24,7 @@ from propensity_spark.features.definitions import shop_totals
 from propensity_spark.features.kernel import Calendar
 from propensity_spark.ingest import listed
 from propensity_spark.ingest.events import identifier, moment
-from propensity_spark.ingest.preflight import expand, is_remote
+from propensity_spark.ingest.preflight import expand
 from propensity_spark.pipeline import ingest
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import TOTALS
