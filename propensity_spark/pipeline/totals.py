@@ -85,14 +85,15 @@ def tasks(spark: SparkSession, rows: int) -> int:
 def run(spark: SparkSession, config: Config, as_of: date, since: date | None, progress: Progress) -> None:
     """Bring features.totals to as_of: from the date that stands, or with `since` day by day from there.
 
-    Dates that stand are left alone. Other declarations than those that stand begin anew, and so does an earlier `since`.
+    Dates that stand are left alone. Other declarations than those that stand begin anew, and so does a `since` behind which a
+    day does not stand.
     Raises ConfigError where `since` is after as_of, or as_of is before what stands or between two dates that stand.
     """
     if since and since > as_of:
         raise ConfigError(f"--since {since} is after --as-of {as_of}: there is no day between them")
     made = shop(spark, config)
     standing = _standing(spark, made.version)
-    if standing is None or (since and since < standing.dates[0]):
+    if standing is None or (since and not _stand(standing, since, as_of)):
         standing = build(spark, made, since or as_of, progress)
     if as_of < standing.dates[-1] and as_of not in standing.dates:
         raise ConfigError(
@@ -103,6 +104,12 @@ def run(spark: SparkSession, config: Config, as_of: date, since: date | None, pr
         standing = advance(spark, made, standing, day, progress)
     at = standing.dates[-1]
     progress.say(f"  totals          as of {at}, {len(ENTITIES)} entities, {len(made.declared)} totals")
+
+
+def _stand(standing: Standing, since: date, as_of: date) -> bool:
+    """Whether every day from `since` stands, up to as_of or to the last that does: what is behind that can be added."""
+    days = (min(as_of, standing.dates[-1]) - since).days + 1
+    return {since + timedelta(days=n) for n in range(days)} <= {*standing.dates}
 
 
 def _steps(at: date, as_of: date, since: date | None) -> Sequence[date]:

@@ -119,6 +119,29 @@ def test_what_stands_is_left_alone_and_other_dates_and_declarations_begin_anew(s
     assert "views_3" in totals.read(shop, totals.shop(shop, other), "user", START + timedelta(days=1)).columns
 
 
+def test_since_makes_every_day_behind_it_where_one_between_two_that_stand_does_not(shop: SparkSession) -> None:
+    days = [START + timedelta(days=n) for n in range(4)]
+    for as_of in (days[0], days[3]):
+        totals.run(shop, CONFIG, as_of, None, QUIET)
+    built = _values(shop, days[3])
+    with pytest.raises(ConfigError, match=f"{days[1]} is not among them; --since {days[1]} builds them anew"):
+        totals.run(shop, CONFIG, days[1], None, QUIET)
+    totals.run(shop, CONFIG, days[3], days[1], QUIET)
+    assert _dates(shop) == days[1:]
+    assert _values(shop, days[3]) == built
+    before = tables.version(shop, "features.totals")
+    totals.run(shop, CONFIG, days[3], days[2], QUIET)
+    assert tables.version(shop, "features.totals") == before, "all of them stand"
+
+
+def test_what_the_error_proposes_works(shop: SparkSession) -> None:
+    first, between, last = (START + timedelta(days=n) for n in (0, 2, 3))
+    for as_of in (first, last):
+        totals.run(shop, CONFIG, as_of, None, QUIET)
+    totals.run(shop, CONFIG, between, between, QUIET)
+    assert _dates(shop) == [between]
+
+
 def test_a_date_that_two_runs_wrote_stands_no_more_and_is_built_anew(shop: SparkSession) -> None:
     later = START + timedelta(days=1)
     totals.run(shop, CONFIG, later, None, QUIET)
