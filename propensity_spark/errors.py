@@ -4,6 +4,7 @@ A PropensityError is the user's to mend (exit code 2, one line); anything else i
 """
 
 from collections.abc import Iterable
+from datetime import date
 
 
 class PropensityError(Exception):
@@ -54,6 +55,18 @@ class TableMissing(PropensityError, LookupError):
     def __init__(self, table: str, writer: str) -> None:
         super().__init__(
             f"table {table} does not exist yet. Run `propensity {writer}` first, or `propensity run`, which does all in order."
+        )
+
+
+class TablesStale(PropensityError, LookupError):
+    """Tables that an earlier job writes are there, but of other dates, settings or data than those asked for."""
+
+    code = "tables_stale"
+
+    def __init__(self, names: Iterable[str], differs: Iterable[str], as_of: date) -> None:
+        super().__init__(
+            f"{', '.join(names)}: last written for other {', '.join(differs)} than this run as of {as_of} has. "
+            f"Run `propensity build-features --as-of {as_of}` first, or `propensity run`, which does everything in order."
         )
 
 

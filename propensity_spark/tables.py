@@ -4,7 +4,8 @@ Embedded (default), a table lies at <warehouse>/<schema>/<table>; with storage.c
 """
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,12 +14,14 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.config import StorageConfig
+from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns, SchemaMismatch, StorageError, TableMissing
 from propensity_spark.schemas import TABLES, Table
 
 SCHEMAS = ("bronze", "silver", "features", "trainset", "gold")
 _WAREHOUSE = "spark.propensity.warehouse"
 _CATALOG = "spark.propensity.catalog"
+_OWN_CATALOG = "spark_catalog"  # that every session has
 _NOTE = "spark.databricks.delta.commitInfo.userMetadata"
 _SIGNS = " ,;{}()\n\t="  # in a column's name Delta takes these by mapping names only; logs as received have them
 
@@ -29,7 +32,7 @@ def check_writable(storage: StorageConfig) -> None:
     Raises StorageError with the folder and the reason.
     """
     folder = Path(storage.warehouse)
-    if storage.catalog or "://" in storage.warehouse:
+    if storage.catalog or storage.is_remote:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,27 +46,53 @@ def check_writable(storage: StorageConfig) -> None:
 
 
 def attach(spark: SparkSession, storage: StorageConfig) -> None:
-    """Tell the session where the shop's tables lie, and register those that exist under their names."""
-    warehouse = storage.warehouse if "://" in storage.warehouse else str(Path(storage.warehouse).absolute())
+    """Tell the session where the shop's tables lie, so that SQL finds those that exist by name, as in gold.propensity.
+
+    Of a remote warehouse, which is slow to list, only tables with a contract are looked for.
+    """
+    warehouse = storage.warehouse if storage.is_remote else str(Path(storage.warehouse).absolute())
+    _enter(spark, storage.catalog)
+    for schema in SCHEMAS:
+        spark.sql(f"CREATE SCHEMA IF NOT EXISTS {_prefix(spark)}{schema}")
     if not storage.catalog and spark.conf.get(_WAREHOUSE, warehouse) != warehouse:
         _forget(spark, str(spark.conf.get(_WAREHOUSE)))
     spark.conf.set(_WAREHOUSE, warehouse)
-    spark.conf.set(_CATALOG, storage.catalog)
-    for schema in SCHEMAS:
-        spark.sql(f"CREATE SCHEMA IF NOT EXISTS {_prefix(spark)}{schema}")
-    if storage.catalog or "://" in warehouse:
+    if storage.catalog:
         return
+    for table in _unnamed(spark) if storage.is_remote else _lying(warehouse):
+        _register(spark, table)
+
+
+def _enter(spark: SparkSession, catalog: str) -> None:
+    """Make the catalog the current one, for names in SQL; without one leave that of a shop before."""
+    if catalog or spark.conf.get(_CATALOG, ""):
+        spark.catalog.setCurrentCatalog(catalog or _OWN_CATALOG)
+    spark.conf.set(_CATALOG, catalog)
+
+
+def _lying(warehouse: str) -> Iterator[str]:
+    """The names of the tables in a local warehouse."""
     for log in sorted(Path(warehouse).glob("*/*/_delta_log")):
         if log.parent.parent.name in SCHEMAS and any(log.glob("*.json")):  # without: the first write was killed
-            _register(spark, f"{log.parent.parent.name}.{log.parent.name}")
+            yield f"{log.parent.parent.name}.{log.parent.name}"
+
+
+def _unnamed(spark: SparkSession) -> Iterator[str]:
+    """The tables with a contract that exist, and that the session does not know by name."""
+    return (name for name in TABLES if not spark.catalog.tableExists(name) and exists(spark, name))
 
 
 def _forget(spark: SparkSession, warehouse: str) -> None:
     """Drop the names that point into another embedded warehouse; its files stay, and so does every table not of ours."""
-    for log in sorted(Path(warehouse).glob("*/*/_delta_log")):
-        name = f"{log.parent.parent.name}.{log.parent.name}"
-        if log.parent.parent.name in SCHEMAS and _location(spark, name) == str(log.parent):
+    for name in _known(spark) if is_remote(warehouse) else _lying(warehouse):
+        if _location(spark, name) == _plain(f"{warehouse}/{name.replace('.', '/')}"):
             spark.sql(f"DROP TABLE {name}")
+
+
+def _known(spark: SparkSession) -> list[str]:
+    """The names in our schemas."""
+    rows = [(schema, row) for schema in SCHEMAS for row in spark.sql(f"SHOW TABLES IN {schema}").collect()]
+    return [f"{schema}.{row['tableName']}" for schema, row in rows if not row["isTemporary"]]
 
 
 def _location(spark: SparkSession, name: str) -> str:
@@ -71,7 +100,12 @@ def _location(spark: SparkSession, name: str) -> str:
     if not spark.catalog.tableExists(name):
         return ""
     found = spark.sql(f"DESCRIBE TABLE EXTENDED {name}").where("col_name = 'Location'").select("data_type").collect()
-    return str(found[0][0]).removeprefix("file:") if found else ""
+    return _plain(str(found[0][0])) if found else ""
+
+
+def _plain(path: str) -> str:
+    """Of the ways to write a local path (file:/a, file:///a), the one without a scheme."""
+    return re.sub("^file:/+", "/", path)
 
 
 def path(spark: SparkSession, name: str) -> str:
@@ -185,7 +219,11 @@ def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "ov
 
 def _last_write(spark: SparkSession, name: str) -> Row:
     """What the table's log says of it: version, userMetadata and operationMetrics."""
-    said: Row = _handle(spark, name).history(1).select("version", "userMetadata", "operationMetrics").collect()[0]
+    if _prefix(spark):  # DeltaTable.forName takes a catalog's name on Databricks only
+        history = spark.sql(f"DESCRIBE HISTORY {_prefix(spark)}{name} LIMIT 1")
+    else:
+        history = DeltaTable.forPath(spark, path(spark, name)).history(1)
+    said: Row = history.select("version", "userMetadata", "operationMetrics").collect()[0]
     return said
 
 
@@ -209,12 +247,6 @@ def _noted(spark: SparkSession, table: str, note: str) -> int:
 
 def _register(spark: SparkSession, name: str) -> None:
     spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING DELTA LOCATION '{path(spark, name)}'")
-
-
-def _handle(spark: SparkSession, name: str) -> DeltaTable:
-    if _prefix(spark):
-        return DeltaTable.forName(spark, _prefix(spark) + name)
-    return DeltaTable.forPath(spark, path(spark, name))
 
 
 def _load(spark: SparkSession, name: str) -> DataFrame:

@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from propensity_spark.config.checks import within
+from propensity_spark.config.places import is_remote
 from propensity_spark.errors import ConfigError
 
 
@@ -33,9 +34,14 @@ class StorageConfig:
     report: str = ""
     checkpoints: str = ""
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether only Spark reaches the warehouse."""
+        return is_remote(self.warehouse)
+
     def report_path(self, shop: str) -> Path:
         """The report's file: as configured, or inside the warehouse, or here where the warehouse is remote."""
-        folder = Path() if "://" in self.warehouse else Path(self.warehouse)
+        folder = Path() if self.is_remote else Path(self.warehouse)
         return Path(self.report) if self.report else folder / f"{shop}_report.html"
 
 

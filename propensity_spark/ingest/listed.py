@@ -6,8 +6,9 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.config import ListedConfig
+from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns
-from propensity_spark.ingest.preflight import expand, is_remote
+from propensity_spark.ingest.preflight import expand
 
 
 def read(spark: SparkSession, listed: ListedConfig, wanted: Iterable[str], what: str) -> DataFrame:

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from propensity_spark.config import Config, EntityConfig, SeriesConfig, SourceConfig
+from propensity_spark.config.places import is_remote
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
 
@@ -48,11 +49,6 @@ def expand(patterns: tuple[str, ...]) -> list[Path]:
             inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
             files += [p for p in inside if not p.name.startswith((".", "_")) and "_delta_log" not in p.parts]
     return files
-
-
-def is_remote(path: str) -> bool:
-    """Whether the path is for Spark's file systems only (s3://, dbfs:/...)."""
-    return ":/" in path
 
 
 @dataclass(frozen=True, slots=True)

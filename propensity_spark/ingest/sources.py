@@ -15,8 +15,9 @@ from pyspark.sql.types import ArrayType, MapType, StringType, StructField, Struc
 
 from propensity_spark import tables
 from propensity_spark.config import SourceConfig
+from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns, SourceError
-from propensity_spark.ingest.preflight import expand, first_row, is_remote
+from propensity_spark.ingest.preflight import expand, first_row
 
 FILE, SIZE, MODIFIED, ARRIVED, CORRUPT = "_source_file", "_file_size", "_file_modified", "_arrived_at", "_corrupt"
 META = (FILE, SIZE, MODIFIED, ARRIVED, CORRUPT)

@@ -9,8 +9,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
-from propensity_spark.config import SCALERS, BalanceConfig, Config
-from propensity_spark.errors import ConfigError
+from propensity_spark.config import SCALERS, Config, TrainConfig
+from propensity_spark.errors import ConfigError, TableMissing, TablesStale
 from propensity_spark.features import compute, segments
 from propensity_spark.features.attributes import Known
 from propensity_spark.features.definitions import feature_set
@@ -30,6 +30,10 @@ from propensity_spark.trainset.population import population
 from propensity_spark.trainset.split import Timeline, plan
 
 ENTITIES = {entity: ("as_of", *keys) for entity, keys in KEYS.items() if entity != "pair"}  # rolled up from pairs
+# train.*: what is done with the rows of these tables, not which they are
+_LATER = ("balance", "refit", "calibration_share", "min_positives", "min_buyers")
+# What a fingerprint's parts are to a reader; what they are made of is in `_fingerprint`.
+_CALLED = {"silver": "events", "beside": "tables beside the events", "timeline": "dates"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +108,38 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     _write_candidates(spark, config, moment, seen, fingerprint, progress)
 
 
+def check_current(spark: SparkSession, config: Config, moment: Moment) -> None:
+    """Refuse tables that `run` would write anew: rows of a date that was learnt from, say, are sampled by their labels.
+
+    Raises TableMissing where one is not there, TablesStale where one is of other dates, settings or events.
+    """
+    fingerprint, stale = _fingerprint(spark, config, moment), dict[str, str]()
+    for name in written(moment.features):
+        if not tables.exists(spark, name):
+            raise TableMissing(name, "build-features")
+        note = tables.last_note(spark, name)
+        if note != fingerprint:
+            stale[name] = note
+    if stale:
+        differs = dict.fromkeys(part for note in stale.values() for part in _differing(note, fingerprint))
+        raise TablesStale(stale, differs, moment.timeline.as_of)
+
+
+def _differing(note: str, fingerprint: str) -> list[str]:
+    """The parts in which two fingerprints differ; of a note that is none, all."""
+    now: dict[str, object] = json.loads(fingerprint)
+    try:
+        then: dict[str, object] = json.loads(note)
+    except ValueError:  # written by somebody else
+        then = {}
+    return [_CALLED.get(part, part) for part in sorted({*now, *then}) if now.get(part) != then.get(part)]
+
+
 def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
     read = dict.fromkeys((*_read_beside(config, moment.features), *eligible.reads(config)))
     beside = {name: tables.version(spark, name) for name in read}
-    sampled = replace(config.train, balance=BalanceConfig())  # rows are balanced when they are learnt from
+    plain = TrainConfig()
+    sampled = replace(config.train, **{name: getattr(plain, name) for name in _LATER})
     parts = {
         "silver": tables.version(spark, "silver.events"),
         **({"beside": beside} if beside else {}),

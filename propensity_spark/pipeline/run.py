@@ -54,21 +54,28 @@ def everything(config: Config) -> date:
 
 
 def one(name: str, config: Config) -> None:
-    """One job by its name, on what the jobs before it wrote."""
+    """One job by its name, on what the jobs before it wrote.
+
+    Raises TablesStale where what it reads was built for another date, or from other settings or events.
+    """
     if name == "ingest":
         preflight.check(config)
     spark, progress = _opened(config)
     if name == "ingest":
         return ingest.run(spark, config, progress)
     moment = build_features.prepare(spark, config, _as_of(spark, config))
+    if name in _ON_ROWS:
+        build_features.check_current(spark, config, moment)
     _STAGES[name](spark, config, moment, progress)
     return None
 
 
 def audited(config: Config) -> audit.Report:
-    """Look for leaks in what `build-features` wrote."""
+    """Look for leaks in what `build-features` wrote. Raises TablesStale as `one` does."""
     spark, progress = _opened(config)
-    return audit.run(spark, config, build_features.prepare(spark, config, _as_of(spark, config)), progress)
+    moment = build_features.prepare(spark, config, _as_of(spark, config))
+    build_features.check_current(spark, config, moment)
+    return audit.run(spark, config, moment, progress)
 
 
 Stage = Callable[[SparkSession, Config, Moment, Progress], object]
@@ -78,6 +85,7 @@ _STAGES: dict[str, Stage] = {
     "score": score.run,
     "report": report.run,
 }
+_ON_ROWS = ("train", "score")  # the report tells what was scored, whatever was built since
 
 
 def totals_current(config: Config, since: date | None, spine: str, out: str) -> None:

@@ -9,6 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property, reduce
+from itertools import takewhile
+from operator import xor
 from uuid import uuid4
 
 from pyspark.sql import DataFrame, SparkSession
@@ -16,6 +19,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import Config, ListedConfig
+from propensity_spark.config.places import is_remote
 from propensity_spark.errors import ConfigError, InsufficientData
 from propensity_spark.features import heavy, incremental, sequences, totals
 from propensity_spark.features.declared import ENTITIES, Total
@@ -23,7 +27,7 @@ from propensity_spark.features.definitions import shop_totals
 from propensity_spark.features.kernel import Calendar
 from propensity_spark.ingest import listed
 from propensity_spark.ingest.events import identifier, moment
-from propensity_spark.ingest.preflight import expand, is_remote
+from propensity_spark.ingest.preflight import expand
 from propensity_spark.pipeline import ingest
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import TOTALS
@@ -35,7 +39,7 @@ _DATE = "date"  # the entity of a row that only tells that a date stands
 ROWS_A_TASK = 1_500_000  # what a task holds in memory: some 300 MB
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, since `_heard` is kept
 class Shop:
     """What totals are made from: the events, what is declared, the shop's days, and how many tasks they take."""
 
@@ -55,13 +59,29 @@ class Shop:
         """Changes with any declaration, and with what the table's rows say."""
         return hashlib.sha256(repr((_LAYOUT, self.declared, self.time_zone)).encode()).hexdigest()[:12]
 
+    def heard_before(self, as_of: date) -> int:
+        """A checksum of what was known when the date began: it tells whether its totals rest on the events as they are now."""
+        return reduce(xor, (checksum for day, checksum in self._heard if day < as_of), 0)
+
+    @cached_property
+    def _heard(self) -> tuple[tuple[date, int], ...]:
+        """Of what became known on each of the shop's days: one pass over few columns, at most one per run."""
+        known = F.to_date(F.from_utc_timestamp(F.timestamp_micros("known"), self.time_zone))
+        what = F.bit_xor(F.xxhash64("event_id", "event", "known"))  # an event_id is made of what the event says
+        days = totals.told(self.events).groupBy(known.alias("day")).agg(what.alias("heard")).collect()
+        return tuple((row["day"], row["heard"]) for row in days)
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The dates that stand in features.totals, oldest first, and the id of the base that the first of them is."""
+    """The dates that stand in features.totals, oldest first, and the id of the base that the first of them is.
+
+    `heard`: what `Shop.heard_before` said of each when it was written; None in tables that do not tell.
+    """
 
     base: str
     dates: tuple[date, ...]
+    heard: tuple[int | None, ...]
 
 
 def shop(spark: SparkSession, config: Config) -> Shop:
@@ -84,15 +104,18 @@ def tasks(spark: SparkSession, rows: int) -> int:
 def run(spark: SparkSession, config: Config, as_of: date, since: date | None, progress: Progress) -> None:
     """Bring features.totals to as_of: from the date that stands, or with `since` day by day from there.
 
-    Dates that stand are left alone. Other declarations than those that stand begin anew, and so does an earlier `since`.
+    Dates that stand are left alone, but those before which other events are known now than were then are made anew. Other
+    declarations than those that stand begin anew, and so does a `since` behind which a day does not stand.
     Raises ConfigError where `since` is after as_of, or as_of is before what stands or between two dates that stand.
     """
     if since and since > as_of:
         raise ConfigError(f"--since {since} is after --as-of {as_of}: there is no day between them")
     made = shop(spark, config)
     standing = _standing(spark, made.version)
-    if standing is None or (since and since < standing.dates[0]):
+    if standing is None or (since and not _stand(standing, since, as_of)):
         standing = build(spark, made, since or as_of, progress)
+    else:
+        standing = _renewed(spark, made, standing, progress)
     if as_of < standing.dates[-1] and as_of not in standing.dates:
         raise ConfigError(
             f"totals stand as of {standing.dates[0]} to {standing.dates[-1]}, and {as_of} is not among them; "
@@ -102,6 +125,31 @@ def run(spark: SparkSession, config: Config, as_of: date, since: date | None, pr
         standing = advance(spark, made, standing, day, progress)
     at = standing.dates[-1]
     progress.say(f"  totals          as of {at}, {len(ENTITIES)} entities, {len(made.declared)} totals")
+
+
+def _renewed(spark: SparkSession, made: Shop, standing: Standing, progress: Progress) -> Standing:
+    """With the dates anew that rest on other events than there are now: a log without ingested_ts may tell of old days late."""
+    told = zip(standing.dates, standing.heard, strict=True)
+    kept = len(list(takewhile(lambda date_: made.heard_before(date_[0]) == date_[1], told)))
+    changed = standing.dates[kept:]
+    if not changed:
+        return standing
+    progress.say(f"  totals          other events are known before {changed[0]} than were: made anew from there")
+    if not kept:
+        standing, changed = build(spark, made, changed[0], progress), changed[1:]
+    else:
+        nothing = tables.read(spark, TOTALS.name, "false")
+        tables.replace(nothing, TOTALS.name, f"as_of >= DATE'{changed[0]}'", made.version)
+        standing = Standing(standing.base, standing.dates[:kept], standing.heard[:kept])
+    for day in changed:
+        standing = advance(spark, made, standing, day, progress)
+    return standing
+
+
+def _stand(standing: Standing, since: date, as_of: date) -> bool:
+    """Whether every day from `since` stands, up to as_of or to the last that does: what is behind that can be added."""
+    days = (min(as_of, standing.dates[-1]) - since).days + 1
+    return {since + timedelta(days=n) for n in range(days)} <= {*standing.dates}
 
 
 def _steps(at: date, as_of: date, since: date | None) -> Sequence[date]:
@@ -115,7 +163,7 @@ def build(spark: SparkSession, made: Shop, as_of: date, progress: Progress) -> S
     with progress.stage("totals base") as stage, _whole_files(spark):
         added = totals.contributions(made.events, made.declared)
         rows = totals.at_dates(added, made.declared, [as_of], made.days(as_of), made.tasks)
-        standing = Standing(uuid4().hex, (as_of,))
+        standing = Standing(uuid4().hex, (as_of,), (made.heard_before(as_of),))
         stage.rows_out = tables.overwrite(_stamped(rows, as_of, made, standing.base), TOTALS.name, made.version)
         stage.note = f"as of {as_of}"
     return standing
@@ -129,7 +177,7 @@ def advance(spark: SparkSession, made: Shop, standing: Standing, after: date, pr
         rows = incremental.changes(made.events, made.declared, standing.dates[0], before, after, days)
         tables.append_blindly(_stamped(rows, after, made, standing.base), TOTALS.name, made.version)
         stage.note = f"as of {after}"
-    return Standing(standing.base, (*standing.dates, after))
+    return Standing(standing.base, (*standing.dates, after), (*standing.heard, made.heard_before(after)))
 
 
 @contextmanager
@@ -159,9 +207,11 @@ def _whole_files(spark: SparkSession) -> Iterator[None]:
 def _stamped(rows: DataFrame, as_of: date, made: Shop, base: str) -> DataFrame:
     """With the declarations' version, and one more row, of no entity, which tells that the date stands, even without others.
 
-    That row alone has the id of the write, which begins with that of its base: see `_standing`.
+    That row alone has the id of the write, which begins with that of its base: see `_standing`. What it has seen is no number
+    of events but `Shop.heard_before`.
     """
-    told = {"as_of": F.lit(as_of), "entity": F.lit(_DATE), "write_id": F.lit(f"{base}-{uuid4().hex}")}
+    heard = F.lit(made.heard_before(as_of)).cast("bigint")
+    told = {"as_of": F.lit(as_of), "entity": F.lit(_DATE), "seen": heard, "write_id": F.lit(f"{base}-{uuid4().hex}")}
     day = rows.sparkSession.range(1).select(*(value.alias(name) for name, value in told.items()))
     return rows.unionByName(day, allowMissingColumns=True).withColumn("totals_version", F.lit(made.version))
 
@@ -174,13 +224,15 @@ def _standing(spark: SparkSession, version: str) -> Standing | None:
     """
     if tables.last_note(spark, TOTALS.name) != version:
         return None
-    writes = tables.read(spark, TOTALS.name, f"entity = '{_DATE}'").select("as_of", "write_id").collect()  # one per date
-    dates, bases = sorted(row["as_of"] for row in writes), {row["write_id"].split("-")[0] for row in writes}
-    return Standing(bases.pop(), tuple(dates)) if len(bases) == 1 and len(dates) == len(set(dates)) else None
+    writes = tables.read(spark, TOTALS.name, f"entity = '{_DATE}'").select("as_of", "seen", "write_id").collect()
+    heard, bases = {row["as_of"]: row["seen"] for row in writes}, {row["write_id"].split("-")[0] for row in writes}
+    dates = sorted(heard)
+    whole = len(bases) == 1 and len(writes) == len(dates)  # one write per date
+    return Standing(bases.pop(), tuple(dates), tuple(heard[day] for day in dates)) if whole else None
 
 
 def read(spark: SparkSession, made: Shop, entity: str, as_of: date) -> DataFrame:
-    """An entity's totals at a date that stands: its keys, seen, and the totals.
+    """An entity's totals at a date that stands, of the events as they were at its last `run`: its keys, seen, and the totals.
 
     Raises InsufficientData where the date does not stand.
     """

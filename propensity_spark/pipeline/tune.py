@@ -129,7 +129,7 @@ def _common(spark: SparkSession, config: Config, search: Search) -> str:
 
 
 def _storage(config: Config) -> str:
-    if not config.tune.storage and "://" in config.storage.warehouse:
+    if not config.tune.storage and config.storage.is_remote:
         raise ConfigError("tune.storage must be a database's address where the warehouse is remote, e.g. sqlite:///tuning.db")
     return config.tune.storage or f"sqlite:///{Path(config.storage.warehouse).absolute()}/tuning.db"
 
@@ -233,7 +233,7 @@ def told(study: Any, config: Config, search: Search) -> str:
 
 
 def _file(config: Config) -> Path:
-    return Path() / FILE if "://" in config.storage.warehouse else Path(config.storage.warehouse) / FILE
+    return Path() / FILE if config.storage.is_remote else Path(config.storage.warehouse) / FILE
 
 
 def _write(config: Config, family: str, values: dict[str, Any]) -> None:

@@ -338,6 +338,8 @@ def test_a_table_of_users_needs_its_key() -> None:
 def test_the_report_and_the_runs_lie_in_the_warehouse_unless_told_otherwise() -> None:
     assert StorageConfig(warehouse="w").report_path("shop") == Path("w/shop_report.html")
     assert StorageConfig(warehouse="w", report="r.html").report_path("shop") == Path("r.html")
+    for remote in ("s3a://bucket/w", "dbfs:/w"):
+        assert StorageConfig(warehouse=remote).report_path("shop") == Path("shop_report.html"), "only Spark reaches it"
     assert TrackingConfig().resolved(StorageConfig(warehouse="w")) == f"sqlite:///{Path('w').absolute()}/mlflow.db"
     assert TrackingConfig(uri="http://x").resolved(StorageConfig()) == "http://x"
 

@@ -1,7 +1,7 @@
 """A table is as before or as after a write, never between, and says what it lacks."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -166,6 +166,43 @@ def test_a_new_session_finds_the_tables_of_a_warehouse_by_name(spark: SparkSessi
     assert _said(spark.sql("SELECT source FROM silver.intake")) == [("here",)]
 
 
+def test_a_new_session_finds_the_tables_of_a_remote_warehouse_by_name_until_it_turns_elsewhere(
+    spark: SparkSession, table: Make, warehouse: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    remote = StorageConfig(warehouse=f"file://{tmp_path_factory.mktemp('remote')}")
+    tables.attach(spark, remote)
+    tables.overwrite(table(INTAKE, ("far", "received", "", 1)), "silver.intake")
+    tables.overwrite(table("user STRING", ("ann",)), "bronze.log")
+    spark.sql("DROP TABLE silver.intake")  # the name only: the files stay
+    tables.attach(spark, remote)
+    assert _said(spark.sql("SELECT source FROM silver.intake")) == [("far",)]
+    tables.attach(spark, StorageConfig(warehouse=str(warehouse)))
+    assert not spark.catalog.tableExists("silver.intake")
+    assert not spark.catalog.tableExists("bronze.log")
+
+
+@pytest.fixture
+def elsewhere(spark: SparkSession) -> Iterator[None]:
+    """A session whose current catalog is not the one that the shop's tables are in."""
+    spark.conf.set("spark.sql.catalog.other", "org.apache.spark.sql.execution.datasources.v2.jdbc.JDBCTableCatalog")
+    spark.conf.set("spark.sql.catalog.other.url", "jdbc:derby:memory:other;create=true")
+    spark.conf.set("spark.sql.catalog.other.driver", "org.apache.derby.jdbc.EmbeddedDriver")
+    spark.catalog.setCurrentCatalog("other")
+    yield
+    spark.catalog.setCurrentCatalog("spark_catalog")
+
+
+def test_names_in_sql_are_of_the_shops_catalog(spark: SparkSession, table: Make, warehouse: Path, elsewhere: None) -> None:
+    try:
+        tables.attach(spark, StorageConfig(catalog="spark_catalog"))
+        tables.overwrite(table(INTAKE, ("named", "received", "", 1)), "silver.intake")
+        assert _said(spark.sql("SELECT source FROM silver.intake")) == [("named",)]
+        assert tables.version(spark, "silver.intake") == 0
+    finally:
+        spark.sql("DROP TABLE IF EXISTS spark_catalog.silver.intake")
+        tables.attach(spark, StorageConfig(warehouse=str(warehouse)))
+
+
 def test_a_warehouse_that_can_be_written_is_made_and_left_clean(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
     tables.check_writable(StorageConfig(warehouse=str(folder)))
@@ -176,9 +213,10 @@ def test_a_warehouse_that_cannot_be_written_is_told_before_anything_runs(tmp_pat
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match=r"cannot be written: .*Set storage\.warehouse"):
         tables.check_writable(StorageConfig(warehouse=str(tmp_path / "file")))
-    tables.check_writable(StorageConfig(warehouse="s3://bucket/w"))
+    for remote in ("s3://bucket/w", "dbfs:/w"):  # left to Spark
+        tables.check_writable(StorageConfig(warehouse=remote))
+        assert not os.path.exists(remote.split("/")[0])
     tables.check_writable(StorageConfig(warehouse=str(tmp_path / "file"), catalog="main"))
-    assert not os.path.exists("s3:")
 
 
 def test_pointing_elsewhere_drops_no_table_of_somebody_else(

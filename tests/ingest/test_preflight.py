@@ -10,8 +10,9 @@ import pytest
 
 from propensity_spark import cli
 from propensity_spark.config import Config
+from propensity_spark.config.places import is_remote
 from propensity_spark.errors import SourceError
-from propensity_spark.ingest.preflight import check, expand, head, is_remote, problems
+from propensity_spark.ingest.preflight import check, expand, head, problems
 from propensity_spark.loading import from_mapping
 
 MAP = {"user_id": "user", "product_id": "item", "event_ts": "at"}

@@ -119,6 +119,29 @@ def test_what_stands_is_left_alone_and_other_dates_and_declarations_begin_anew(s
     assert "views_3" in totals.read(shop, totals.shop(shop, other), "user", START + timedelta(days=1)).columns
 
 
+def test_since_makes_every_day_behind_it_where_one_between_two_that_stand_does_not(shop: SparkSession) -> None:
+    days = [START + timedelta(days=n) for n in range(4)]
+    for as_of in (days[0], days[3]):
+        totals.run(shop, CONFIG, as_of, None, QUIET)
+    built = _values(shop, days[3])
+    with pytest.raises(ConfigError, match=f"{days[1]} is not among them; --since {days[1]} builds them anew"):
+        totals.run(shop, CONFIG, days[1], None, QUIET)
+    totals.run(shop, CONFIG, days[3], days[1], QUIET)
+    assert _dates(shop) == days[1:]
+    assert _values(shop, days[3]) == built
+    before = tables.version(shop, "features.totals")
+    totals.run(shop, CONFIG, days[3], days[2], QUIET)
+    assert tables.version(shop, "features.totals") == before, "all of them stand"
+
+
+def test_what_the_error_proposes_works(shop: SparkSession) -> None:
+    first, between, last = (START + timedelta(days=n) for n in (0, 2, 3))
+    for as_of in (first, last):
+        totals.run(shop, CONFIG, as_of, None, QUIET)
+    totals.run(shop, CONFIG, between, between, QUIET)
+    assert _dates(shop) == [between]
+
+
 def test_a_date_that_two_runs_wrote_stands_no_more_and_is_built_anew(shop: SparkSession) -> None:
     later = START + timedelta(days=1)
     totals.run(shop, CONFIG, later, None, QUIET)
@@ -204,6 +227,51 @@ def test_a_spine_that_cannot_be_read_is_refused(shop: SparkSession, tmp_path: Pa
     spine.write_text("user_id,product_id,moment\nu1,p1,soon\n")
     with pytest.raises(ConfigError, match=r"1 row\(s\) without"):
         totals.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
+
+
+def _arrived(spark: SparkSession, day: date) -> None:
+    """A file tells of five purchases of a day, at noon, which count as known then: the log has no ingested_ts."""
+    events = tables.read(spark, "silver.events")
+    noon = F.lit(f"{day} 12:00:00").cast("timestamp")
+    named = {name: F.concat(F.lit(f"{day}-"), name) for name in ("event_id", "user_id")}
+    told = events.where("event = 'purchase' AND cancelled_known_ts IS NULL").orderBy("event_id").limit(5)
+    more = told.withColumns({**named, "event_ts": noon, "known_ts": noon, "event_date": F.lit(day)})
+    tables.overwrite(events.unionByName(more).localCheckpoint(), "silver.events")
+
+
+def _bases(spark: SparkSession) -> set[str]:
+    rows = tables.read(spark, "features.totals", "write_id IS NOT NULL").select("write_id").collect()
+    return {row["write_id"].split("-")[0] for row in rows}
+
+
+@pytest.mark.parametrize(("behind", "anew"), [(-5, True), (0, False)])
+def test_events_of_older_days_that_arrive_late_count_from_the_first_date_that_could_know_them(
+    shop: SparkSession, behind: int, anew: bool
+) -> None:
+    days = [START + timedelta(days=n) for n in range(3)]
+    totals.run(shop, CONFIG, days[2], days[0], QUIET)
+    before, bases = _values(shop, days[2]), _bases(shop)
+    _arrived(shop, START + timedelta(days=behind))
+    totals.run(shop, CONFIG, days[2], None, QUIET)
+    assert _dates(shop) == days
+    assert (_bases(shop) != bases) == anew, "a base that could not know them stays"
+    made = totals.shop(shop, CONFIG)
+    found = _values(shop, days[2])
+    assert found != before
+    totals.build(shop, made, days[2], QUIET)
+    assert _values(shop, days[2]) == found
+
+
+def test_dates_that_tell_nothing_of_their_events_are_made_anew(shop: SparkSession) -> None:
+    totals.run(shop, CONFIG, START, None, QUIET)
+    values, bases = _values(shop, START), _bases(shop)
+    made = totals.shop(shop, CONFIG)
+    as_before = tables.read(shop, "features.totals").withColumn("seen", F.expr("IF(entity = 'date', NULL, seen)"))
+    tables.overwrite(as_before.localCheckpoint(), "features.totals", made.version)
+    assert _values(shop, START) == values, "they can be read"
+    totals.run(shop, CONFIG, START, None, QUIET)
+    assert _bases(shop) != bases
+    assert _values(shop, START) == values
 
 
 def _dates(spark: SparkSession) -> list[date]:
