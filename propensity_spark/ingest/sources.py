@@ -9,13 +9,14 @@ from functools import reduce
 from pathlib import Path
 from typing import cast
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, MapType, StringType, StructField, StructType
+from pyspark.sql.types import StringType, StructField, StructType
 
 from propensity_spark import tables
 from propensity_spark.config import SourceConfig
 from propensity_spark.errors import MissingColumns, SourceError
+from propensity_spark.ingest import texts
 from propensity_spark.ingest.preflight import expand, first_row, is_remote
 
 FILE, SIZE, MODIFIED, ARRIVED, CORRUPT = "_source_file", "_file_size", "_file_modified", "_arrived_at", "_corrupt"
@@ -56,7 +57,8 @@ def _added(files: Files | None, known: Files | None) -> list[str] | None:
 
 def _reading(source: SourceConfig) -> str:
     """How the files are read: another way gives other rows."""
-    return repr((source.format, source.header, source.columns, source.delimiter, source.encoding))
+    typed = () if source.format == "csv" else ("instants with their zone",)  # as `texts` writes them
+    return repr((source.format, source.header, source.columns, source.delimiter, source.encoding, *typed))
 
 
 def _readable(problem: Exception, source: SourceConfig) -> Exception:
@@ -104,7 +106,7 @@ def _received(spark: SparkSession, source: SourceConfig, files: list[str] | None
 
 def _described(raw: DataFrame, source: SourceConfig) -> DataFrame:
     """The columns as text, with the file that each row came from."""
-    kept = [_as_text(field) for field in raw.schema.fields if field.name not in META]
+    kept = [texts.written(F.col(f"`{f.name}`"), f.dataType).alias(f.name) for f in raw.schema.fields if f.name not in META]
     corrupt = F.col(CORRUPT) if CORRUPT in raw.columns else F.lit(None).cast("string")
     if source.table:
         zero = F.lit(0).cast("bigint")
@@ -154,10 +156,3 @@ def _read_csv(spark: SparkSession, source: SourceConfig, names: list[str], paths
     frame = reader.option("columnNameOfCorruptRecord", CORRUPT).csv(paths)
     slots = max(spark.sparkContext.defaultParallelism, 2)
     return frame.coalesce(slots) if len(paths) > slots else frame
-
-
-def _as_text(field: StructField) -> Column:
-    """A value as text; nested ones as JSON."""
-    column = F.col(f"`{field.name}`")
-    nested = isinstance(field.dataType, StructType | ArrayType | MapType)
-    return (F.to_json(column) if nested else column.cast("string")).alias(field.name)

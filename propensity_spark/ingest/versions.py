@@ -32,10 +32,10 @@ def parse(spark: SparkSession, entity: EntityConfig, key: str, config: Config) -
     Raises  MissingColumns where the mapping does not fit.
     """
     raw = listed.read(spark, entity, catalog.mapped(entity), f"the table of {key.removesuffix('_id')}s")
-    time, known, price = (listed.column(c) for c in (entity.valid_from, entity.known, entity.price))
+    time, known, price = (listed.column(raw, c) for c in (entity.valid_from, entity.known, entity.price))
     zone = entity.time.time_zone or config.shop.time_zone
     read = raw.select(
-        *catalog.described(entity, key),
+        *catalog.described(raw, entity, key),
         time.alias("_time"),
         known.alias("_known"),
         price.alias("_price"),
