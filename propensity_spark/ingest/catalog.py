@@ -4,7 +4,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.config import EntityConfig
-from propensity_spark.ingest import listed
+from propensity_spark.ingest import listed, texts
 from propensity_spark.ingest.events import identifier
 from propensity_spark.schemas import PRODUCTS, USERS
 
@@ -67,7 +67,7 @@ def mapped(entity: EntityConfig) -> list[str]:
 
 def described(raw: DataFrame, entity: EntityConfig, key: str) -> list[Column]:
     """What a row of the shop's table says: key, name, category, price DOUBLE, attributes."""
-    pairs = [part for a in entity.attributes for part in (F.lit(a), F.col(f"`{a}`").cast("string"))]
+    pairs = [part for a in entity.attributes for part in (F.lit(a), texts.plain(F.col(f"`{a}`"), raw.schema[a].dataType))]
     attributes = F.create_map(*pairs) if pairs else F.lit(None).cast("map<string,string>")
     return [
         identifier(listed.column(raw, entity.id)).alias(key),

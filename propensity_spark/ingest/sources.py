@@ -57,7 +57,7 @@ def _added(files: Files | None, known: Files | None) -> list[str] | None:
 
 def _reading(source: SourceConfig) -> str:
     """How the files are read: another way gives other rows."""
-    typed = () if source.format == "csv" else ("instants with their zone",)  # as `texts` writes them
+    typed = () if source.format == "csv" else ("instants with their zone, ids in digits",)  # as `texts` writes them
     return repr((source.format, source.header, source.columns, source.delimiter, source.encoding, *typed))
 
 

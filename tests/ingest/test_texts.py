@@ -1,17 +1,20 @@
-"""Typed columns: an instant keeps its zone, a wall time has none, in logs and in the shop's other tables."""
+"""Typed columns: an instant keeps its zone, a wall time has none, and an id its digits, in logs and in the shop's other tables."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import Config
-from propensity_spark.ingest import events, series, sources, texts, versions
+from propensity_spark.ingest import catalog, events, series, sources, texts, versions
 from propensity_spark.ingest.preflight import problems
 from propensity_spark.loading import from_mapping
 
+Make = Callable[..., DataFrame]
 TYPED = "user STRING, item STRING, at TIMESTAMP, wall TIMESTAMP_NTZ, day DATE, arrived TIMESTAMP"
 AT, ARRIVED = "2024-07-15 12:00:00.000001", "2024-07-15 22:30:00"
 
@@ -103,3 +106,42 @@ def test_timestamps_of_dated_rows_and_of_series_are_instants(spark: SparkSession
     assert [str(series.parse(spark, one, far).collect()[0]["day"]) for one in far.series] == ["2024-07-16", "2024-07-15"]
     row = series.parse_members(spark, far.series[1], far).collect()[0]
     assert (str(row["valid_from"]), str(row["known_ts"])) == ("2024-07-15 15:00:00", AT)
+
+
+NUMBERS = {  # as Spark writes a DOUBLE: as bronze has it
+    "17850.0": "17850.0",
+    "9999999.0": "9999999.0",
+    "1.0E7": "10000000",
+    "1.2345678E7": "12345678",
+    "-1.2345678E7": "-12345678",
+    "1.234567890123456E15": "1234567890123456",
+    "1.0E15": "1000000000000000",
+    "9.007199254740992E15": "9.007199254740992E15",  # 2^53: from here on whole numbers are left out
+    "1.23456785E7": "1.23456785E7",
+    "2.5": "2.5",
+    "NaN": "NaN",
+    "Infinity": "Infinity",
+}
+
+
+def test_a_whole_double_is_written_in_digits(spark: SparkSession, table: Make) -> None:
+    numbers = table("n INT, x DOUBLE", *enumerate([*map(float, NUMBERS), None])).orderBy("n")
+    said = numbers.select(texts.written(F.col("x"), numbers.schema["x"].dataType)).collect()
+    assert [row[0] for row in said] == [*NUMBERS.values(), None]
+    short = numbers.select("n", F.col("x").cast("float")).where("n in (0, 3, 10, 12)")
+    said = short.select(texts.written(F.col("x"), short.schema["x"].dataType)).collect()
+    assert [row[0] for row in said] == ["17850.0", "12345678", "NaN", None]
+
+
+def test_ids_in_doubles_are_those_of_other_tables(spark: SparkSession, table: Make, warehouse: Path) -> None:
+    table("user DOUBLE, item FLOAT, at STRING", (12345678.0, 16777216.0, "2024-03-01")).createOrReplaceTempView("raw_doubles")
+    table("id DOUBLE, plz DOUBLE", (12345678.0, 10115012.0)).createOrReplaceTempView("raw_people")
+    means = {"user_id": "user", "product_id": "item", "event_ts": "at"}
+    people = {"table": "raw_people", "id": "id", "attributes": ["plz"]}
+    config = from_mapping({"sources": [{"name": "log", "table": "raw_doubles", "event": "view", "map": means}], "users": people})
+    sources.load(spark, config.sources[0])
+    row = events.parse(tables.read(spark, "bronze.log"), config.sources[0], config).collect()[0]
+    assert (row["user_id"], row["product_id"]) == ("12345678", "16777216")
+    assert [tuple(one)[0::4] for one in catalog.listing(spark, config.users, "user_id").collect()] == [
+        ("12345678", {"plz": "10115012"})
+    ]
