@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import reduce
@@ -135,17 +136,32 @@ def _by_header(spark: SparkSession, source: SourceConfig, paths: list[str]) -> d
     """The files by their columns: a shop may change their order from one file to the next."""
     if not source.header:
         return {source.columns: paths}
-    if any(is_remote(path) for path in paths):
-        options = {"sep": source.delimiter, "encoding": source.encoding, "escape": '"', "header": "true"}
-        return {tuple(spark.read.options(**options).csv(paths[0]).columns): paths}
     mapped = {c for c in (getattr(source.map, part.name) for part in fields(source.map)) if c and not c.startswith("=")}
+    if any(is_remote(path) for path in paths):
+        there = (file for file, (size, _) in sorted(remote_files(spark, paths).items()) if size)
+        headers = {file: _remote_header(spark, source, file) for file in there}
+        if len(set(headers.values())) < 2:  # read as they are given: Spark adds what partition folders say
+            return {next(iter(headers.values()), ()): paths}
+    else:
+        headers = {path: tuple(first_row(Path(path), source.delimiter, source.encoding)) for path in paths}
     groups: dict[tuple[str, ...], list[str]] = {}
-    for path in paths:
-        names = tuple(first_row(Path(path), source.delimiter, source.encoding))
+    for path, names in headers.items():
         if names and mapped - set(names):
             raise MissingColumns(path, mapped - set(names), names, f"Every file of sources.{source.name} must have them.")
         groups.setdefault(names, []).append(path)
     return groups
+
+
+def _remote_header(spark: SparkSession, source: SourceConfig, file: str) -> tuple[str, ...]:
+    options = {"sep": source.delimiter, "encoding": source.encoding, "escape": '"', "header": "true"}
+    return tuple(spark.read.options(**options).csv(file).columns)
+
+
+def remote_files(spark: SparkSession, patterns: Sequence[str]) -> Files:
+    """The files that Spark sees at these addresses, as `stamp` knows them; what they hold is not read."""
+    found = spark.read.format("binaryFile").load(list(patterns))
+    rows = found.select("path", "length", F.unix_seconds("modificationTime")).collect()
+    return {str(path): [int(size), int(changed)] for path, size, changed in rows}
 
 
 def _read_csv(spark: SparkSession, source: SourceConfig, names: list[str], paths: list[str]) -> DataFrame:
