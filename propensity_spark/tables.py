@@ -20,6 +20,7 @@ SCHEMAS = ("bronze", "silver", "features", "trainset", "gold")
 _WAREHOUSE = "spark.propensity.warehouse"
 _CATALOG = "spark.propensity.catalog"
 _NOTE = "spark.databricks.delta.commitInfo.userMetadata"
+_MAPPING = "delta.columnMapping.mode"
 _SIGNS = " ,;{}()\n\t="  # in a column's name Delta takes these by mapping names only; logs as received have them
 
 
@@ -170,7 +171,8 @@ def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "ov
     if contract:
         frame, partitions = conform(frame, contract), contract.partition_by
     if any(sign in column for column in frame.columns for sign in _SIGNS):
-        options = {**options, "delta.columnMapping.mode": "name"}
+        options = {**options, _MAPPING: "name"}
+        _map_columns(spark, name)
     if contract:
         options = {**contract.properties, **options}
     writer = frame.write.format("delta").mode(mode).options(**options)
@@ -181,6 +183,20 @@ def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "ov
     else:
         writer.save(path(spark, name))
         _register(spark, name)
+
+
+def _map_columns(spark: SparkSession, table: str) -> None:
+    """Let a table that is there take columns of any name; it may have been made of files that had plain names only."""
+    if not exists(spark, table):
+        return
+    said = _handle(spark, table).detail().select("properties", "minReaderVersion", "minWriterVersion").collect()[0]
+    if said["properties"].get(_MAPPING, "none") != "none":
+        return
+    needs = {_MAPPING: "name"}  # and a protocol that knows of it; never an older one than the table has
+    needs["delta.minReaderVersion"] = str(max(2, said["minReaderVersion"]))
+    needs["delta.minWriterVersion"] = str(max(5, said["minWriterVersion"]))
+    told = ", ".join(f"'{key}' = '{value}'" for key, value in needs.items())
+    spark.sql(f"ALTER TABLE {name(spark, table)} SET TBLPROPERTIES ({told})")
 
 
 def _last_write(spark: SparkSession, name: str) -> Row:

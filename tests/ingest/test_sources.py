@@ -133,6 +133,17 @@ def test_files_at_an_address_are_read_each_by_its_own_header(spark: SparkSession
         load(spark, _source(f"file://{tmp_path}/nowhere"))
 
 
+def test_a_later_file_may_bring_a_column_with_a_blank_in_its_name(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    first = _write(logs / "1.csv", HEADER, "ann,mug,1")
+    load(spark, _source(logs))
+    _write(logs / "2.csv", f"{HEADER},Customer Name", "bob,cup,2,Bob")
+    assert load(spark, _source(logs)) == ("bronze.log", 1)
+    assert _rows(spark, "user", "`Customer Name`") == [("ann", None), ("bob", "Bob")]
+    os.utime(first, (1_700_000_000, 1_700_000_000))
+    assert load(spark, _source(logs)) == ("bronze.log", 2)
+    assert load(spark, _source(logs)) == ("bronze.log", 0)
+
+
 def test_a_file_without_the_mapped_columns_is_named(spark: SparkSession, warehouse: Path, logs: Path) -> None:
     _write(logs / "1.csv", HEADER, "ann,mug,1")
     _write(logs / "2.csv", "user,thing,at", "bob,cup,2")
