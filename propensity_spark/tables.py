@@ -4,11 +4,12 @@ Embedded (default), a table lies at <warehouse>/<schema>/<table>; with storage.c
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
 from delta.tables import DeltaTable
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -139,6 +140,25 @@ def replace(frame: DataFrame, name: str, where: str, note: str = "") -> int:
 def version(spark: SparkSession, name: str) -> int:
     """The table's Delta version, to be kept with what was made from it."""
     return int(_last_write(spark, name)["version"])
+
+
+def state_of_name(spark: SparkSession, table: str) -> str:
+    """The Delta version, and its time, of a table of the shop's own; empty where it is not Delta (a view, say)."""
+    return _state(lambda: DeltaTable.forName(spark, table))
+
+
+def state_of_path(spark: SparkSession, path: str) -> str:
+    """The same of a Delta table that lies at `path`."""
+    return _state(lambda: DeltaTable.forPath(spark, path))
+
+
+def _state(handle: Callable[[], DeltaTable]) -> str:
+    try:
+        # the time too: a table that was dropped and made anew counts from 0
+        version, at = handle().history(1).select("version", F.col("timestamp").cast("string")).collect()[0]
+    except PySparkException:
+        return ""
+    return f"version {version} of {at}"
 
 
 def last_note(spark: SparkSession, name: str) -> str:
