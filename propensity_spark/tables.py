@@ -5,11 +5,12 @@ Embedded (default), a table lies at <warehouse>/<schema>/<table>; with storage.c
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from uuid import uuid4
 
 from delta.tables import DeltaTable
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -23,6 +24,7 @@ _WAREHOUSE = "spark.propensity.warehouse"
 _CATALOG = "spark.propensity.catalog"
 _OWN_CATALOG = "spark_catalog"  # that every session has
 _NOTE = "spark.databricks.delta.commitInfo.userMetadata"
+_MAPPING = "delta.columnMapping.mode"
 _SIGNS = " ,;{}()\n\t="  # in a column's name Delta takes these by mapping names only; logs as received have them
 
 
@@ -174,6 +176,25 @@ def version(spark: SparkSession, name: str) -> int:
     return int(_last_write(spark, name)["version"])
 
 
+def state_of_name(spark: SparkSession, table: str) -> str:
+    """The Delta version, and its time, of a table of the shop's own; empty where it is not Delta (a view, say)."""
+    return _state(lambda: DeltaTable.forName(spark, table))
+
+
+def state_of_path(spark: SparkSession, path: str) -> str:
+    """The same of a Delta table that lies at `path`."""
+    return _state(lambda: DeltaTable.forPath(spark, path))
+
+
+def _state(handle: Callable[[], DeltaTable]) -> str:
+    try:
+        # the time too: a table that was dropped and made anew counts from 0
+        version, at = handle().history(1).select("version", F.col("timestamp").cast("string")).collect()[0]
+    except PySparkException:
+        return ""
+    return f"version {version} of {at}"
+
+
 def last_note(spark: SparkSession, name: str) -> str:
     """The note that the last write of the table left in its log; empty where there is none."""
     if not exists(spark, name):
@@ -204,7 +225,8 @@ def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "ov
     if contract:
         frame, partitions = conform(frame, contract), contract.partition_by
     if any(sign in column for column in frame.columns for sign in _SIGNS):
-        options = {**options, "delta.columnMapping.mode": "name"}
+        options = {**options, _MAPPING: "name"}
+        _map_columns(spark, name)
     if contract:
         options = {**contract.properties, **options}
     writer = frame.write.format("delta").mode(mode).options(**options)
@@ -215,6 +237,23 @@ def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "ov
     else:
         writer.save(path(spark, name))
         _register(spark, name)
+
+
+def _map_columns(spark: SparkSession, table: str) -> None:
+    """Let a table that is there take columns of any name; it may have been made of files that had plain names only."""
+    if not exists(spark, table):
+        return
+    if not _prefix(spark):
+        _register(spark, table)  # a session may not know it by name yet
+    detail = spark.sql(f"DESCRIBE DETAIL {name(spark, table)}")
+    said = detail.select("properties", "minReaderVersion", "minWriterVersion").collect()[0]
+    if said["properties"].get(_MAPPING, "none") != "none":
+        return
+    needs = {_MAPPING: "name"}  # and a protocol that knows of it; never an older one than the table has
+    needs["delta.minReaderVersion"] = str(max(2, said["minReaderVersion"]))
+    needs["delta.minWriterVersion"] = str(max(5, said["minWriterVersion"]))
+    told = ", ".join(f"'{key}' = '{value}'" for key, value in needs.items())
+    spark.sql(f"ALTER TABLE {name(spark, table)} SET TBLPROPERTIES ({told})")
 
 
 def _last_write(spark: SparkSession, name: str) -> Row:

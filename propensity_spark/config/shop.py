@@ -48,6 +48,9 @@ class ColumnMap:
 class TimeConfig:
     """How a source writes its times; `time_zone` (default: the shop's) is for times that carry none.
 
+    A column of type TIMESTAMP (Parquet, Delta, a catalog's table) holds instants, which need neither, and are read as such
+    beside any `format`. A TIMESTAMP_NTZ is a wall time of `time_zone`, a DATE its midnight; both need iso. What an
+    `= SQL expression` gives is read as Spark writes it, a TIMESTAMP as a wall time.
     `delay_minutes`: how long after it happened a row is known, where no `ingested_ts` says so.
     """
 

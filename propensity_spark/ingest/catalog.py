@@ -4,7 +4,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.config import EntityConfig
-from propensity_spark.ingest import listed
+from propensity_spark.ingest import listed, texts
 from propensity_spark.ingest.events import identifier
 from propensity_spark.schemas import PRODUCTS, USERS
 
@@ -56,7 +56,7 @@ def _last(column: str) -> Column:
 def listing(spark: SparkSession, entity: EntityConfig, key: str) -> DataFrame:
     """An entity table as key, name, category, price, attributes; one row of a key that comes twice."""
     raw = listed.read(spark, entity, mapped(entity), f"the table of {key.removesuffix('_id')}s")
-    return listed.one_of_each(raw.select(*described(entity, key)).where(F.col(key).isNotNull()), [key])
+    return listed.one_of_each(raw.select(*described(raw, entity, key)).where(F.col(key).isNotNull()), [key])
 
 
 def mapped(entity: EntityConfig) -> list[str]:
@@ -65,14 +65,14 @@ def mapped(entity: EntityConfig) -> list[str]:
     return [part for part in parts if part]
 
 
-def described(entity: EntityConfig, key: str) -> list[Column]:
+def described(raw: DataFrame, entity: EntityConfig, key: str) -> list[Column]:
     """What a row of the shop's table says: key, name, category, price DOUBLE, attributes."""
-    pairs = [part for a in entity.attributes for part in (F.lit(a), F.col(f"`{a}`").cast("string"))]
+    pairs = [part for a in entity.attributes for part in (F.lit(a), texts.plain(F.col(f"`{a}`"), raw.schema[a].dataType))]
     attributes = F.create_map(*pairs) if pairs else F.lit(None).cast("map<string,string>")
     return [
-        identifier(listed.column(entity.id)).alias(key),
-        F.trim(listed.column(entity.name)).alias("name"),
-        identifier(listed.column(entity.category)).alias("category"),
-        listed.column(entity.price).cast("double").alias("price"),
+        identifier(listed.column(raw, entity.id)).alias(key),
+        F.trim(listed.column(raw, entity.name)).alias("name"),
+        identifier(listed.column(raw, entity.category)).alias("category"),
+        listed.column(raw, entity.price).cast("double").alias("price"),
         attributes.alias("attributes"),
     ]

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark.config import Config, SourceConfig
 from propensity_spark.errors import MissingColumns, SourceError
-from propensity_spark.ingest import quality
+from propensity_spark.ingest import quality, timeforms
 from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE
 from propensity_spark.schemas import EVENT_TYPES
 
@@ -84,16 +84,24 @@ def _reads(source: SourceConfig, part: str, config: Config) -> Column:
 
 
 def moment(text: Column, form: str, time_zone: str) -> Column:
-    """The UTC instant that a text means; a text without a zone is a wall time of `time_zone`. Null: unreadable."""
+    """The UTC instant that a text means; a text without a zone is a wall time of `time_zone`. Null: unreadable.
+
+    What a typed TIMESTAMP was (see `texts`) is read whatever the form.
+    """
     text = F.trim(text)
+    if form != "iso":
+        return F.when(text.rlike(f"^{timeforms.INSTANT}$"), text.cast("timestamp")).otherwise(_formed(text, form, time_zone))
+    full = F.regexp_replace(F.regexp_replace(text, r"\s+UTC$", "Z"), _TO_THE_MINUTE, "$1:00$2")
+    dated = F.when(full.rlike(r"^\d{4}"), full)  # a time of day alone would be read as of today
+    read = dated.cast("timestamp")
+    return F.when(full.rlike(_ZONE_AT_END), read).otherwise(F.to_utc_timestamp(read, time_zone))
+
+
+def _formed(text: Column, form: str, time_zone: str) -> Column:
+    """The instant of a text of another form than iso."""
     if form in ("epoch_s", "epoch_ms"):
         seconds = text.cast("double") / (1000.0 if form == "epoch_ms" else 1.0)
         return F.when(F.abs(seconds) < _LAST_SECOND, F.timestamp_seconds(seconds))
-    if form == "iso":
-        full = F.regexp_replace(F.regexp_replace(text, r"\s+UTC$", "Z"), _TO_THE_MINUTE, "$1:00$2")
-        dated = F.when(full.rlike(r"^\d{4}"), full)  # a time of day alone would be read as of today
-        read = dated.cast("timestamp")
-        return F.when(full.rlike(_ZONE_AT_END), read).otherwise(F.to_utc_timestamp(read, time_zone))
     read = F.to_timestamp(text, form)
     has_zone = _ZONE_IN_PATTERN.search(_QUOTED.sub("", form))
     return read if has_zone else F.to_utc_timestamp(read, time_zone)

@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from propensity_spark.config import ListedConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns
+from propensity_spark.ingest import texts
 from propensity_spark.ingest.preflight import expand
 
 
@@ -34,11 +35,17 @@ def _read(spark: SparkSession, listed: ListedConfig) -> DataFrame:
     return spark.read.format(listed.format).load(paths if listed.format != "delta" else paths[0])
 
 
-def column(mapped: str) -> Column:
-    """A mapped column, or `= SQL expression`, as text; null where nothing is mapped."""
+def column(raw: DataFrame, mapped: str) -> Column:
+    """A mapped column of `raw`, or `= SQL expression`, as text; null where nothing is mapped.
+
+    A column is written by its type (see `texts`), an expression as Spark writes it: its TIMESTAMP is mostly a wall time that
+    was put together from texts.
+    """
     if not mapped:
         return F.lit(None).cast("string")
-    return (F.expr(mapped[1:]) if mapped.startswith("=") else F.col(f"`{mapped}`")).cast("string")
+    if mapped.startswith("="):
+        return F.expr(mapped[1:]).cast("string")
+    return texts.written(F.col(f"`{mapped}`"), raw.schema[mapped].dataType)
 
 
 def written_out(frame: DataFrame, columns: Sequence[str]) -> Column:

@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -102,13 +103,20 @@ def _values(layout: _Layout, file: Path, column: str) -> list[str]:
         import pyarrow.parquet
 
         first = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=_SAMPLE_ROWS, columns=[column]), None)
-        return [] if first is None else [str(value) for value in first.column(0).to_pylist() if value is not None]
+        return [] if first is None else [_text(value) for value in first.column(0).to_pylist() if value is not None]
     lines = head(file, _SAMPLE_ROWS, layout.encoding)
     if layout.format == "json":
         found = (_object(line).get(column) for line in lines[:-1] or lines)  # the last one may be cut off
         return [str(value) for value in found if value is not None]
     rows = csv.DictReader(lines, None if layout.header else layout.columns, delimiter=layout.delimiter)
     return [row.get(column) or "" for row in rows]
+
+
+def _text(value: object) -> str:
+    """A value of Parquet as text; an instant as bronze has it."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return str(value)
 
 
 def _of_entity(name: str, entity: EntityConfig) -> Iterator[str]:

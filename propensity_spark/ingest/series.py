@@ -52,7 +52,7 @@ def _texts(raw: DataFrame, series: SeriesConfig, where: str) -> DataFrame:
     parts = {"_day": series.day, "_until": series.until, "_region": series.region, "_campaign": series.campaign}
     parts |= {"_known": series.known} | {f"_value_{name}": mapped for name, mapped in series.measured.items()}
     try:
-        return raw.select(*(listed.column(mapped).alias(name) for name, mapped in parts.items()))
+        return raw.select(*(listed.column(raw, mapped).alias(name) for name, mapped in parts.items()))
     except Exception as problem:
         if type(problem).__name__ in ("AnalysisException", "ParseException"):
             raise SourceError(f"{where}.values: {str(problem).splitlines()[0]}") from None
@@ -123,7 +123,7 @@ def parse_members(spark: SparkSession, series: SeriesConfig, config: Config) -> 
     mapped = {"campaign": listing.campaign, "user": listing.user, "_day": listing.day, "_until": listing.until}
     mapped |= {"_known": listing.known}
     raw = listed.read(spark, listing, mapped.values(), f"series.{series.name}.members")
-    texts = raw.select(*(listed.column(name).alias(part) for part, name in mapped.items()))
+    texts = raw.select(*(listed.column(raw, name).alias(part) for part, name in mapped.items()))
     day, last = (_day(moment(F.col(c), form, zone), zone) for c in ("_day", "_until"))
     read = texts.select(
         "*", day.alias("day"), F.date_add(last, 1).alias("until"), moment(F.col("_known"), form, zone).alias("_known_ts")

@@ -3,20 +3,22 @@
 import gzip
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 from typing import cast
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, MapType, StringType, StructField, StructType
+from pyspark.sql.types import StringType, StructField, StructType
 
 from propensity_spark import tables
 from propensity_spark.config import SourceConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns, SourceError
+from propensity_spark.ingest import texts
 from propensity_spark.ingest.preflight import expand, first_row
 
 FILE, SIZE, MODIFIED, ARRIVED, CORRUPT = "_source_file", "_file_size", "_file_modified", "_arrived_at", "_corrupt"
@@ -57,7 +59,8 @@ def _added(files: Files | None, known: Files | None) -> list[str] | None:
 
 def _reading(source: SourceConfig) -> str:
     """How the files are read: another way gives other rows."""
-    return repr((source.format, source.header, source.columns, source.delimiter, source.encoding))
+    typed = () if source.format == "csv" else ("instants with their zone, ids in digits",)  # as `texts` writes them
+    return repr((source.format, source.header, source.columns, source.delimiter, source.encoding, *typed))
 
 
 def _readable(problem: Exception, source: SourceConfig) -> Exception:
@@ -105,7 +108,7 @@ def _received(spark: SparkSession, source: SourceConfig, files: list[str] | None
 
 def _described(raw: DataFrame, source: SourceConfig) -> DataFrame:
     """The columns as text, with the file that each row came from."""
-    kept = [_as_text(field) for field in raw.schema.fields if field.name not in META]
+    kept = [texts.written(F.col(f"`{f.name}`"), f.dataType).alias(f.name) for f in raw.schema.fields if f.name not in META]
     corrupt = F.col(CORRUPT) if CORRUPT in raw.columns else F.lit(None).cast("string")
     if source.table:
         zero = F.lit(0).cast("bigint")
@@ -134,17 +137,32 @@ def _by_header(spark: SparkSession, source: SourceConfig, paths: list[str]) -> d
     """The files by their columns: a shop may change their order from one file to the next."""
     if not source.header:
         return {source.columns: paths}
-    if any(is_remote(path) for path in paths):
-        options = {"sep": source.delimiter, "encoding": source.encoding, "escape": '"', "header": "true"}
-        return {tuple(spark.read.options(**options).csv(paths[0]).columns): paths}
     mapped = {c for c in (getattr(source.map, part.name) for part in fields(source.map)) if c and not c.startswith("=")}
+    if any(is_remote(path) for path in paths):
+        there = (file for file, (size, _) in sorted(remote_files(spark, paths).items()) if size)
+        headers = {file: _remote_header(spark, source, file) for file in there}
+        if len(set(headers.values())) < 2:  # read as they are given: Spark adds what partition folders say
+            return {next(iter(headers.values()), ()): paths}
+    else:
+        headers = {path: tuple(first_row(Path(path), source.delimiter, source.encoding)) for path in paths}
     groups: dict[tuple[str, ...], list[str]] = {}
-    for path in paths:
-        names = tuple(first_row(Path(path), source.delimiter, source.encoding))
+    for path, names in headers.items():
         if names and mapped - set(names):
             raise MissingColumns(path, mapped - set(names), names, f"Every file of sources.{source.name} must have them.")
         groups.setdefault(names, []).append(path)
     return groups
+
+
+def _remote_header(spark: SparkSession, source: SourceConfig, file: str) -> tuple[str, ...]:
+    options = {"sep": source.delimiter, "encoding": source.encoding, "escape": '"', "header": "true"}
+    return tuple(spark.read.options(**options).csv(file).columns)
+
+
+def remote_files(spark: SparkSession, patterns: Sequence[str]) -> Files:
+    """The files that Spark sees at these addresses, as `stamp` knows them; what they hold is not read."""
+    found = spark.read.format("binaryFile").load(list(patterns))
+    rows = found.select("path", "length", F.unix_seconds("modificationTime")).collect()
+    return {str(path): [int(size), int(changed)] for path, size, changed in rows}
 
 
 def _read_csv(spark: SparkSession, source: SourceConfig, names: list[str], paths: list[str]) -> DataFrame:
@@ -155,10 +173,3 @@ def _read_csv(spark: SparkSession, source: SourceConfig, names: list[str], paths
     frame = reader.option("columnNameOfCorruptRecord", CORRUPT).csv(paths)
     slots = max(spark.sparkContext.defaultParallelism, 2)
     return frame.coalesce(slots) if len(paths) > slots else frame
-
-
-def _as_text(field: StructField) -> Column:
-    """A value as text; nested ones as JSON."""
-    column = F.col(f"`{field.name}`")
-    nested = isinstance(field.dataType, StructType | ArrayType | MapType)
-    return (F.to_json(column) if nested else column.cast("string")).alias(field.name)

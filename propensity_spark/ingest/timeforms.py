@@ -14,6 +14,7 @@ FORMS = {  # time.format -> what its values look like; the first that fits all v
     "d/M/yyyy H:mm": r"\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d{2}",
     "yyyyMMdd": r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])",
 }
+INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"  # of a typed TIMESTAMP: no form is needed to read it
 _NUMBERS = ("epoch_s", "epoch_ms", "yyyyMMdd")  # other columns hold such numbers too
 _MILLISECONDS_FROM = 1e11  # as seconds, the year 5138; as milliseconds, 1973
 
@@ -38,6 +39,8 @@ def misfit(form: str, values: Iterable[str]) -> str:
 
 def _reads(form: str, value: str) -> bool:
     """Whether Spark may read the value in the form; a number however it is written, if its size is right."""
+    if re.fullmatch(INSTANT, value):
+        return True
     if not form.startswith("epoch"):
         return re.fullmatch(_look(form), value) is not None
     try:

@@ -32,10 +32,10 @@ def parse(spark: SparkSession, entity: EntityConfig, key: str, config: Config) -
     Raises  MissingColumns where the mapping does not fit.
     """
     raw = listed.read(spark, entity, catalog.mapped(entity), f"the table of {key.removesuffix('_id')}s")
-    time, known, price = (listed.column(c) for c in (entity.valid_from, entity.known, entity.price))
+    time, known, price = (listed.column(raw, c) for c in (entity.valid_from, entity.known, entity.price))
     zone = entity.time.time_zone or config.shop.time_zone
     read = raw.select(
-        *catalog.described(entity, key),
+        *catalog.described(raw, entity, key),
         time.alias("_time"),
         known.alias("_known"),
         price.alias("_price"),
@@ -81,20 +81,51 @@ def observed(spark: SparkSession, entity: EntityConfig, key: str, before: DataFr
     first = present.select(key, *_SAYS[key], ever().alias("valid_from"), ever().alias("known_ts"))
     if before is None:
         return closed(first, key)
-    kept = before.select(key, *_SAYS[key], *_TIMES)
-    return closed(kept.unionByName(_changed(present, kept, key, now)), key)
+    kept = _widened(before.select(key, *_SAYS[key], *_TIMES), present, entity, key)
+    return closed(kept.unionByName(_changed(present, kept, entity, key, now)), key)
 
 
-def _changed(present: DataFrame, kept: DataFrame, key: str, now: datetime) -> DataFrame:
-    """A new version of each key that is new, or says something else than its last version."""
+def _widened(kept: DataFrame, present: DataFrame, entity: EntityConfig, key: str) -> DataFrame:
+    """The versions so far with every attribute that the configuration names: one may be newer than they are.
+
+    A version that lacks it takes the key's last value before it, else the first one after it, else the present one: the first
+    that is known holds since ever. A key that is in none of them stays without it.
+    """
+    if not entity.attributes:
+        return kept
+    order = Window.partitionBy(key).orderBy(*_TIMES)
+    until, since = order.rowsBetween(Window.unboundedPreceding, 0), order.rowsBetween(0, Window.unboundedFollowing)
+    joined = kept.join(present.select(key, F.col("attributes").alias("_now")), on=key, how="left")
+    values = []  # of each attribute as a struct, for a value that is there may be null
+    for name in entity.attributes:
+        mine, now = (
+            F.when(F.map_contains_key(c, name), F.struct(F.lit(name).alias("key"), F.col(c)[name].alias("value")))
+            for c in ("attributes", "_now")
+        )
+        values.append(F.coalesce(F.last(mine, True).over(until), F.first(mine, True).over(since), now))
+    every = F.map_from_entries(F.array_compact(F.array(*values)))
+    own = F.coalesce("attributes", F.create_map().cast("map<string,string>"))
+    others = F.map_filter(own, lambda name, _: ~name.isin(list(entity.attributes)))  # of an earlier configuration
+    rest = [c for c in kept.columns if c != "attributes"]
+    return joined.select(*rest, F.map_concat(others, every).alias("attributes"))
+
+
+def _changed(present: DataFrame, kept: DataFrame, entity: EntityConfig, key: str, now: datetime) -> DataFrame:
+    """A new version of each key that is new, or says something else than its last version, as far as it is configured now."""
     last = latest(kept, key)
-    said = last.select(key, listed.written_out(last, _SAYS[key]).alias("_before"), F.col("valid_from").alias("_last"))
-    joined = present.withColumn("_now", listed.written_out(present, _SAYS[key])).join(said, on=key, how="left")
+    said = last.select(key, _compared(last, entity, key).alias("_before"), F.col("valid_from").alias("_last"))
+    joined = present.withColumn("_now", _compared(present, entity, key)).join(said, on=key, how="left")
     # a clock that was set back must not put the news before what it replaces
     since = F.greatest(F.lit(now), F.col("_last") + F.expr("INTERVAL 1 MICROSECOND"))
     start = F.when(F.col("_before").isNull(), ever()).otherwise(since)
     news = joined.where(F.col("_before").isNull() | (F.col("_now") != F.col("_before")))
     return news.select(key, *_SAYS[key], start.alias("valid_from"), start.alias("known_ts"))
+
+
+def _compared(versions: DataFrame, entity: EntityConfig, key: str) -> Column:
+    """What a version says of all that the configuration names, as one text: a part that was dropped from it is no change."""
+    named = [F.col(part) for part in _SAYS[key] if part != "attributes" and getattr(entity, part)]
+    return F.to_json(F.struct(*named, *(F.col("attributes")[a].alias(f"_{n}") for n, a in enumerate(entity.attributes))))
 
 
 def closed(versions: DataFrame, key: str) -> DataFrame:

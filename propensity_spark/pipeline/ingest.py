@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from statistics import median
+from uuid import uuid4
 
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
-from propensity_spark.config import Config
+from propensity_spark.config import Config, ListedConfig
+from propensity_spark.config.places import is_remote
 from propensity_spark.errors import InsufficientData, SourceError
 from propensity_spark.ingest import catalog, events, sources, visits
 from propensity_spark.ingest.lateness import AT_ONCE, Lateness
@@ -75,10 +78,26 @@ def _fingerprint(spark: SparkSession, config: Config, names: list[str]) -> str:
         config.series,
     )
     versions = {name: tables.version(spark, name) for name in names}
-    paths = [entity.path for entity in (config.users, config.products)]
-    paths += [path for series in config.series for path in (series.path, series.members.path)]
-    entities = {str(file): sources.stamp(file) for path in paths for file in expand(path)}
+    given = [config.users, config.products, *(table for series in config.series for table in (series, series.members))]
+    entities = [_stamps(spark, table) for table in given if table.given]
     return json.dumps({"bronze": versions, "entities": entities, "settings": repr(settings)}, sort_keys=True)
+
+
+def _stamps(spark: SparkSession, listed: ListedConfig) -> dict[str, object]:
+    """By what a change in a table beside the logs is seen: its files' sizes and times, or its Delta version.
+
+    A table that has neither (a view, another format) gets a mark of its own each time: it is never as before.
+    """
+    if listed.table or listed.format == "delta":
+        place = listed.table or listed.path[0]
+        known = tables.state_of_name(spark, place) if listed.table else tables.state_of_path(spark, place)
+        return {place: known or uuid4().hex}
+    if not any(is_remote(path) for path in listed.path):
+        return {str(file): sources.stamp(file) for file in expand(listed.path)}
+    try:
+        return {**sources.remote_files(spark, listed.path)}
+    except PySparkException:  # a store that lists no files may give them all the same
+        return {path: uuid4().hex for path in listed.path}
 
 
 def _silver(spark: SparkSession, config: Config, names: list[str], fingerprint: str, progress: Progress) -> tuple[int, int]:

@@ -283,7 +283,7 @@ def read_spine(spark: SparkSession, spine: str, time_zone: str) -> DataFrame:
         raise ConfigError(f"{spine}: {', '.join(taken)} is what the totals will be called; give the column another name")
     at = F.col("moment")
     is_instant = dict(raw.dtypes)["moment"] == "timestamp"
-    ids = {name: identifier(F.col(name).cast("string")) for name in ENTITIES["pair"]}
+    ids = {name: identifier(listed.column(raw, name)) for name in ENTITIES["pair"]}
     read = {**ids, "moment": at if is_instant else moment(at.cast("string"), "iso", time_zone)}
     return raw.withColumns({**read, "row": F.monotonically_increasing_id()})
 

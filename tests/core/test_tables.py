@@ -95,6 +95,32 @@ def test_a_new_file_may_bring_a_column_of_its_own(spark: SparkSession, table: Ma
     assert _said(tables.read(spark, "bronze.log")) == [("ann", "None"), ("bob", "home")]
 
 
+@pytest.mark.parametrize("write", [tables.append, tables.overwrite])
+def test_a_table_of_plain_names_takes_a_column_of_any_name(
+    spark: SparkSession, table: Make, warehouse: Path, write: Callable[[DataFrame, str], int]
+) -> None:
+    tables.overwrite(table("user STRING", ("ann",)), "bronze.log")
+    spark.sql("ALTER TABLE bronze.log SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")  # of a newer protocol
+    news = table("user STRING, called STRING", ("bob", "Bob")).withColumnRenamed("called", "Customer Name")
+    assert write(news, "bronze.log") == 1
+    assert write(news, "bronze.log") == 1
+    before = [("ann", "None"), ("bob", "Bob")] if write is tables.append else []
+    assert _said(tables.read(spark, "bronze.log")) == sorted([*before, ("bob", "Bob")])
+
+
+def test_a_delta_table_is_known_by_its_state_and_nothing_else_is(spark: SparkSession, table: Make, warehouse: Path) -> None:
+    rows = table("user STRING", ("ann",))
+    tables.overwrite(rows, "bronze.log")
+    before = tables.state_of_name(spark, "bronze.log")
+    assert before.startswith("version 0 of 20")
+    assert before == tables.state_of_path(spark, tables.path(spark, "bronze.log"))
+    tables.append(rows, "bronze.log")
+    assert tables.state_of_name(spark, "bronze.log").startswith("version 1 of 20")
+    rows.createOrReplaceTempView("a_view")
+    assert tables.state_of_name(spark, "a_view") == tables.state_of_name(spark, "bronze.nothing") == ""
+    assert tables.state_of_path(spark, str(warehouse)) == ""
+
+
 def test_reading_a_table_that_is_not_there_names_the_job_that_writes_it(spark: SparkSession, warehouse: Path) -> None:
     for name, job in (("silver.events", "ingest"), ("features.user", "build-features"), ("bronze.log", "ingest")):
         with pytest.raises(TableMissing, match=rf"{name} does not exist yet\. Run `propensity {job}` first"):

@@ -115,6 +115,35 @@ def test_a_file_of_another_column_order_is_never_misread(spark: SparkSession, wa
     assert _rows(spark) == [("ann", "mug", "1"), ("bob", "cup", "2")]
 
 
+def test_files_at_an_address_are_read_each_by_its_own_header(spark: SparkSession, warehouse: Path, tmp_path: Path) -> None:
+    logs = tmp_path / "remote"
+    _write(logs / "day=1" / "1.csv", HEADER, "ann,mug,1")
+    (logs / "day=1" / "none.csv").touch()
+    source = _source(f"file://{logs}/")
+    for day in (1, 1):  # an address is read whole each time
+        assert load(spark, source)[1] == day
+    assert _rows(spark, "user", "item", "at", "day") == [("ann", "mug", "1", "1")], "a folder may say a column"
+    _write(logs / "day=1" / "2.csv.gz", "item,user,at,page", "cup,bob,2,home")
+    assert load(spark, _source(f"file://{logs}/*/"))[1] == 2
+    assert _rows(spark, "user", "item", "at", "page") == [("ann", "mug", "1", None), ("bob", "cup", "2", "home")]
+    _write(logs / "day=1" / "3.csv", "user,thing,at", "cem,jug,3")
+    with pytest.raises(MissingColumns, match=r"3\.csv lacks \['item'\]"):
+        load(spark, _source(f"file://{logs}/*/"))
+    with pytest.raises(Exception, match="PATH_NOT_FOUND"):
+        load(spark, _source(f"file://{tmp_path}/nowhere"))
+
+
+def test_a_later_file_may_bring_a_column_with_a_blank_in_its_name(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    first = _write(logs / "1.csv", HEADER, "ann,mug,1")
+    load(spark, _source(logs))
+    _write(logs / "2.csv", f"{HEADER},Customer Name", "bob,cup,2,Bob")
+    assert load(spark, _source(logs)) == ("bronze.log", 1)
+    assert _rows(spark, "user", "`Customer Name`") == [("ann", None), ("bob", "Bob")]
+    os.utime(first, (1_700_000_000, 1_700_000_000))
+    assert load(spark, _source(logs)) == ("bronze.log", 2)
+    assert load(spark, _source(logs)) == ("bronze.log", 0)
+
+
 def test_a_file_without_the_mapped_columns_is_named(spark: SparkSession, warehouse: Path, logs: Path) -> None:
     _write(logs / "1.csv", HEADER, "ann,mug,1")
     _write(logs / "2.csv", "user,thing,at", "bob,cup,2")

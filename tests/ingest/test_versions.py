@@ -142,6 +142,75 @@ def test_a_clock_that_was_set_back_puts_news_behind_what_they_replace(spark: Spa
     assert [row[1:3] for row in _rows(three)][1] == ("Kiel", "2024-05-01 12:00:00.000001")
 
 
+CONSENTS = "id,city,consent\nann,Bonn,yes\nbob,Ulm,\ncem,Kiel,no\n"
+
+
+def _said(
+    spark: SparkSession, path: Path, text: str, before: DataFrame | None, now: datetime, *names: str
+) -> tuple[DataFrame, list[tuple[Any, ...]]]:
+    """The versions with these attributes, and of each the key, what it says, and the month since when it holds."""
+    path.write_text(text, encoding="utf-8")
+    entity = EntityConfig(path=(str(path),), id="id", attributes=names)
+    made = versions.observed(spark, entity, "user_id", before, now)
+    made = spark.createDataFrame(made.collect(), made.schema)
+    rows = made.orderBy("user_id", "valid_from").selectExpr("user_id", "attributes", "month(valid_from)").collect()
+    return made, [tuple(row) for row in rows]
+
+
+def test_an_attribute_that_is_named_later_holds_since_ever(spark: SparkSession, tmp_path: Path) -> None:
+    file = tmp_path / "u.csv"
+    one, _ = _said(spark, file, "id,city\nann,Ulm\nbob,Ulm\ngone,Ulm\n", None, FIRST, "city")
+    two, _ = _said(spark, file, "id,city\nann,Bonn\nbob,Ulm\n", one, SECOND, "city")
+    three, rows = _said(spark, file, CONSENTS, two, THIRD, "city", "consent")
+    assert rows == [
+        ("ann", {"city": "Ulm", "consent": "yes"}, 1),
+        ("ann", {"city": "Bonn", "consent": "yes"}, 4),
+        ("bob", {"city": "Ulm", "consent": None}, 1),
+        ("cem", {"city": "Kiel", "consent": "no"}, 1),
+        ("gone", {"city": "Ulm"}, 1),
+    ]
+    later = datetime(2024, 6, 1, tzinfo=UTC)
+    assert _said(spark, file, CONSENTS, three, later, "consent", "city")[1] == rows, "again, in another order: nothing new"
+    withdrawn = CONSENTS.replace("ann,Bonn,yes", "ann,Bonn,no").replace("bob,Ulm,", "bob,Ulm,yes")
+    changed = _said(spark, file, withdrawn, three, later, "city", "consent")[1]
+    assert [row for row in changed if row[2] == 6] == [
+        ("ann", {"city": "Bonn", "consent": "no"}, 6),
+        ("bob", {"city": "Ulm", "consent": "yes"}, 6),  # a blank was known before: it is no first value
+    ]
+    assert [row for row in changed if row[2] != 6] == rows
+
+
+def test_attributes_after_none_hold_since_ever(spark: SparkSession, tmp_path: Path) -> None:
+    one, rows = _said(spark, tmp_path / "u.csv", CONSENTS, None, FIRST)
+    assert rows[0] == ("ann", None, 1)
+    assert _said(spark, tmp_path / "u.csv", CONSENTS, one, SECOND, "consent")[1][0] == ("ann", {"consent": "yes"}, 1)
+
+
+def test_an_attribute_that_is_dropped_makes_no_versions(spark: SparkSession, tmp_path: Path) -> None:
+    file = tmp_path / "u.csv"
+    one, rows = _said(spark, file, CONSENTS, None, FIRST, "city", "consent")
+    for names in (("city",), ()):
+        assert _said(spark, file, CONSENTS, one, SECOND, *names)[1] == rows
+    two, rows = _said(spark, file, CONSENTS.replace("Bonn,yes", "Ulm,no"), one, SECOND, "city")
+    assert rows[:2] == [("ann", {"city": "Bonn", "consent": "yes"}, 1), ("ann", {"city": "Ulm"}, 4)]
+    # named again: the last that was known of it held on, until it is seen to have changed
+    _, rows = _said(spark, file, CONSENTS.replace("Bonn,yes", "Ulm,no"), two, THIRD, "city", "consent")
+    assert rows[:3] == [
+        ("ann", {"city": "Bonn", "consent": "yes"}, 1),
+        ("ann", {"city": "Ulm", "consent": "yes"}, 4),
+        ("ann", {"city": "Ulm", "consent": "no"}, 5),
+    ]
+
+
+def test_a_products_part_that_is_dropped_makes_no_versions(spark: SparkSession, tmp_path: Path) -> None:
+    file = tmp_path / "p.csv"
+    file.write_text("id,name,cost\nmug,Mug,3\n")
+    table = {"path": (str(file),), "id": "id"}
+    both = versions.observed(spark, EntityConfig(**table, name="name", price="cost"), "product_id", None, FIRST)
+    for fewer in ({"name": "name"}, {"price": "cost"}, {}):
+        assert versions.observed(spark, EntityConfig(**table, **fewer), "product_id", both, SECOND).count() == 1
+
+
 def _shop(folder: Path, **sections: Any) -> Config:
     sold = "".join(f"ann,mug,2024-03-0{day} 09:00:00\n" for day in (1, 2, 3))
     (folder / "log.csv").write_text(f"u,p,t\n{sold},mug,2024-03-01 09:00:00\n")  # one of four is refused

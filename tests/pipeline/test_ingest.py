@@ -283,6 +283,35 @@ def test_a_changed_catalogue_comes_into_silver(spark: SparkSession, copied: Shop
         os.utime(listed, ns=(times.st_atime_ns, times.st_mtime_ns))  # the logs are shared: as if nothing had happened
 
 
+def test_a_change_of_users_in_a_table_or_at_an_address_makes_silver_anew(
+    spark: SparkSession, table: Make, copied: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = table("id STRING", ("ann",))
+    people.write.format("delta").saveAsTable("bronze.people")
+    people.createOrReplaceTempView("people_view")
+    at = tmp_path / "people"
+    people.write.csv(f"{at}/csv", header=True)
+    people.write.format("delta").save(f"{at}/delta")
+    told = {
+        "table": {"table": "bronze.people"},
+        "delta": {"path": f"{at}/delta", "format": "delta"},
+        "address": {"path": f"file://{at}/csv/"},
+        "nowhere": {"path": f"file://{at}/none/"},
+        "view": {"table": "people_view"},
+    }
+    names = ["bronze.clicks", "bronze.orders"]
+
+    def seen() -> dict[str, str]:
+        return {name: ingest._fingerprint(spark, copied.config(users={**place, "id": "id"}), names) for name, place in told.items()}
+
+    before = seen()
+    assert {name for name, said in seen().items() if said != before[name]} == {"nowhere", "view"}, "never as before"
+    people.write.format("delta").mode("append").saveAsTable("bronze.people")
+    spark.sql(f"DELETE FROM delta.`{at}/delta`")  # no file comes, and none goes
+    people.write.mode("append").csv(f"{at}/csv", header=True)
+    assert {name for name, said in seen().items() if said != before[name]} == set(told)
+
+
 def test_a_new_file_makes_silver_anew(spark: SparkSession, copied: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
