@@ -9,9 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cached_property, reduce
+from functools import cached_property
 from itertools import takewhile
-from operator import xor
 from uuid import uuid4
 
 from pyspark.sql import DataFrame, SparkSession
@@ -35,6 +34,7 @@ from propensity_spark.schemas import TOTALS
 SPINE = ("user_id", "product_id", "moment")
 _NO_LIMIT = str(2**40)
 _LAYOUT = 2  # raised where rows written before cannot be merged with new ones
+_HASHES, _MODULUS = 2**31, 2**62  # sums of a thousand million hashes, and of days, are whole numbers of 64 bits
 _DATE = "date"  # the entity of a row that only tells that a date stands
 ROWS_A_TASK = 1_500_000  # what a task holds in memory: some 300 MB
 
@@ -61,13 +61,16 @@ class Shop:
 
     def heard_before(self, as_of: date) -> int:
         """A checksum of what was known when the date began: it tells whether its totals rest on the events as they are now."""
-        return reduce(xor, (checksum for day, checksum in self._heard if day < as_of), 0)
+        return sum(checksum for day, checksum in self._heard if day < as_of) % _MODULUS
 
     @cached_property
     def _heard(self) -> tuple[tuple[date, int], ...]:
-        """Of what became known on each of the shop's days: one pass over few columns, at most one per run."""
+        """Of what became known on each of the shop's days: one pass over numbers, at most one per run.
+
+        Summed, since equal rows would take one another out of an exclusive or.
+        """
         known = F.to_date(F.from_utc_timestamp(F.timestamp_micros("known"), self.time_zone))
-        what = F.bit_xor(F.xxhash64("event_id", "event", "known"))  # an event_id is made of what the event says
+        what = F.sum(F.pmod(F.xxhash64("ts", "known", "event", "amount", "quantity"), F.lit(_HASHES)))
         days = totals.told(self.events).groupBy(known.alias("day")).agg(what.alias("heard")).collect()
         return tuple((row["day"], row["heard"]) for row in days)
 
