@@ -1,6 +1,8 @@
 """The shop's smaller tables (users, products, series, members): how they are read, and which of two equal keys stays."""
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -9,30 +11,42 @@ from propensity_spark.config import ListedConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns
 from propensity_spark.ingest import texts
-from propensity_spark.ingest.preflight import expand
+from propensity_spark.ingest.preflight import expand, first_row
 
 
 def read(spark: SparkSession, listed: ListedConfig, wanted: Iterable[str], what: str) -> DataFrame:
-    """The table's rows as they are.
+    """The table's rows as they are; local CSV files each by their own header.
 
     Takes   `wanted`: the mapped columns (blanks and `= SQL` are passed over); `what`: its name for messages.
-    Raises  MissingColumns where one of them is absent.
+    Raises  MissingColumns where one of them is absent, from any file.
     """
-    raw = _read(spark, listed)
-    missing = [c for c in wanted if c and not c.startswith("=") and c not in raw.columns]
-    if missing:
-        raise MissingColumns(what, missing, raw.columns, "Correct its mapping.")
-    return raw
+    named = [c for c in wanted if c and not c.startswith("=")]
+    parts = _read(spark, listed)
+    for part in parts:
+        if missing := [c for c in named if c not in part.columns]:
+            raise MissingColumns(what, missing, part.columns, "Correct its mapping.")
+    return reduce(lambda above, below: above.unionByName(below, allowMissingColumns=True), parts)
 
 
-def _read(spark: SparkSession, listed: ListedConfig) -> DataFrame:
+def _read(spark: SparkSession, listed: ListedConfig) -> list[DataFrame]:
+    """The table in parts of equal columns."""
     if listed.table:
-        return spark.table(listed.table)
+        return [spark.table(listed.table)]
     local = [str(file) for file in expand(listed.path)]
-    paths = list(listed.path) if any(is_remote(p) for p in listed.path) or listed.format == "delta" else local
+    is_local = not any(is_remote(p) for p in listed.path) and listed.format != "delta"
+    paths = local if is_local else list(listed.path)
     if listed.format == "csv":
-        return spark.read.options(header=str(listed.header).lower(), sep=listed.delimiter, escape='"').csv(paths)
-    return spark.read.format(listed.format).load(paths if listed.format != "delta" else paths[0])
+        reader = spark.read.options(header=str(listed.header).lower(), sep=listed.delimiter, escape='"')
+        return [reader.csv(group) for group in (_by_header(listed, paths) if is_local and listed.header else [paths])]
+    return [spark.read.format(listed.format).load(paths if listed.format != "delta" else paths[0])]
+
+
+def _by_header(listed: ListedConfig, paths: Sequence[str]) -> list[list[str]]:
+    """Files of equal first lines together: Spark reads all by the header of one. Files without a line hold nothing."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for path in paths:
+        groups.setdefault(tuple(first_row(Path(path), listed.delimiter, "UTF-8")), []).append(path)
+    return [group for names, group in groups.items() if names] or [list(paths)]
 
 
 def column(raw: DataFrame, mapped: str) -> Column:

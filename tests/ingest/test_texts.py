@@ -9,7 +9,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
-from propensity_spark.config import Config
+from propensity_spark.config import Config, EntityConfig
+from propensity_spark.errors import MissingColumns
 from propensity_spark.ingest import catalog, events, series, sources, texts, versions
 from propensity_spark.ingest.preflight import problems
 from propensity_spark.loading import from_mapping
@@ -145,3 +146,14 @@ def test_ids_in_doubles_are_those_of_other_tables(spark: SparkSession, table: Ma
     assert [tuple(one)[0::4] for one in catalog.listing(spark, config.users, "user_id").collect()] == [
         ("12345678", {"plz": "10115012"})
     ]
+
+
+def test_files_of_a_listed_table_are_read_each_by_its_own_header(spark: SparkSession, tmp_path: Path) -> None:
+    for name, text in {"1": "id,city\nann,Rome\n", "2": "city,id,age\nOslo,bob,30\n", "3": "", "4": "id,city\ncem,Bern\n"}.items():
+        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
+    users = EntityConfig(path=(str(tmp_path),), id="id", attributes=("city",))
+    found = {row["user_id"]: row["attributes"]["city"] for row in catalog.listing(spark, users, "user_id").collect()}
+    assert found == {"ann": "Rome", "bob": "Oslo", "cem": "Bern"}
+    (tmp_path / "5.csv").write_text("key,city\ndan,Kiel\n", encoding="utf-8")
+    with pytest.raises(MissingColumns, match=r"the table of users lacks \['id'\]; it has \['city', 'key'\]"):
+        catalog.listing(spark, users, "user_id")
