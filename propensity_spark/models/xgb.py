@@ -66,7 +66,7 @@ def _best(booster: Any, settings: XGBoostConfig) -> Any:
 
 
 def _curves(told: Any) -> dict[str, tuple[float, ...]]:
-    """The log losses of each round; without users held out there are none."""
+    """The log losses of each round, of what is learnt from and, where users are held out, of theirs."""
     found = {"train": told.train_objective_history, "validation": told.validation_objective_history}
     return {name: tuple(losses[_LOSS]) for name, losses in found.items() if _LOSS in losses}
 
