@@ -18,8 +18,6 @@ from propensity_spark.loading import from_mapping
 MakeTable = Callable[..., DataFrame]
 # Nearly all tables of the tests have few rows: compiling code for each query takes longer than running it.
 _INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-# And Spark runs most of its code a few times only: to optimise it takes longer as well.
-_QUICK = {"spark.driver.defaultJavaOptions": "-XX:TieredStopAtLevel=1"}
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +28,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         from_mapping(
             {
                 "storage": {"warehouse": warehouse},
-                "spark": {"master": "local[2]", "driver_memory": "3g", "shuffle_partitions": 2, "conf": _INTERPRETED | _QUICK},
+                "spark": {"master": "local[2]", "driver_memory": "3g", "shuffle_partitions": 2, "conf": _INTERPRETED},
             }
         )
     )
