@@ -34,6 +34,7 @@ def _bundle(encoders: Fitted) -> Bundle:
         calibrators={},
         versions={"logistic": "3"},
         encoders=encoders,
+        most_popular=7.0,
     )
 
 
@@ -56,9 +57,9 @@ def test_a_bundle_survives_text_with_its_ranker() -> None:
 
 def test_a_run_from_before_encoders_and_rankers_has_none() -> None:
     old = json.loads(_bundle(Fitted()).to_json())
-    del old["encoders"]
+    del old["encoders"], old["most_popular"]
     again = Bundle.from_json(json.dumps(old))
-    assert again.encoders == Fitted()
+    assert (again.encoders, again.most_popular) == (Fitted(), 0.0)
     assert again.ranker is None
     assert [scorer.column for scorer in again.all_scorers] == ["raw_logistic"]
 
