@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
-from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -11,7 +10,7 @@ from propensity_spark.config import ListedConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns
 from propensity_spark.ingest import texts
-from propensity_spark.ingest.preflight import expand, first_row
+from propensity_spark.ingest.preflight import by_header, expand, headers
 
 
 def read(spark: SparkSession, listed: ListedConfig, wanted: Iterable[str], what: str) -> DataFrame:
@@ -37,16 +36,14 @@ def _read(spark: SparkSession, listed: ListedConfig) -> list[DataFrame]:
     paths = local if is_local else list(listed.path)
     if listed.format == "csv":
         reader = spark.read.options(header=str(listed.header).lower(), sep=listed.delimiter, escape='"')
-        return [reader.csv(group) for group in (_by_header(listed, paths) if is_local and listed.header else [paths])]
+        return [reader.csv(group) for group in (_by_header(paths, listed.delimiter) if is_local and listed.header else [paths])]
     return [spark.read.format(listed.format).load(paths if listed.format != "delta" else paths[0])]
 
 
-def _by_header(listed: ListedConfig, paths: Sequence[str]) -> list[list[str]]:
-    """Files of equal first lines together: Spark reads all by the header of one. Files without a line hold nothing."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for path in paths:
-        groups.setdefault(tuple(first_row(Path(path), listed.delimiter, "UTF-8")), []).append(path)
-    return [group for names, group in groups.items() if names] or [list(paths)]
+def _by_header(paths: list[str], delimiter: str) -> list[list[str]]:
+    """Files of equal headers together; those without a line hold nothing."""
+    groups = by_header(headers(paths, delimiter))
+    return [group for names, group in groups.items() if names] or [paths]
 
 
 def column(raw: DataFrame, mapped: str) -> Column:

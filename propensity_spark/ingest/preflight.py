@@ -5,7 +5,7 @@ import glob
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -192,6 +192,19 @@ def _object(line: str) -> dict[str, object]:
 def first_row(file: Path, delimiter: str, encoding: str) -> list[str]:
     """The fields of a CSV file's first line."""
     return next(csv.reader(head(file, 1, encoding), delimiter=delimiter), [])
+
+
+def headers(files: Iterable[str], delimiter: str, encoding: str = "UTF-8") -> dict[str, tuple[str, ...]]:
+    """The first line's fields of each local CSV file; () where it has no line."""
+    return {file: tuple(first_row(Path(file), delimiter, encoding)) for file in files}
+
+
+def by_header(headers: Mapping[str, tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
+    """Files of equal headers together: Spark would read all by the header of one, whatever the order of columns in the others."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for file, names in headers.items():
+        groups.setdefault(names, []).append(file)
+    return groups
 
 
 def head(file: Path, lines: int, encoding: str = "UTF-8") -> list[str]:

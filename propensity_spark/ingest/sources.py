@@ -20,11 +20,11 @@ from propensity_spark.config import SourceConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns, SourceError
 from propensity_spark.ingest import texts
-from propensity_spark.ingest.preflight import expand, first_row
+from propensity_spark.ingest.preflight import by_header, expand, headers
 
 FILE, SIZE, MODIFIED, ARRIVED, CORRUPT = "_source_file", "_file_size", "_file_modified", "_arrived_at", "_corrupt"
-_AT_ONCE = 16
 META = (FILE, SIZE, MODIFIED, ARRIVED, CORRUPT)
+_AT_ONCE = 16  # files at an address whose headers are asked for
 
 
 def load(spark: SparkSession, source: SourceConfig) -> tuple[str, int]:
@@ -142,17 +142,15 @@ def _by_header(spark: SparkSession, source: SourceConfig, paths: list[str]) -> d
     mapped = {c for c in (getattr(source.map, part.name) for part in fields(source.map)) if c and not c.startswith("=")}
     if any(is_remote(path) for path in paths):
         there = (file for file, (size, _) in sorted(remote_files(spark, paths).items()) if size)
-        headers = _remote_headers(spark, source, list(there))
-        if len(set(headers.values())) < 2:  # read as they are given: Spark adds what partition folders say
-            return {next(iter(headers.values()), ()): paths}
+        found = _remote_headers(spark, source, list(there))
+        if len(set(found.values())) < 2:  # read as they are given: Spark adds what partition folders say
+            return {next(iter(found.values()), ()): paths}
     else:
-        headers = {path: tuple(first_row(Path(path), source.delimiter, source.encoding)) for path in paths}
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for path, names in headers.items():
+        found = headers(paths, source.delimiter, source.encoding)
+    for path, names in found.items():
         if names and mapped - set(names):
             raise MissingColumns(path, mapped - set(names), names, f"Every file of sources.{source.name} must have them.")
-        groups.setdefault(names, []).append(path)
-    return groups
+    return by_header(found)
 
 
 def _remote_headers(spark: SparkSession, source: SourceConfig, files: Sequence[str]) -> dict[str, tuple[str, ...]]:

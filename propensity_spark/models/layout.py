@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.models.contract import LABEL
@@ -34,10 +34,14 @@ class Size(NamedTuple):
         return self.largest * partitions <= _UNEVEN * self.rows
 
 
+def bought_pairs(rows: DataFrame) -> Column:
+    """For how many bought pairs a row stands: those that balancing repeated or made stand for none more."""
+    return (F.col("weight") if "weight" in rows.columns else F.lit(1)) * F.col(LABEL)
+
+
 def size(rows: DataFrame) -> Size:
-    """Of rows to be learnt from. Those that balancing repeated or made stand for no bought pair more."""
-    stands_for = F.col("weight") if "weight" in rows.columns else F.lit(1)
-    counted = numbered(rows).select(ORDER, (stands_for * F.col(LABEL)).alias("_bought"))
+    """Of rows to be learnt from."""
+    counted = numbered(rows).select(ORDER, bought_pairs(rows).alias("_bought"))
     last = F.max(F.col(ORDER).bitwiseAND(_PLACE))
     found = counted.agg(F.count(F.lit(1)), F.sum("_bought"), last).collect()[0]
     return Size(int(found[0]), round(found[1] or 0), 0 if found[2] is None else int(found[2]) + 1)

@@ -21,7 +21,7 @@ from propensity_spark.models import fast, staged
 from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer
 from propensity_spark.models.keys import Key
-from propensity_spark.models.layout import ORDER, numbered
+from propensity_spark.models.layout import ORDER, bought_pairs, numbered
 from propensity_spark.models.validation import held
 
 FAMILY = "split"
@@ -112,11 +112,9 @@ def predictor(scorer: Scorer) -> Predict:
 
 def _levels(rows: DataFrame, key: Key, settings: SplitConfig) -> list[Level]:
     """The levels with enough bought rows, those with the most first."""
-    stands_for = F.col("weight") if "weight" in rows.columns else F.lit(1)  # rows that balancing repeated or made are no more rows
     name, bucket = F.col(settings.column).cast("string").alias("name"), key.bucket().cast("bigint").alias("bucket")
-    counted = (
-        rows.where(F.col(settings.column).isNotNull()).groupBy(name, bucket).agg(F.sum(stands_for * F.col(LABEL)).alias("bought"))
-    )
+    bought = F.sum(bought_pairs(rows)).alias("bought")
+    counted = rows.where(F.col(settings.column).isNotNull()).groupBy(name, bucket).agg(bought)
     most = counted.where(F.col("bought") >= settings.min_positives).orderBy(F.col("bought").desc(), "name").limit(settings.most)
     return [Level(row["name"], row["bucket"]) for row in most.collect()]
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -146,8 +145,8 @@ def _warnings(judged: Judged, champion: str, where: str) -> list[str]:
 
 def _rules(config: Config, trained: registry.Run) -> dict[str, str]:
     """How the run's thresholds were chosen, by the settings that it was made with."""
-    made_with = yaml.safe_load(registry.read_text(config, trained.run_id, "config.yaml"))
-    return thresholds.told(from_mapping({"judge": made_with.get("judge")}).judge)
+    judge = registry.made_with(config, trained.run_id).get("judge")
+    return thresholds.told(from_mapping({"judge": judge}).judge)
 
 
 def _period(judged: Judged, name: str, as_of: str, champion: str, rules: Mapping[str, str]) -> Period:

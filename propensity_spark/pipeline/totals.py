@@ -67,7 +67,8 @@ class Shop:
     def _heard(self) -> tuple[tuple[date, int], ...]:
         """Of what became known on each of the shop's days: one pass over numbers, at most one per run.
 
-        Summed, since equal rows would take one another out of an exclusive or.
+        Summed, since equal rows would take one another out of an exclusive or. Not seen is a row that is another user's or
+        product's now and else the same: texts are most of the table, and every day's run would read them.
         """
         known = F.to_date(F.from_utc_timestamp(F.timestamp_micros("known"), self.time_zone))
         what = F.sum(F.pmod(F.xxhash64("ts", "known", "event", "amount", "quantity"), F.lit(_HASHES)))

@@ -243,7 +243,7 @@ def _finished(config: Config, run: Any) -> Finished:
         started=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
         as_of=str(run.data.tags["as_of"]),
         champion=champion,
-        settings=dict(_flat(yaml.safe_load(read_text(config, run_id, "config.yaml")))),
+        settings=dict(_flat(made_with(config, run_id))),
         figures={name.removeprefix(prefix): value for name, value in run.data.metrics.items() if name.startswith(prefix)},
         promoted=_is_promoted(run),
     )
@@ -255,6 +255,11 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", str(value)
+
+
+def made_with(config: Config, run_id: str) -> dict[str, Any]:
+    """The configuration that a run was made with, as plain values."""
+    return dict(yaml.safe_load(read_text(config, run_id, "config.yaml")))
 
 
 def read_text(config: Config, run_id: str, name: str) -> str:
