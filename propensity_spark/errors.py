@@ -77,7 +77,7 @@ class QueryError(PropensityError, ValueError):
 
 
 class StorageError(PropensityError, OSError):
-    """The warehouse cannot be written."""
+    """The warehouse cannot be written, or the catalog is none of the session's."""
 
     code = "storage"
 

@@ -63,7 +63,8 @@ def start(config: Config) -> SparkSession:
     """The session to work in, with the shop's tables attached.
 
     A session that is already running (a notebook, Databricks) is used; otherwise one is started.
-    Raises SetupError where Java or the jars are absent, StorageError where the warehouse cannot be written.
+    Raises SetupError where Java or the jars are absent, StorageError where the warehouse cannot be written or
+    there is no such catalog.
     """
     tables.check_writable(config.storage)
     running = SparkSession.getActiveSession()

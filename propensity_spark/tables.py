@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from delta.tables import DeltaTable
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -34,7 +35,7 @@ def check_writable(storage: StorageConfig) -> None:
     Raises StorageError with the folder and the reason.
     """
     folder = Path(storage.warehouse)
-    if storage.catalog or storage.is_remote:
+    if not storage.is_here:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,14 @@ def attach(spark: SparkSession, storage: StorageConfig) -> None:
 def _enter(spark: SparkSession, catalog: str) -> None:
     """Make the catalog the current one, for names in SQL; without one leave that of a shop before."""
     if catalog or spark.conf.get(_CATALOG, ""):
-        spark.catalog.setCurrentCatalog(catalog or _OWN_CATALOG)
+        try:
+            spark.catalog.setCurrentCatalog(catalog or _OWN_CATALOG)
+        except (PySparkException, Py4JJavaError) as problem:  # PySpark has no name for it in 3.5
+            told = str(problem.java_exception.getMessage()) if isinstance(problem, Py4JJavaError) else str(problem)
+            reason = told.splitlines()[0].rstrip(".")
+            raise StorageError(
+                f"the session has no catalog {catalog!r}: {reason}. Set storage.catalog to one that it has."
+            ) from None
     spark.conf.set(_CATALOG, catalog)
 
 

@@ -229,6 +229,13 @@ def test_names_in_sql_are_of_the_shops_catalog(spark: SparkSession, table: Make,
         tables.attach(spark, StorageConfig(warehouse=str(warehouse)))
 
 
+def test_a_catalog_that_the_session_does_not_have_is_told_and_nothing_changes(spark: SparkSession) -> None:
+    with pytest.raises(StorageError, match=r"the session has no catalog 'mian': .*Set storage\.catalog to one"):
+        tables.attach(spark, StorageConfig(catalog="mian"))
+    assert spark.catalog.currentCatalog() == "spark_catalog"
+    assert tables.name(spark, "silver.events") == "silver.events"
+
+
 def test_a_warehouse_that_can_be_written_is_made_and_left_clean(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
     tables.check_writable(StorageConfig(warehouse=str(folder)))
