@@ -39,21 +39,51 @@ class StorageConfig:
         """Whether only Spark reaches the warehouse."""
         return is_remote(self.warehouse)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the tables lie in a folder of this machine."""
+        return not self.catalog and not self.is_remote
+
+    @property
+    def folder(self) -> Path:
+        """Where files go that are no tables: into the warehouse, or the current folder where the tables are not here."""
+        return Path(self.warehouse) if self.is_here else Path()
+
     def report_path(self, shop: str) -> Path:
-        """The report's file: as configured, or inside the warehouse, or here where the warehouse is remote."""
-        folder = Path() if self.is_remote else Path(self.warehouse)
-        return Path(self.report) if self.report else folder / f"{shop}_report.html"
+        """The report's file: as configured, or in `folder`."""
+        return Path(self.report) if self.report else self.folder / f"{shop}_report.html"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackingConfig:
-    """Where MLflow runs go; an empty uri is a SQLite file inside the warehouse."""
+    """Where MLflow runs go: an empty uri is a SQLite file inside a local warehouse, `databricks` the workspace's own store.
+
+    `experiment` empty: propensity_SHOP, on Databricks, which knows experiments by paths, /Shared/propensity_SHOP.
+    """
 
     uri: str = ""
     experiment: str = ""
 
+    def __post_init__(self) -> None:
+        if self.is_databricks and self.experiment and not self.experiment.startswith("/"):
+            raise ConfigError(f"tracking.experiment must be a path such as /Shared/{self.experiment} on Databricks")
+
+    @property
+    def is_databricks(self) -> bool:
+        """Whether runs go to a Databricks workspace."""
+        return self.uri.split(":")[0] == "databricks"
+
+    def experiment_of(self, shop: str) -> str:
+        """The experiment in force."""
+        return self.experiment or f"{'/Shared/' if self.is_databricks else ''}propensity_{shop}"
+
     def resolved(self, storage: StorageConfig) -> str:
-        """The tracking URI in force."""
+        """The tracking URI in force. Raises ConfigError where the tables are not on this machine and none is given."""
+        if not self.uri and not storage.is_here:
+            where = "storage.catalog is set" if storage.catalog else "the warehouse is remote"
+            raise ConfigError(
+                f"tracking.uri must say where MLflow keeps the models, as {where}: databricks, or an MLflow server's http://host:port"
+            )
         return self.uri or f"sqlite:///{Path(storage.warehouse).absolute()}/mlflow.db"
 
 

@@ -25,7 +25,7 @@ from propensity_spark.pipeline import (
 )
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
-from propensity_spark.serve import views
+from propensity_spark.serve import store, views
 from propensity_spark.serve.printed import printed
 from propensity_spark.trainset import rules
 
@@ -36,6 +36,7 @@ def everything(config: Config) -> date:
     Raises InsufficientData where the data cannot carry a model, after a report that says so.
     """
     preflight.check(config)
+    store.check(config)
     spark, progress = _opened(config)
     ingest.run(spark, config, progress)
     try:
@@ -60,6 +61,8 @@ def one(name: str, config: Config) -> None:
     """
     if name == "ingest":
         preflight.check(config)
+    if name in _ON_MODELS:
+        store.check(config)
     spark, progress = _opened(config)
     if name == "ingest":
         return ingest.run(spark, config, progress)
@@ -85,6 +88,7 @@ _STAGES: dict[str, Stage] = {
     "score": score.run,
     "report": report.run,
 }
+_ON_MODELS = ("train", "score", "report")
 _ON_ROWS = ("train", "score")  # the report tells what was scored, whatever was built since
 
 
@@ -105,6 +109,7 @@ def compare_groups(config: Config) -> None:
 
 def tuned(config: Config) -> None:
     """Search the settings of a family at the configured date."""
+    store.check(config)
     spark, progress = _opened(config)
     moment = build_features.prepare(spark, config, _as_of(spark, config))
     build_features.run(spark, config, moment, progress)

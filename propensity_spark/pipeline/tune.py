@@ -30,7 +30,7 @@ from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.parts import learnt_rows
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import CANDIDATES
-from propensity_spark.serve import registry
+from propensity_spark.serve import store
 from propensity_spark.trainset.assemble import inputs
 from propensity_spark.trainset.balance import Balanced
 from propensity_spark.trainset.folds import Fold, folds
@@ -82,7 +82,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
         )
     progress.say(told(study, config, search))
     _write(config, search.family, study.best_params)
-    progress.say(f"the best settings: {_file(config)}; use them with --config")
+    progress.say(f"the best settings: {config.storage.folder / FILE}; use them with --config")
 
 
 def _optuna() -> Any:
@@ -129,8 +129,8 @@ def _common(spark: SparkSession, config: Config, search: Search) -> str:
 
 
 def _storage(config: Config) -> str:
-    if not config.tune.storage and config.storage.is_remote:
-        raise ConfigError("tune.storage must be a database's address where the warehouse is remote, e.g. sqlite:///tuning.db")
+    if not config.tune.storage and not config.storage.is_here:
+        raise ConfigError("tune.storage must be a database's address where the tables are not here, e.g. sqlite:///tuning.db")
     return config.tune.storage or f"sqlite:///{Path(config.storage.warehouse).absolute()}/tuning.db"
 
 
@@ -162,7 +162,7 @@ def _optimise(optuna: Any, study: Any, config: Config, moment: Moment, search: S
     left = config.tune.trials - sum(trial.state.is_finished() for trial in study.trials)
     if left <= 0:
         return
-    mlflow = registry.connect(config)
+    mlflow = store.connect(config)
     tags = {"tuning": search.family, "tuning_as_of": str(moment.timeline.as_of)}
     with mlflow.start_run(run_name=f"tune {search.family} {moment.timeline.as_of}", tags=tags):
         objective = partial(_trial, optuna, mlflow, config, search)
@@ -232,9 +232,5 @@ def told(study: Any, config: Config, search: Search) -> str:
     return "\n".join(lines)
 
 
-def _file(config: Config) -> Path:
-    return Path() / FILE if config.storage.is_remote else Path(config.storage.warehouse) / FILE
-
-
 def _write(config: Config, family: str, values: dict[str, Any]) -> None:
-    _file(config).write_text(yaml.safe_dump({"models": {family: values}}), encoding="utf-8")
+    (config.storage.folder / FILE).write_text(yaml.safe_dump({"models": {family: values}}), encoding="utf-8")

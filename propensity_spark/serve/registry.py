@@ -1,12 +1,11 @@
 """MLflow: one run per training, with parameters, metrics, both models with their signature, and what scoring needs."""
 
 import io
-import logging
 import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version
@@ -22,6 +21,7 @@ from propensity_spark.loading import to_mapping
 from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.serve.bundle import Bundle
+from propensity_spark.serve.store import connect, model_name
 
 _BUNDLE = "bundle.json"
 _AT_ONCE = 1000  # metrics that MLflow takes in one call
@@ -52,30 +52,6 @@ class Finished:
     settings: Mapping[str, str]
     figures: Mapping[str, float]
     promoted: bool = True
-
-
-def connect(config: Config) -> Any:
-    """MLflow pointed at the configured store, quiet."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # else there is one as soon as tqdm is installed
-    import mlflow
-
-    for noisy in ("mlflow", "alembic", "mlflow.store.model_registry", "mlflow.tracking._model_registry"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    mlflow.set_tracking_uri(config.tracking.resolved(config.storage))
-    name = config.tracking.experiment or f"propensity_{config.shop.name}"
-    if mlflow.get_experiment_by_name(name) is None:
-        mlflow.create_experiment(name, artifact_location=_artifacts(config))
-    mlflow.set_experiment(name)
-    return mlflow
-
-
-def _artifacts(config: Config) -> str | None:
-    """Artifacts lie beside the embedded store; a server decides for itself."""
-    if config.tracking.uri and not config.tracking.uri.startswith("sqlite:"):
-        return None
-    return (Path(config.storage.warehouse).absolute() / "mlruns").as_uri()
 
 
 def log(
@@ -111,17 +87,21 @@ def log(
             }.items():
                 mlflow.log_text(text, name)
     if verdict.promoted:
-        name = f"{config.shop.name}_{bundle.champion}"
-        _crown(mlflow.MlflowClient(), config.shop.name, name, versions[bundle.champion])
+        _crown(mlflow, config, bundle.champion, versions[bundle.champion])
     return Run(str(started.info.run_id), finished)
 
 
-def _crown(client: Any, shop: str, name: str, version: str) -> None:
-    """The alias to the version, and from the shop's models of other families: whoever loads by it never gets a replaced one."""
-    client.set_registered_model_alias(name, CHAMPION, version)
-    for model in client.search_registered_models(filter_string=f"name LIKE '{shop}_%'"):
-        if model.name != name and model.name.removeprefix(f"{shop}_") in FAMILIES and CHAMPION in model.aliases:
-            client.delete_registered_model_alias(model.name, CHAMPION)
+def _crown(mlflow: Any, config: Config, champion: str, version: str) -> None:
+    """The alias to the version, and from the shop's models of other families: whoever loads by it never gets a replaced one.
+
+    Each model is asked for by its name, since Unity's registry cannot be searched.
+    """
+    client = mlflow.MlflowClient()
+    client.set_registered_model_alias(model_name(mlflow, config, champion), CHAMPION, version)
+    for other in (model_name(mlflow, config, family) for family in FAMILIES if family != champion):
+        with suppress(mlflow.exceptions.MlflowException):  # no such model, or no such alias
+            client.get_model_version_by_alias(other, CHAMPION)
+            client.delete_registered_model_alias(other, CHAMPION)
 
 
 def _with_versions(bundle: Bundle, versions: dict[str, str]) -> Bundle:
@@ -164,10 +144,10 @@ def _log_model(mlflow: Any, config: Config, fitted: Fitted) -> str:
         logged = mlflow.spark.log_model(
             fitted.pipeline,
             artifact_path=fitted.family,
-            registered_model_name=f"{config.shop.name}_{fitted.family}",
+            registered_model_name=model_name(mlflow, config, fitted.family),
             signature=signature,
             pip_requirements=_requirements(fitted),
-            dfs_tmpdir=scratch,
+            dfs_tmpdir=os.environ.get("MLFLOW_DFS_TMP", scratch),  # a folder that the executors reach as well
         )
     return str(logged.registered_model_version)
 

@@ -338,10 +338,33 @@ def test_a_table_of_users_needs_its_key() -> None:
 def test_the_report_and_the_runs_lie_in_the_warehouse_unless_told_otherwise() -> None:
     assert StorageConfig(warehouse="w").report_path("shop") == Path("w/shop_report.html")
     assert StorageConfig(warehouse="w", report="r.html").report_path("shop") == Path("r.html")
-    for remote in ("s3a://bucket/w", "dbfs:/w"):
-        assert StorageConfig(warehouse=remote).report_path("shop") == Path("shop_report.html"), "only Spark reaches it"
+    for elsewhere in (StorageConfig(warehouse="s3a://bucket/w"), StorageConfig(warehouse="dbfs:/w"), StorageConfig(catalog="main")):
+        assert elsewhere.report_path("shop") == Path("shop_report.html"), "only Spark reaches it"
     assert TrackingConfig().resolved(StorageConfig(warehouse="w")) == f"sqlite:///{Path('w').absolute()}/mlflow.db"
     assert TrackingConfig(uri="http://x").resolved(StorageConfig()) == "http://x"
+
+
+@pytest.mark.parametrize(
+    ("storage", "why"),
+    [
+        (StorageConfig(warehouse="s3a://bucket/w"), "the warehouse is remote"),
+        (StorageConfig(catalog="x"), "storage.catalog is set"),
+    ],
+)
+def test_where_the_tables_are_elsewhere_the_models_need_a_place_that_is_named(storage: StorageConfig, why: str) -> None:
+    with pytest.raises(ConfigError, match=rf"tracking\.uri must say where MLflow keeps the models, as {why}"):
+        TrackingConfig().resolved(storage)
+    assert TrackingConfig(uri="databricks").resolved(storage) == "databricks"
+
+
+def test_databricks_knows_experiments_by_their_paths() -> None:
+    assert TrackingConfig().experiment_of("shop") == TrackingConfig(uri="http://x").experiment_of("shop") == "propensity_shop"
+    assert TrackingConfig(experiment="mine").experiment_of("shop") == "mine"
+    for uri in ("databricks", "databricks://profile"):
+        assert TrackingConfig(uri=uri).experiment_of("shop") == "/Shared/propensity_shop"
+        assert TrackingConfig(uri=uri, experiment="/Users/me/x").experiment_of("shop") == "/Users/me/x"
+        with pytest.raises(ConfigError, match="must be a path such as /Shared/mine on Databricks"):
+            TrackingConfig(uri=uri, experiment="mine")
 
 
 def test_a_config_cannot_be_changed_afterwards() -> None:

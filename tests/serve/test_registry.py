@@ -20,6 +20,7 @@ from propensity_spark.models.contract import Fitted
 from propensity_spark.models.fast import Scorer
 from propensity_spark.serve import registry
 from propensity_spark.serve.bundle import Bundle
+from propensity_spark.serve.store import model_name
 
 DAY = date(2024, 4, 1)
 BUNDLE = Bundle(
@@ -47,7 +48,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     """A version in the registry per model, as logging it would make."""
 
     def model(mlflow: Any, config: Config, fitted: Any) -> str:
-        client, name = mlflow.MlflowClient(), f"{config.shop.name}_{fitted.family}"
+        client, name = mlflow.MlflowClient(), model_name(mlflow, config, fitted.family)
         if not client.search_registered_models(filter_string=f"name = '{name}'"):
             client.create_registered_model(name)
         return str(client.create_model_version(name, source="nowhere", run_id=mlflow.active_run().info.run_id).version)
