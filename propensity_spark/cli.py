@@ -196,7 +196,7 @@ def _add_sql(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_init(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("samples", nargs="+", metavar="FILE", help="sample files of the shop's logs")
+    parser.add_argument("samples", nargs="+", metavar="FILE", help="samples of the shop's logs and tables of users and products")
     parser.add_argument("--name", default="shop", help="the shop's name")
     parser.add_argument("--output", default="", metavar="FILE", help="where to write it; default: <name>.yaml")
 

@@ -29,7 +29,7 @@ _PARTS = {  # part -> words by which shops call it, in some of their languages, 
         "artikel artikelnummer artikelnr produkt articulo producto produit",
     ),
     "event_ts": _words(
-        "event_time timestamp event_ts datetime ordered_at invoicedate created_at time date ts",
+        "event_time timestamp event_ts datetime ordered_at invoicedate created_at time date ts epoch unixtime millis ms",
         "zeitpunkt zeitstempel bestellzeit bestelldatum zeit datum fecha horodatage",
     ),
     "event": _words("event_type eventtype behaviour behavior action event status type ereignis aktion evento evenement"),
@@ -52,12 +52,18 @@ _EVENTS = {
     ),
     "return": _words("return returned refund refunded cancel canceled cancelled storno storniert retoure"),
 }
+# of a table: its key, and the parts that only a log has beside it
+_ENTITIES = {"products": ("product_id", ("user_id",)), "users": ("user_id", ("product_id", "order_id", "session_id"))}
 _FEW = 20  # values of a column that may name event types
+_DESCRIBES = 200  # values of a column that may describe users or products, each met twice or more on average
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sniffed:
-    """A guess about one file. `parts`: part -> column; `events`: value of the event column -> event type or ''."""
+    """A guess about one file. `parts`: part -> column; `events`: value of the event column -> event type or ''.
+
+    `entity`: users or products, where the file is a table of them and no log; `describing`: the columns that may describe them.
+    """
 
     file: Path
     format: str
@@ -66,6 +72,8 @@ class Sniffed:
     parts: Mapping[str, str]
     events: Mapping[str, str]
     time_format: str
+    entity: str = ""
+    describing: tuple[str, ...] = ()
 
     @property
     def missing(self) -> list[str]:
@@ -98,6 +106,8 @@ def sniff(file: Path) -> Sniffed:
         parts=parts,
         events=events,
         time_format=timeforms.recognise(times) or "iso",
+        entity=_entity(parts, rows),
+        describing=_describing(parts, rows),
     )
 
 
@@ -148,6 +158,25 @@ def _by_values(found: dict[str, str], rows: Sequence[Mapping[str, str]]) -> dict
         "event": [column for column, held in values.items() if len(set(held)) <= _FEW and any(map(_event, held))],
     }
     return found | {part: columns[0] for part, columns in looks.items() if part not in found and len(columns) == 1}
+
+
+def _entity(found: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> str:
+    """Of what the file has one row each: users or products; '' for a log, which meets them again and again."""
+    for entity, key, of_a_log in (
+        ("products", "product_id", ("user_id",)),
+        ("users", "user_id", ("product_id", "order_id", "session_id")),
+    ):
+        if key in found and not any(part in found for part in of_a_log):
+            ids = [row[found[key]] for row in rows]
+            return entity if len(set(ids)) == len(ids) > 1 else ""
+    return ""
+
+
+def _describing(found: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
+    """The columns that hold few values and are neither a key nor what a table of products has a place for."""
+    placed = {found.get(part) for part in ("user_id", "product_id", "product_name", "category", "price")}
+    values = {column: {row[column] for row in rows} for column in rows[0] if column not in placed}
+    return tuple(column for column, held in values.items() if 1 < len(held) <= min(_DESCRIBES, len(rows) // 2))
 
 
 def _event(value: str) -> str:

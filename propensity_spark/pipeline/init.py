@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from propensity_spark.errors import ConfigError
 from propensity_spark.ingest.sniff import Sniffed, sniff
 
@@ -17,14 +19,15 @@ shop:
 
 sources:
 """
-_TAIL = """
+_NO_PRODUCTS = """
 # products:             # optional: a file of names, categories and list prices; `users:` likewise
 #   path: products.csv
 #   id: sku
 #   name: title
 #   category: category
 #   price: list_price
-
+"""
+_TAIL = """
 labels:
   horizon_days: 28      # predict a purchase within so many days
 
@@ -45,14 +48,42 @@ def write(samples: Sequence[str], name: str, output: str) -> int:
     if file.exists():
         raise ConfigError(f"{file} exists already; choose another --output or remove it")
     found = [sniff(Path(sample)) for sample in samples]
+    logs, tables = _parted(found)
     text = _HEAD.format(name=name, files=", ".join(s.file.name for s in found), output=file)
-    text += "".join(_source(one, number) for number, one in enumerate(found)) + _TAIL.format(name=name)
+    text += "".join(_source(one, number) for number, one in enumerate(logs))
+    text += "".join(_table(entity, one) for entity, one in tables.items())
+    text += ("" if "products" in tables else _NO_PRODUCTS) + _TAIL.format(name=name)
     file.write_text(text, encoding="utf-8")
     print(f"wrote {file}. Read the lines with CHECK, then: propensity check --config {file}")
-    for one in found:
+    for one in logs:
         for part in one.missing:
             print(f"  {one.file}: no column looks like {part}; its columns: {', '.join(one.columns)}", file=sys.stderr)
     return 0
+
+
+def _parted(found: Sequence[Sniffed]) -> tuple[list[Sniffed], dict[str, Sniffed]]:
+    """The logs, and the first table of users and of products; without any log all are taken for one that was not recognised."""
+    tables: dict[str, Sniffed] = {}
+    for one in found:
+        if one.entity:
+            tables.setdefault(one.entity, one)
+    logs = [one for one in found if one not in tables.values()]
+    return (logs, tables) if logs else ([*found], {})
+
+
+def _table(entity: str, one: Sniffed) -> str:
+    """The section of a table of users or products."""
+    key = {"users": "user_id", "products": "product_id"}[entity]
+    lines = ["", f"{entity}:", f"  path: {one.file}        # CHECK", f"  format: {one.format}"]
+    if one.format == "csv" and one.delimiter != ",":
+        lines.append(f"  delimiter: {_quoted(one.delimiter)}")
+    lines.append(f"  id: {_quoted(one.parts[key])}        # CHECK; the file has: {', '.join(one.columns)}")
+    parts = {"name": "product_name", "category": "category", "price": "price"} if entity == "products" else {}
+    lines += [f"  {setting}: {_quoted(one.parts[part])}" for setting, part in parts.items() if part in one.parts]
+    if one.describing:
+        listed = ", ".join(map(_quoted, one.describing))
+        lines.append(f"  attributes: [{listed}]        # CHECK: what describes them; nothing that follows from what was bought")
+    return "\n".join(lines) + "\n"
 
 
 def _source(one: Sniffed, number: int) -> str:
@@ -99,7 +130,9 @@ def _events(one: Sniffed) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    return text if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_ ]*", text) else '"' + text.replace("\\", "\\\\").replace("\t", "\\t") + '"'
+    """As YAML reads it back: in quotes where it has signs, or would be no text (`no`, `on`)."""
+    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_ ]*", text) and yaml.safe_load(text) == text
+    return text if plain else '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t") + '"'
 
 
 def _name(one: Sniffed, number: int) -> str:

@@ -65,6 +65,7 @@ def test_numbers_are_no_time_unless_their_column_says_so(tmp_path: Path) -> None
     assert "event_ts" not in sniff(_csv(tmp_path / "c.csv", "who,made", "ann,1999", "bob,2001")).parts
     assert "event_ts" not in sniff(_csv(tmp_path / "d.csv", "who,made", "ann,1999", "bob,2001-05-05")).parts
     assert sniff(_csv(tmp_path / "b.csv", "who,ts", "ann,1512345678")).time_format == "epoch_s"
+    assert sniff(_csv(tmp_path / "e.csv", "who,ms", "ann,1512345678000")).time_format == "epoch_ms"
 
 
 @pytest.mark.parametrize(
@@ -121,6 +122,44 @@ def test_what_is_written_loads_once_its_gaps_are_filled_and_not_before(tmp_path:
     assert load([out]).products == EntityConfig(
         path=("products.csv",), id="sku", name="title", category="category", price="list_price"
     )
+
+
+def test_tables_of_users_and_products_are_told_from_logs(tmp_path: Path) -> None:
+    orders = _csv(tmp_path / "orders.csv", "customer,sku,created_at,qty", *(f"c{n % 3},p{n},2024-03-01,1" for n in range(8)))
+    goods = _csv(tmp_path / "goods.csv", 'sku;title;"size ""EU""";list_price;made;no;status',
+                 *(f"p{n};tea {n};{n % 2};{n}.5;2020-01-0{n + 1};{n % 3};{n % 2}" for n in range(8)))  # fmt: skip
+    people = _csv(
+        tmp_path / "people.csv", "customer,created_at,status,age", *(f"c{n},2024-03-0{n + 1},new,{n % 2}" for n in range(4))
+    )
+    assert [sniff(file).entity for file in (orders, goods, people)] == ["", "products", "users"]
+    out = tmp_path / "shop.yaml"
+    assert init.write([str(file) for file in (people, orders, goods)], "shop", str(out)) == 0
+    found = load([out])
+    assert [source.name for source in found.sources] == ["orders"]
+    assert found.products == EntityConfig(
+        path=(str(goods),), delimiter=";", id="sku", name="title", price="list_price", attributes=('size "EU"', "no", "status")
+    )
+    assert found.users == EntityConfig(path=(str(people),), id="customer", attributes=("age",))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("customer,time", "ann,2024-03-01", "bob,2024-03-01", "ann,2024-03-02"),  # the same user again
+        ("customer,order_id", "ann,1", "bob,2"),
+        ("sku,time", "tea,2024-03-01", "tea,2024-03-02"),
+        ("customer,time", "ann,2024-03-01"),  # one row says nothing
+    ],
+)
+def test_what_may_be_a_log_is_taken_for_one(lines: tuple[str, ...], tmp_path: Path) -> None:
+    assert not sniff(_csv(tmp_path / "a.csv", *lines)).entity
+
+
+def test_where_no_sample_is_a_log_the_tables_are_asked_about_as_logs(tmp_path: Path) -> None:
+    goods = _csv(tmp_path / "goods.csv", "sku,title", "p1,tea", "p2,mug")
+    out = tmp_path / "shop.yaml"
+    assert init.write([str(goods)], "shop", str(out)) == 0
+    assert [source["name"] for source in yaml.safe_load(out.read_text(encoding="utf-8"))["sources"]] == ["goods"]
 
 
 def test_patterns_are_read_as_spark_reads_them(spark: SparkSession) -> None:
