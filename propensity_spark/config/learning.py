@@ -109,17 +109,21 @@ class CandidateConfig:
 class ColdStartConfig:
     """What is said of users and products without history: the best `products` of every segment (0: nothing).
 
+    `new_days`: how long users without orders count as new, who buy more, or less, than those known for longer (0: nobody does).
+
     `..._strength`: how many purchases the wider level counts for where a category is told by its own purchases, a product by
     its own, and a product within a segment; 0: estimated from the counts.
     """
 
     products: int = 500
+    new_days: int = 28
     category_strength: float = 0.0
     product_strength: float = 0.0
     segment_strength: float = 0.0
 
     def __post_init__(self) -> None:
         within("cold_start.products", self.products, 0, 100_000)
+        within("cold_start.new_days", self.new_days, 0, 3650)
         for key in ("category_strength", "product_strength", "segment_strength"):
             within(f"cold_start.{key}", getattr(self, key), 0, 1e9)
 

@@ -19,8 +19,13 @@ A level's strength is estimated by moments: of parts that hold the share s of wh
     a = sum(expected^2 (1 - s)) / sum((bought - expected)^2 - expected (1 - s))
 
 between WEAKEST (else a product that nobody bought would be said to be impossible) and STRONGEST (parts differ by chance alone).
-Users of each history (none, old) have rates of their own. Source: Clayton and Kaldor 1987, relative risks; (1 - s): parts do not
-scatter freely around a mean that they make up themselves.
+Users who never ordered and those who did have rates of their own. Of the former the new ones, and those who have been known for
+longer, buy the same things at a pace of their own: all their rates are multiplied by
+
+    (bought + a) / (expected + a)
+
+of what the two expect by the rate of both together, all products, with `a` estimated as above. Source: Clayton and Kaldor 1987,
+relative risks; (1 - s): parts do not scatter freely around a mean that they make up themselves.
 """
 
 from pyspark.sql import Column, DataFrame, Window
@@ -28,6 +33,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark.config import ColdStartConfig
 from propensity_spark.settle import settle
+from propensity_spark.trainset.newcomers import NEW, NONE
 
 SEGMENT, OVERALL, CATEGORY = "segment", "overall", "category"  # levels
 WEAKEST, STRONGEST = 0.1, 1e6  # purchases
@@ -39,20 +45,41 @@ def rates(counts: DataFrame, asked: DataFrame, categories: DataFrame, config: Co
 
     Takes   counts: history, segment, product_id, is_new, users, purchases (unique per the first four), read several times;
             asked: history, segment, product_id, is_new; categories: product_id, category.
-    Returns the asked rows of every history that was counted, with propensity, product_rate and overall_rate DOUBLE; level: which
-            rate carries most of the propensity; users and purchases BIGINT that this level counted (of a category: of all users,
-            any of its products), category STRING.
+    Returns the asked rows of every history that was counted (of new users: where any without orders were), with propensity,
+            product_rate and overall_rate DOUBLE; level: which rate carries most of the propensity; users and purchases BIGINT that
+            this level counted (of a category: of all users, any of its products), category STRING; pace DOUBLE: by what all of
+            these rates were multiplied for the history.
     """
+    paced, counts = counts, _together(counts)
     named = _with_category(counts, categories)
     above = settle(_categories(named, config))
     products = settle(_products(named, above, config))
-    placed = _with_category(asked, categories).join(F.broadcast(above), on=["history", "_category"], how="left")
+    placed = _with_category(_together(asked), categories).join(F.broadcast(above), on=["history", "_category"], how="left")
     placed = _filled(placed, above).join(products, on=["history", "product_id"], how="left")
     told = _of_product(placed)
     mine = _sums(counts, "history", "segment", "product_id", into="s")
     both = told.join(mine, on=["history", "segment", "product_id"], how="left")
     strength = _segment_strength(mine, told, config)
-    return _result(both.join(F.broadcast(strength), on="history", how="left"))
+    pace = _pace(paced, above)
+    return _result(both.join(F.broadcast(strength), on="history", how="left").join(F.broadcast(pace), on="_whose", how="left"))
+
+
+def _together(rows: DataFrame) -> DataFrame:
+    """With users without orders as one history, and the rows' own as _whose."""
+    return rows.withColumn("_whose", F.col("history")).withColumn(
+        "history", F.when(F.col("history") == NEW, NONE).otherwise(F.col("history"))
+    )
+
+
+def _pace(counts: DataFrame, above: DataFrame) -> DataFrame:
+    """Per history as it was counted, _whose: its pace; 1 where it is counted alone."""
+    own = _together(counts).groupBy("history", "_whose").agg(F.sum("purchases").alias("_b"), F.sum("users").alias("_n"))
+    told = above.groupBy("history").agg(F.max("overall_rate").alias("_rate"), F.max("all_users").alias("_all"))
+    joined = own.join(F.broadcast(told), on="history", how="inner")
+    expected, share = F.col("_n") * F.col("_rate"), F.col("_n") / F.col("_all")
+    strength = joined.groupBy("history").agg(_strength(F.col("_b"), expected, share, 0.0).alias("_a"))
+    pace = (F.col("_b") + F.col("_a")) / (expected + F.col("_a"))
+    return joined.join(F.broadcast(strength), on="history").select("_whose", F.when(share < 1, pace).otherwise(1.0).alias("pace"))
 
 
 def _with_category(rows: DataFrame, categories: DataFrame) -> DataFrame:
@@ -111,7 +138,7 @@ def _filled(placed: DataFrame, above: DataFrame) -> DataFrame:
     joined = placed.join(F.broadcast(overall), on="history", how="inner")
     kept = [F.coalesce(column, F.lit(0)).alias(column) for column in ("c_bought", "c_users", "n_bought", "n_users")]
     rates = [F.coalesce(column, "_overall").alias(column) for column in ("overall_rate", "c_rate", "n_rate")]
-    return joined.select("history", "segment", "product_id", "is_new", "category", *kept, *rates)
+    return joined.select("history", "_whose", "segment", "product_id", "is_new", "category", *kept, *rates)
 
 
 def _products(named: DataFrame, above: DataFrame, config: ColdStartConfig) -> DataFrame:
@@ -162,7 +189,18 @@ def _result(rows: DataFrame) -> DataFrame:
     level = F.when((segment >= product) & (segment >= category), SEGMENT).when(product >= category, OVERALL).otherwise(CATEGORY)
     propensity = F.when(alone, F.col("product_rate")).otherwise(shrunk(F.col("product_rate"), bought, users, strength))
     told = rows.select("*", propensity.alias("propensity"), level.alias("level"))
-    asked = ("history", "segment", "product_id", "is_new", "category", "propensity", "product_rate", "overall_rate", "level")
+    pace, rates = F.coalesce("pace", F.lit(1.0)), ("propensity", "product_rate", "overall_rate")
+    paced = [F.least(F.col(rate) * pace, F.lit(1.0)).alias(rate) for rate in rates]
+    asked: list[Column | str] = [
+        F.col("_whose").alias("history"),
+        "segment",
+        "product_id",
+        "is_new",
+        "category",
+        *paced,
+        "level",
+        pace.alias("pace"),
+    ]
     return told.select(*asked, _counts_new().alias("counts_new"), _counted("users", users), _counted("purchases", bought))
 
 

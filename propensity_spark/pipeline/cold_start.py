@@ -20,7 +20,7 @@ from propensity_spark.schemas import COLD_START, COLD_USERS, VERSIONS
 from propensity_spark.settle import settle
 from propensity_spark.trainset import newcomers
 from propensity_spark.trainset.labels import bought
-from propensity_spark.trainset.newcomers import NONE, OLD
+from propensity_spark.trainset.newcomers import NEVER, NEW, NONE, OLD
 from propensity_spark.trainset.population import population
 from propensity_spark.trainset.split import Procedure
 
@@ -48,7 +48,8 @@ class Shop:
         human = self.events.where(~F.col("is_bot"))
         could = human if settings.event == "any" else human.where(F.col("event") == settings.event)
         scored = population(compute.as_seen(could, as_of, settings.days), settings)
-        return self.with_segment(self._eligible(newcomers.unscored(self.users, scored, as_of)))
+        days, zone = self.config.cold_start.new_days, self.config.shop.time_zone
+        return self.with_segment(self._eligible(newcomers.unscored(self.users, scored, as_of, days, zone)))
 
     def first_buyers(self, dates: Sequence[date]) -> DataFrame:
         """Whose first order falls within the horizon of the dates: as_of, user_id, history, segment."""
@@ -103,7 +104,7 @@ def learnt(of: Shop, procedure: Procedure, shown: Column | None = None, stocked:
     """
     dates, goods = procedure.train, of.on_sale(procedure.train)
     crowd = settle(_only(of.unscored(dates), shown))
-    given = FIRST_ORDER if crowd.where(F.col("history") == NONE).isEmpty() else KNOWN
+    given = FIRST_ORDER if crowd.where(F.col("history").isin(*NEVER)).isEmpty() else KNOWN
     users = crowd if given == KNOWN else crowd.unionByName(_only(of.first_buyers(dates), shown))
     found = newcomers.counts(users, _only(goods, stocked), of.purchases(dates, procedure.score))
     return Learnt(settle(found), given)
@@ -144,7 +145,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
 
 def described(rated: DataFrame, config: Config, as_of: date, given: str) -> DataFrame:
     """Rows of gold.cold_start."""
-    of_first = (F.col("history") == NONE) & F.lit(given == FIRST_ORDER)
+    of_first = F.col("history").isin(*NEVER) & F.lit(given == FIRST_ORDER)
     return rated.select(
         F.lit(as_of).alias("as_of"),
         "history",
@@ -157,12 +158,13 @@ def described(rated: DataFrame, config: Config, as_of: date, given: str) -> Data
         "users",
         "purchases",
         F.when(of_first, FIRST_ORDER).otherwise(KNOWN).alias("given"),
-        _reason(of_first, config.features.segment_by).alias("reason"),
+        _reason(of_first, config).alias("reason"),
     )
 
 
-def _reason(of_first: Column, segment_by: str) -> Column:
+def _reason(of_first: Column, config: Config) -> Column:
     """Why the probability is what it is, in plain words."""
+    segment_by = config.features.segment_by
     whom = F.when(of_first, "users at their first order").when(F.col("history") == OLD, "users who have not ordered lately")
     users, purchases = F.format_number("users", 0), F.format_number("purchases", 0)
     counted = F.concat(purchases, F.lit(" of "), users, F.lit(" "), whom.otherwise("users without orders"), F.lit(" bought it"))
@@ -175,4 +177,12 @@ def _reason(of_first: Column, segment_by: str) -> Column:
     chances = F.concat(F.lit(": bought "), purchases, F.lit(" times in "), users, F.lit(" chances"))
     category = F.concat(F.lit("little is known of it; "), which, chances, F.lit(", shrunk towards all products"))
     level = F.col("level")
-    return F.when(level == SEGMENT, mine).when(level == OVERALL, overall).when(level == CATEGORY, category)
+    told = F.when(level == SEGMENT, mine).when(level == OVERALL, overall).when(level == CATEGORY, category)
+    return F.concat(told, _pace(config.cold_start.new_days))
+
+
+def _pace(new_days: int) -> Column:
+    """What the reason adds where users who were known for long and new ones were both counted."""
+    days = F.when(F.col("history") == NEW, f"not yet {new_days} days").when(F.col("history") == NONE, f"{new_days} days or more")
+    said = F.concat(F.lit("; times "), F.format_number("pace", 2), F.lit(" for who has been known for "), days)
+    return F.when(F.col("pace") != 1, said).otherwise("")

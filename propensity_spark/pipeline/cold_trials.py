@@ -21,7 +21,7 @@ from propensity_spark.pipeline.shown import Shown, figures, lines
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import COLD_TRIALS
 from propensity_spark.settle import settle
-from propensity_spark.trainset.newcomers import NONE
+from propensity_spark.trainset.newcomers import NEVER
 from propensity_spark.trainset.sampling import uniform
 from propensity_spark.trainset.split import Timeline, plan
 
@@ -69,7 +69,7 @@ def judged(spark: SparkSession, config: Config, timeline: Timeline) -> list[Row]
     known = cold_start.learnt(of, procedure, ~hidden_user(seed), ~hidden_product(seed))
     users = of.unscored([procedure.score])
     if known.given == FIRST_ORDER:
-        users = users.where(F.col("history") != NONE).unionByName(of.first_buyers([procedure.score]))
+        users = users.where(~F.col("history").isin(*NEVER)).unionByName(of.first_buyers([procedure.score]))
     users = settle(users)
     rated = cold_start.rates(spark, of, procedure.score, users, known.counts)
     listed = settle(coldstart.best(rated, config.cold_start.products))
@@ -132,7 +132,7 @@ def _rows(
             figures = [None if reached[key] is None else float(reached[key] or 0.0) for key in _REACHED]
             counts = (good[part][name].rows, good[part][name].positives)
             recall = None if mine is None or mine.recall is None else float(mine.recall)
-            of_whom = given if history == NONE else cold_start.KNOWN
+            of_whom = given if history in NEVER else cold_start.KNOWN
             dates = (timeline.as_of, timeline.rehearsal.score)
             made.append((*dates, len(made), history, held_out, name, *counts, *figures, recall, of_whom))
     return made

@@ -8,7 +8,9 @@ from pyspark.sql import functions as F
 
 from propensity_spark.ingest.events import midnight
 
-NONE, OLD = "none", "old"  # a user's history: never ordered, or ordered but not scored any more
+# a user's history: never ordered, never ordered and not known for long, or ordered but not scored any more
+NONE, NEW, OLD = "none", "new", "old"
+NEVER = (NONE, NEW)
 COUNTED = ("history", "segment", "product_id", "is_new")
 
 
@@ -33,18 +35,20 @@ def first_known(events: DataFrame, versions: DataFrame | None, key: str) -> Data
     return rows.groupBy(key).agg(*(F.min(column).alias(column) for column in ("known_at", "touched_at", "ordered_at")))
 
 
-def unscored(users: DataFrame, scored: DataFrame, as_of: DataFrame) -> DataFrame:
-    """Who is known at a date and not scored: as_of, user_id, history (NONE or OLD).
+def unscored(users: DataFrame, scored: DataFrame, as_of: DataFrame, new_days: int, time_zone: str) -> DataFrame:
+    """Who is known at a date and not scored: as_of, user_id, history.
 
-    Takes   `users` from first_known; `scored`: as_of, user_id (the population); `as_of` from compute.moments.
+    Takes   `users` from first_known; `scored`: as_of, user_id (the population); `as_of` from compute.moments; `new_days`: for so
+            many before as_of, since their midnight, the new ones have been known.
     """
     known = users.join(F.broadcast(as_of), on=F.col("known_at") < F.col("as_of_ts"), how="inner")
-    history = F.when(F.col("ordered_at") < F.col("as_of_ts"), OLD).otherwise(NONE)
+    is_new = F.col("known_at") >= midnight(F.date_sub("as_of", new_days), time_zone)
+    history = F.when(F.col("ordered_at") < F.col("as_of_ts"), OLD).when(is_new, NEW).otherwise(NONE)
     return known.select("as_of", "user_id", history.alias("history")).join(scored, on=["as_of", "user_id"], how="left_anti")
 
 
 def first_buyers(users: DataFrame, as_of: DataFrame, horizon_days: int, time_zone: str) -> DataFrame:
-    """Whose first order falls within [as_of, as_of + horizon): as_of, user_id, history NONE; arguments as of `unscored`."""
+    """Whose first order falls within [as_of, as_of + horizon): as_of, user_id, history NONE; arguments as of `on_sale`."""
     until = midnight(F.date_add("as_of", horizon_days), time_zone)
     inside = (F.col("ordered_at") >= F.col("as_of_ts")) & (F.col("ordered_at") < until)
     found = users.join(F.broadcast(as_of), on=inside, how="inner")

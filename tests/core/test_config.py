@@ -59,6 +59,7 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("candidates.history", 1, 0, 10_000, 10_001),
         ("candidates.products", 2, 1, 20_000, 20_001),
         ("cold_start.products", 0, -1, 100_000, 100_001),
+        ("cold_start.new_days", 0, -1, 3650, 3651),
         ("cold_start.category_strength", 0, -0.1, 1e9, 1.1e9),
         ("cold_start.product_strength", 0, -0.1, 1e9, 1.1e9),
         ("cold_start.segment_strength", 0, -0.1, 1e9, 1.1e9),

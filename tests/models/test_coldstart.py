@@ -105,6 +105,44 @@ def test_rates_are_those_of_plain_arithmetic(table: Make, fixed: ColdStartConfig
     assert {(r.history, r.segment, r.product_id, r.is_new): r.propensity for r in found} == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("brisk", [1, 3, 10])
+def test_new_users_buy_the_same_things_at_a_pace_of_their_own(table: Make, brisk: int) -> None:
+    new = [("new", *row[1:4], row[4] // 2, row[5] * brisk // 2) for row in ROWS if row[0] == "none"]
+    both = [("none", *a[1:4], a[4] + b[4], a[5] + b[5]) for a, b in zip(ROWS, new, strict=False)]
+    asked = [("none", "north", p, False) for p in ("a", "b", "c")]
+    told = _oracle(both, asked, ColdStartConfig())
+    users, bought = (sum(row[place] for row in both) for place in (4, 5))
+    overall = (bought + 0.5) / (users + 1)
+    parts = {h: [sum(row[place] for row in rows if row[0] == h) for place in (4, 5)] for h, rows in (("none", ROWS), ("new", new))}
+    a = _strength((b, n * overall, n / users) for n, b in parts.values())
+    pace = {h: (b + a) / (n * overall + a) for h, (n, b) in parts.items()}
+    also = [("new", *row[1:]) for row in asked]
+    old = ("old", "north", "a", False)
+    found = rates(table(COUNTS, *ROWS, *new), table(ASKED, *asked, *also, old), table(CATEGORIES, *OF.items()), ColdStartConfig())
+    rows = {(r.history, r.product_id): r for r in found.collect()}
+    for (segment, product, is_new), rate in told.items():
+        assert (segment, is_new) == ("north", False)
+        for history, of in pace.items():
+            row = rows[history, product]
+            assert (row.pace, row.propensity) == (pytest.approx(of, rel=1e-9), pytest.approx(rate * of, rel=1e-9))
+            assert row.purchases == rows["none", product].purchases, "counted together"
+    assert rows["old", "a"].pace == 1
+    assert (pace["new"] > 1.5) == (brisk > 1)
+
+
+def test_no_pace_makes_a_probability_above_one_and_who_was_not_counted_has_none(table: Make) -> None:
+    counted = [
+        (h, "north", p, False, 100, n) for h, p, n in (("none", "a", 60), ("none", "b", 0), ("new", "a", 100), ("new", "b", 100))
+    ]
+    asked, categories, plain = table(ASKED, *(row[:4] for row in counted[::2])), table(CATEGORIES, *OF.items()), ColdStartConfig()
+    found = {row.history: row for row in rates(table(COUNTS, *counted), asked, categories, plain).collect()}
+    assert found["new"].propensity == 1
+    assert found["new"].pace * found["none"].propensity / found["none"].pace > 1
+    alone = {row.history: row for row in rates(table(COUNTS, *ROWS), asked, categories, plain).collect()}
+    assert alone["new"].pace == alone["none"].pace == 1
+    assert alone["new"].propensity == alone["none"].propensity
+
+
 def test_what_was_never_bought_or_counted_gets_the_rate_of_its_like(table: Make) -> None:
     fixed = ColdStartConfig(category_strength=3, product_strength=2, segment_strength=8)
     categories = table(CATEGORIES, *OF.items())

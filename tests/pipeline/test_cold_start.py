@@ -1,5 +1,6 @@
 """What is said of users whom nothing scores, on a shop written by hand: who they are, what they are told, and by what."""
 
+import re
 import shutil
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
@@ -129,6 +130,24 @@ def test_newcomers_are_counted_and_told_why(shop: Written) -> None:
         **{f"north{n}": ("none", "north") for n in range(5, 8)},
         **{f"south{n}": ("none", "south") for n in range(2, 8)},
     }
+
+
+def test_who_is_new_buys_at_a_pace_of_his_own(shop: Written, spark: SparkSession) -> None:
+    fresh = [f"fresh{n}" for n in range(9)]
+    shop.events(*_shop(), *(_event(user, "rug", 15, "view") for user in fresh), *(_event(user, "lamp", 13) for user in fresh[:6]),
+                _event("today", "rug", 0.5, "view"))  # fmt: skip
+    told = shop.run(from_mapping({**SETTINGS, "cold_start": {**SETTINGS["cold_start"], "new_days": 7}}))
+    assert shop.unscored()["today"] == ("new", "unknown")
+    assert shop.unscored()["fresh7"] == ("none", "unknown"), "known for longer by now"
+    new, known = told["new", "unknown", "lamp"], told["none", "unknown", "lamp"]
+    assert new.propensity > 2 * known.propensity
+    assert (new.users, new.purchases) == (known.users, known.purchases) == (9 + 3, 6), "three of the nine once more a week later"
+    assert new.reason.startswith("region unknown: 6 of 12 users without orders bought it; ")
+    assert re.search(r"; times [1-9]\.\d\d for who has been known for not yet 7 days$", new.reason)
+    assert re.search(r"; times 0\.\d\d for who has been known for 7 days or more$", known.reason)
+    alike = shop.run(from_mapping({**SETTINGS, "cold_start": {**SETTINGS["cold_start"], "new_days": 0}}))
+    assert not any("for who has" in row.reason for row in alike.values())
+    assert {history for history, _, _ in alike} == {"none", "old"}
 
 
 def test_the_future_changes_nothing_and_a_second_run_replaces_the_first(shop: Written, spark: SparkSession) -> None:

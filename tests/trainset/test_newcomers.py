@@ -6,7 +6,7 @@ from datetime import date
 from pyspark.sql import DataFrame
 
 from propensity_spark.features.compute import moments
-from propensity_spark.trainset.newcomers import NONE, OLD, counts, first_buyers, first_known, on_sale, unscored
+from propensity_spark.trainset.newcomers import NEW, NONE, OLD, counts, first_buyers, first_known, on_sale, unscored
 
 Make = Callable[..., DataFrame]
 EVENT = "user_id STRING, product_id STRING, event STRING, event_ts TIMESTAMP, known_ts TIMESTAMP, is_bot BOOLEAN"
@@ -15,6 +15,7 @@ ZONE = "America/New_York"  # clocks went forward on 10 March: midnight is 05:00 
 AS_OF, BEGIN, END = date(2024, 3, 5), "2024-03-05 05:00:00", "2024-03-12 04:00:00"
 BEFORE, JUST_BEFORE_END = "2024-03-05 04:59:59.999999", "2024-03-12 03:59:59.999999"
 EARLY = "2024-02-01 00:00:00"
+SINCE, BEFORE_THAT = "2024-02-27 05:00:00", "2024-02-27 04:59:59.999999"  # a week before AS_OF
 
 
 def _did(user: str, at: str, event: str = "purchase", known: str | None = None, bot: bool = False) -> tuple[object, ...]:
@@ -42,17 +43,26 @@ def test_a_user_is_known_and_has_ordered_from_what_was_seen_before_midnight(tabl
         ("registered before, heard late", BEFORE, BEGIN),
         ("registered twice", END, END),
         ("registered twice", EARLY, EARLY),
+        ("registered a week ago", SINCE, SINCE),
+        ("registered just before that", BEFORE_THAT, BEFORE_THAT),
+        ("registered before that, heard a week ago", BEFORE_THAT, SINCE),
     )
     scored = table("as_of DATE, user_id STRING", ("2024-03-05", "scored"), ("2024-03-04", "looks before"))
-    found = unscored(first_known(events, versions, "user_id"), scored, moments(events, [AS_OF], ZONE))
-    assert {row.user_id: row.history for row in found.collect()} == {
-        "looks before": NONE,
+    users, as_of = first_known(events, versions, "user_id"), moments(events, [AS_OF], ZONE)
+    found = {row.user_id: row.history for row in unscored(users, scored, as_of, 7, ZONE).collect()}
+    assert found == {
+        "looks before": NEW,
         "orders before": OLD,
         "orders at midnight": NONE,
         "orders before, heard late": NONE,
-        "registered before": NONE,
+        "registered before": NEW,
         "registered twice": NONE,
+        "registered a week ago": NEW,
+        "registered just before that": NONE,
+        "registered before that, heard a week ago": NEW,
     }
+    plain = {row.user_id: row.history for row in unscored(users, scored, as_of, 0, ZONE).collect()}
+    assert plain == {user: NONE if history == NEW else history for user, history in found.items()}, "nobody is new for no days"
 
 
 def test_a_first_order_falls_within_the_horizon_and_is_the_first(table: Make) -> None:
