@@ -40,6 +40,7 @@ FILE = "tuned.yaml"
 _KEEP = ("label", "weight")
 _SALT = 6
 _SHOWN = 5
+_DIGITS = 9  # characters of a number with four digits that count, as 0.0001234
 _LOWER_IS_BETTER = {"log_loss": True, "pr_auc": False}
 
 
@@ -224,11 +225,12 @@ def told(study: Any, config: Config, search: Search) -> str:
     ranked = sorted(_finished(study), key=lambda trial: trial.value, reverse=not down)
     names = [parameter.name for parameter in search.searched]
     now = present(config.models, search.family, search.searched)
-    lines = ["".join([f"{'trial':<10}{config.tune.figure:>10}", *(f"{name:>{len(name) + 2}}" for name in names)])]
+    widths = {name: max(len(name), _DIGITS) + 2 for name in names}
+    lines = ["".join([f"{'trial':<10}{config.tune.figure:>10}", *(f"{name:>{width}}" for name, width in widths.items())])]
     for trial in ranked[:_SHOWN] + [trial for trial in ranked[_SHOWN:] if trial.params == now]:
         label = f"{trial.number}{' (now)' if trial.params == now else ''}"
-        figures = "".join(f"{trial.params[name]:>{len(name) + 2}.4g}" for name in names)
-        lines.append(f"{label:<10}{trial.value:>10.5f}{figures}")
+        figures = "".join(f"{trial.params[name]:>{width}.4g}" for name, width in widths.items())
+        lines.append(f"{label:<10}{trial.value:>10.4g}{figures}")
     return "\n".join(lines)
 
 

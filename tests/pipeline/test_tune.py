@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pyspark.sql import SparkSession
@@ -9,6 +10,7 @@ from pyspark.sql import SparkSession
 from propensity_spark.config import Config
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.loading import load
+from propensity_spark.models.spaces import SPACES
 from propensity_spark.pipeline import build_features, run, tune
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
@@ -51,6 +53,23 @@ def test_a_search_goes_on_where_it_was_left_and_its_best_can_be_used(
     assert tuned.models.logistic.regularisation == float(winner.data.params["regularisation"])
     with pytest.raises(Exception, match="MLflow run"):
         registry.latest(config, moment.timeline.as_of)  # a search is no training run
+
+
+def test_numbers_stand_apart_and_small_losses_keep_their_digits() -> None:
+    searched = tuple(one for one in SPACES["lightgbm"] if one.name in ("bagging_fraction", "l2"))
+    found = [{"bagging_fraction": 0.6322, "l2": 2.6931}, {"bagging_fraction": 0.7, "l2": 1.234567e-05}]
+    trials = [
+        SimpleNamespace(number=n, value=0.0025781 + n, params=params, state=SimpleNamespace(is_finished=lambda: True))
+        for n, params in enumerate(found)
+    ]
+    told = tune.told(SimpleNamespace(trials=trials), Config(), tune.Search("lightgbm", searched, ()))
+    names = [one.name for one in searched]
+    assert [line.split() for line in told.splitlines()] == [
+        ["trial", "log_loss", *names],
+        ["0", "0.002578", *(f"{found[0][name]:.4g}" for name in names)],
+        ["1", "1.003", *(f"{found[1][name]:.4g}" for name in names)],
+    ]
+    assert len({len(line) for line in told.splitlines()}) == 1
 
 
 def test_the_search_never_sees_a_label_that_the_rehearsal_is_judged_by(
