@@ -76,7 +76,8 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     _offer_present(study, config, search)
     with progress.stage(f"tune {search.family}") as stage:
         _optimise(optuna, study, config, moment, search)
-        stage.note = f"{len(_finished(study))} trials"
+        given_up = sum(trial.state.name == "PRUNED" for trial in study.trials)
+        stage.note = f"{len(_finished(study))} trials on all folds, {given_up} given up after a fold"
     if not _finished(study):
         raise TrainingFailed(
             f"none of {len(study.trials)} trials ended well. Their MLflow runs say why; tune.budget_minutes may be short."
@@ -156,7 +157,8 @@ def _offer_present(study: Any, config: Config, search: Search) -> None:
 
 
 def _finished(study: Any) -> list[Any]:
-    return [trial for trial in study.trials if trial.state.is_finished() and trial.value is not None]
+    """The trials that were judged on every fold: the figure of one that was given up is of the first of them alone."""
+    return [trial for trial in study.trials if trial.state.name == "COMPLETE"]
 
 
 def _optimise(optuna: Any, study: Any, config: Config, moment: Moment, search: Search) -> None:

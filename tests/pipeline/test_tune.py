@@ -55,14 +55,15 @@ def test_a_search_goes_on_where_it_was_left_and_its_best_can_be_used(
         registry.latest(config, moment.timeline.as_of)  # a search is no training run
 
 
-def test_numbers_stand_apart_and_small_losses_keep_their_digits() -> None:
+def test_the_table_shows_who_was_judged_on_all_folds_in_numbers_that_stand_apart() -> None:
     searched = tuple(one for one in SPACES["lightgbm"] if one.name in ("bagging_fraction", "l2"))
     found = [{"bagging_fraction": 0.6322, "l2": 2.6931}, {"bagging_fraction": 0.7, "l2": 1.234567e-05}]
     trials = [
-        SimpleNamespace(number=n, value=0.0025781 + n, params=params, state=SimpleNamespace(is_finished=lambda: True))
+        SimpleNamespace(number=n, value=0.0025781 + n, params=params, state=SimpleNamespace(name="COMPLETE"))
         for n, params in enumerate(found)
     ]
-    told = tune.told(SimpleNamespace(trials=trials), Config(), tune.Search("lightgbm", searched, ()))
+    given_up = SimpleNamespace(number=2, value=0.0001, params=found[0], state=SimpleNamespace(name="PRUNED"))
+    told = tune.told(SimpleNamespace(trials=[*trials, given_up]), Config(), tune.Search("lightgbm", searched, ()))
     names = [one.name for one in searched]
     assert [line.split() for line in told.splitlines()] == [
         ["trial", "log_loss", *names],
