@@ -19,6 +19,7 @@ from propensity_spark.pipeline import (
     ingest,
     report,
     score,
+    spines,
     totals,
     train,
     tune,
@@ -96,7 +97,7 @@ def totals_current(config: Config, since: date | None, spine: str, out: str) -> 
     """Bring features.totals to the configured date or, with a spine, write the totals at its own moments to `out`."""
     spark, progress = _opened(config)
     if spine:
-        return totals.look_up(spark, config, spine, out, progress)
+        return spines.look_up(spark, config, spine, out, progress)
     totals.run(spark, config, _as_of(spark, config), since, progress)
     return None
 

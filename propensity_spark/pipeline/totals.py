@@ -1,4 +1,4 @@
-"""Job: totals of users, products and pairs, built once and then advanced by what each day changes; and totals for any spine.
+"""Job: totals of users, products and pairs, built once and then advanced by what each day changes.
 
 features.totals holds, per date, either a base (all keys) or the changes since the date before. Every date is one commit: a
 killed run leaves dates as before or as after, and the next run goes on behind the last one that stands.
@@ -17,21 +17,16 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
-from propensity_spark.config import Config, ListedConfig
-from propensity_spark.config.places import is_remote
+from propensity_spark.config import Config
 from propensity_spark.errors import ConfigError, InsufficientData
-from propensity_spark.features import heavy, incremental, sequences, totals
+from propensity_spark.features import incremental, totals
 from propensity_spark.features.declared import ENTITIES, Total
 from propensity_spark.features.definitions import shop_totals
 from propensity_spark.features.kernel import Calendar
-from propensity_spark.ingest import listed
-from propensity_spark.ingest.events import identifier, moment
-from propensity_spark.ingest.preflight import expand
 from propensity_spark.pipeline import ingest
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import TOTALS
 
-SPINE = ("user_id", "product_id", "moment")
 _NO_LIMIT = str(2**40)
 _LAYOUT = 2  # raised where rows written before cannot be merged with new ones
 _HASHES, _MODULUS = 2**31, 2**62  # sums of a thousand million hashes, and of days, are whole numbers of 64 bits
@@ -251,64 +246,3 @@ def read(spark: SparkSession, made: Shop, entity: str, as_of: date) -> DataFrame
         added = incremental.in_windows(since, made.declared, base, as_of)
         merged = merged.select(*added.columns).unionByName(added)
     return incremental.merge(merged, made.declared, entity, as_of, made.days(as_of))
-
-
-def look_up(spark: SparkSession, config: Config, spine: str, out: str, progress: Progress) -> None:
-    """Write the totals of a spine's users, products and pairs, each just before the row's own moment, as Parquet.
-
-    `spine`: see `read_spine`. Raises ConfigError where `out` is missing, and as `read_spine` does.
-    """
-    if not out:
-        raise ConfigError("where do the totals of the spine go? Give --out FOLDER")
-    asked = read_spine(spark, spine, config.shop.time_zone).persist()
-    try:
-        bad = asked.where(" OR ".join(f"{column} IS NULL" for column in SPINE)).count()
-        if bad:
-            raise ConfigError(f"{spine}: {bad} row(s) without a user, a product or a moment such as 2024-03-01 12:30:00")
-        with progress.stage("totals of a spine") as stage:
-            for_spine(shop(spark, config), asked, config.features.last_events).write.mode("overwrite").parquet(out)
-            stage.note = out
-    finally:
-        asked.unpersist()
-
-
-def read_spine(spark: SparkSession, spine: str, time_zone: str) -> DataFrame:
-    """The rows of a file: user_id, product_id, moment TIMESTAMP and its other columns, numbered by `row`.
-
-    `spine`: CSV (with a header) or Parquet. A moment written as text is a time of the shop unless it names its zone.
-    Raises ConfigError where there is no such file or a column has a name that the totals need, MissingColumns without SPINE.
-    """
-    if not is_remote(spine) and not expand((spine,)):
-        raise ConfigError(f"--spine {spine}: there is no such file")
-    form = "csv" if spine.endswith((".csv", ".csv.gz")) else "parquet"
-    raw = listed.read(spark, ListedConfig(path=(spine,), format=form), SPINE, spine)
-    taken = sorted({"row", *ENTITIES, sequences.NAME} & set(raw.columns))
-    if taken:
-        raise ConfigError(f"{spine}: {', '.join(taken)} is what the totals will be called; give the column another name")
-    at = F.col("moment")
-    is_instant = dict(raw.dtypes)["moment"] == "timestamp"
-    ids = {name: identifier(listed.column(raw, name)) for name in ENTITIES["pair"]}
-    read = {**ids, "moment": at if is_instant else moment(at.cast("string"), "iso", time_zone)}
-    return raw.withColumns({**read, "row": F.monotonically_increasing_id()})
-
-
-def for_spine(made: Shop, spine: DataFrame, last: int = 0) -> DataFrame:
-    """Totals of the user, the product and the pair at each row's own moment, and the user's last events.
-
-    Takes   user_id, product_id, moment TIMESTAMP, row BIGINT (unique), and whatever else.
-    Returns the same rows, without row, plus the structs `user`, `product` and `pair` and, with `last`, the sequence
-            `last_events` (see `sequences.last_events`).
-    """
-    bounds = spine.agg(F.min(F.to_date("moment")), F.max(F.to_date("moment"))).collect()[0]
-    days = made.days(*(day for edge in bounds if edge for day in (edge - timedelta(days=1), edge + timedelta(days=1))))
-    added, answered = totals.contributions(made.events, made.declared), spine
-    with heavy.sampled(added) as some:
-        for entity, keys in ENTITIES.items():
-            asked = spine.select("row", "moment", *keys)
-            found = totals.at_moments(added, asked, entity, made.declared, days, made.tasks, some)
-            values = [name for name in found.columns if name != "row"]
-            answered = answered.join(found.select("row", F.struct(*values).alias(entity)), on="row", how="left")
-    if last:
-        met = sequences.last_events(made.events, spine.select("row", "moment", "user_id"), last, made.tasks)
-        answered = answered.join(met, on="row", how="left")
-    return answered.drop("row")

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from propensity_spark import tables
 from propensity_spark.config import Config, FeatureConfig, ShopConfig
 from propensity_spark.errors import ConfigError, InsufficientData, MissingColumns
-from propensity_spark.pipeline import totals
+from propensity_spark.pipeline import spines, totals
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import EVENTS
 
@@ -180,7 +180,7 @@ def test_a_spine_gets_the_totals_of_its_own_moments(shop: SparkSession, tmp_path
     spine.write_text(
         "user_id,product_id,moment,kept\nu1,p1,2024-03-28 00:00:00,a\nu1,p1,2024-03-27T23:00:00Z,b\nnew,p1,2024-03-28,c\n"
     )
-    totals.look_up(shop, CONFIG, str(spine), str(out), QUIET)
+    spines.look_up(shop, CONFIG, str(spine), str(out), QUIET)
     found = {row["kept"]: row for row in shop.read.parquet(str(out)).collect()}
     assert found["a"]["user"] == found["b"]["user"]
     assert found["a"]["user"].seen > 0
@@ -195,7 +195,7 @@ def test_a_spine_gets_its_users_last_events_where_they_are_asked_for(shop: Spark
     spine, out = tmp_path / "spine.csv", tmp_path / "out"
     spine.write_text("user_id,product_id,moment\nu1,p1,2024-03-28 00:00:00\nnew,p1,2024-03-28\n")
     config = Config(shop=CONFIG.shop, features=FeatureConfig(windows=(1, 7), last_events=5))
-    totals.look_up(shop, config, str(spine), str(out), QUIET)
+    spines.look_up(shop, config, str(spine), str(out), QUIET)
     found = {row["user_id"]: row for row in shop.read.parquet(str(out)).collect()}
     assert len(found["u1"]["last_events"]) == 5
     assert found["u1"]["last_events"][-1].event_ts <= found["u1"]["moment"]
@@ -208,7 +208,7 @@ def test_a_moment_in_parquet_is_an_instant_and_ids_are_read_as_silver_has_them(s
     shop.createDataFrame([(17850,), (12345678,)], "id BIGINT").select(
         F.col("id").cast("double").alias("user_id"), F.lit(" p1 ").alias("product_id"), at
     ).write.parquet(spine)
-    rows = totals.read_spine(shop, spine, "Europe/Berlin").collect()
+    rows = spines.read_spine(shop, spine, "Europe/Berlin").collect()
     assert {(row.user_id, row.product_id, str(row.moment)) for row in rows} == {
         (user, "p1", "2024-03-27 23:00:00") for user in ("17850", "12345678")
     }
@@ -218,17 +218,17 @@ def test_a_spine_that_cannot_be_read_is_refused(shop: SparkSession, tmp_path: Pa
     spine = tmp_path / "spine.csv"
     spine.write_text("user_id,product_id,at\nu1,p1,2024-03-28\n")
     with pytest.raises(MissingColumns, match=r"spine\.csv lacks \['moment'\]"):
-        totals.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
+        spines.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
     with pytest.raises(ConfigError, match="--out FOLDER"):
-        totals.look_up(shop, CONFIG, str(spine), "", QUIET)
+        spines.look_up(shop, CONFIG, str(spine), "", QUIET)
     with pytest.raises(ConfigError, match="there is no such file"):
-        totals.look_up(shop, CONFIG, str(tmp_path / "none.csv"), str(tmp_path / "out"), QUIET)
+        spines.look_up(shop, CONFIG, str(tmp_path / "none.csv"), str(tmp_path / "out"), QUIET)
     spine.write_text("user_id,product_id,moment,user\nu1,p1,2024-03-28,x\n")
     with pytest.raises(ConfigError, match="user is what the totals will be called"):
-        totals.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
+        spines.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
     spine.write_text("user_id,product_id,moment\nu1,p1,soon\n")
     with pytest.raises(ConfigError, match=r"1 row\(s\) without"):
-        totals.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
+        spines.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
 
 
 def _arrived(spark: SparkSession, day: date) -> None:

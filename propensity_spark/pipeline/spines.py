@@ -1,0 +1,81 @@
+"""Job: totals of users, products and pairs for any rows, each at its own moment; nothing that stands is read or written."""
+
+from datetime import timedelta
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from propensity_spark.config import Config, ListedConfig
+from propensity_spark.config.places import is_remote
+from propensity_spark.errors import ConfigError
+from propensity_spark.features import heavy, sequences
+from propensity_spark.features import totals as arithmetic
+from propensity_spark.features.declared import ENTITIES
+from propensity_spark.ingest import listed
+from propensity_spark.ingest.events import identifier, moment
+from propensity_spark.ingest.preflight import expand
+from propensity_spark.pipeline import totals
+from propensity_spark.progress import Progress
+
+SPINE = ("user_id", "product_id", "moment")
+
+
+def look_up(spark: SparkSession, config: Config, spine: str, out: str, progress: Progress) -> None:
+    """Write the totals of a spine's users, products and pairs, each just before the row's own moment, as Parquet.
+
+    `spine`: see `read_spine`. Raises ConfigError where `out` is missing, and as `read_spine` does.
+    """
+    if not out:
+        raise ConfigError("where do the totals of the spine go? Give --out FOLDER")
+    asked = read_spine(spark, spine, config.shop.time_zone).persist()
+    try:
+        bad = asked.where(" OR ".join(f"{column} IS NULL" for column in SPINE)).count()
+        if bad:
+            raise ConfigError(f"{spine}: {bad} row(s) without a user, a product or a moment such as 2024-03-01 12:30:00")
+        with progress.stage("totals of a spine") as stage:
+            for_spine(totals.shop(spark, config), asked, config.features.last_events).write.mode("overwrite").parquet(out)
+            stage.note = out
+    finally:
+        asked.unpersist()
+
+
+def read_spine(spark: SparkSession, spine: str, time_zone: str) -> DataFrame:
+    """The rows of a file: user_id, product_id, moment TIMESTAMP and its other columns, numbered by `row`.
+
+    `spine`: CSV (with a header) or Parquet. A moment written as text is a time of the shop unless it names its zone.
+    Raises ConfigError where there is no such file or a column has a name that the totals need, MissingColumns without SPINE.
+    """
+    if not is_remote(spine) and not expand((spine,)):
+        raise ConfigError(f"--spine {spine}: there is no such file")
+    form = "csv" if spine.endswith((".csv", ".csv.gz")) else "parquet"
+    raw = listed.read(spark, ListedConfig(path=(spine,), format=form), SPINE, spine)
+    taken = sorted({"row", *ENTITIES, sequences.NAME} & set(raw.columns))
+    if taken:
+        raise ConfigError(f"{spine}: {', '.join(taken)} is what the totals will be called; give the column another name")
+    at = F.col("moment")
+    is_instant = dict(raw.dtypes)["moment"] == "timestamp"
+    ids = {name: identifier(listed.column(raw, name)) for name in ENTITIES["pair"]}
+    read = {**ids, "moment": at if is_instant else moment(at.cast("string"), "iso", time_zone)}
+    return raw.withColumns({**read, "row": F.monotonically_increasing_id()})
+
+
+def for_spine(made: totals.Shop, spine: DataFrame, last: int = 0) -> DataFrame:
+    """Totals of the user, the product and the pair at each row's own moment, and the user's last events.
+
+    Takes   user_id, product_id, moment TIMESTAMP, row BIGINT (unique), and whatever else.
+    Returns the same rows, without row, plus the structs `user`, `product` and `pair` and, with `last`, the sequence
+            `last_events` (see `sequences.last_events`).
+    """
+    bounds = spine.agg(F.min(F.to_date("moment")), F.max(F.to_date("moment"))).collect()[0]
+    days = made.days(*(day for edge in bounds if edge for day in (edge - timedelta(days=1), edge + timedelta(days=1))))
+    added, answered = arithmetic.contributions(made.events, made.declared), spine
+    with heavy.sampled(added) as some:
+        for entity, keys in ENTITIES.items():
+            asked = spine.select("row", "moment", *keys)
+            found = arithmetic.at_moments(added, asked, entity, made.declared, days, made.tasks, some)
+            values = [name for name in found.columns if name != "row"]
+            answered = answered.join(found.select("row", F.struct(*values).alias(entity)), on="row", how="left")
+    if last:
+        met = sequences.last_events(made.events, spine.select("row", "moment", "user_id"), last, made.tasks)
+        answered = answered.join(met, on="row", how="left")
+    return answered.drop("row")
