@@ -111,6 +111,7 @@ def compare_groups(config: Config) -> None:
 def tuned(config: Config) -> None:
     """Search the settings of a family at the configured date."""
     store.check(config)
+    tune.check(config)
     spark, progress = _opened(config)
     moment = build_features.prepare(spark, config, _as_of(spark, config))
     build_features.run(spark, config, moment, progress)

@@ -63,10 +63,17 @@ class Search:
     parts: tuple[Part, ...]
 
 
+def check(config: Config) -> None:
+    """See that a search can be kept, before rows are made for it. Raises SetupError and ConfigError as `run` does."""
+    _optuna()
+    _storage(config)
+
+
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
     """Search until the budget or the trials are used up, print the best and write them to tuned.yaml in the warehouse.
 
-    Raises SetupError where optuna is absent, InsufficientData where no fold can be cut, ConfigError for an unknown setting.
+    Raises SetupError where optuna is absent, InsufficientData where no fold can be cut, ConfigError for an unknown setting
+    and where no place is named for the search.
     """
     optuna = _optuna()
     with progress.stage("training rows") as stage:

@@ -55,3 +55,9 @@ def test_a_job_that_needs_models_says_before_it_starts_that_no_place_is_named_fo
     jobs = {"everything": lambda: run.everything(config), "tune": lambda: run.tuned(config)}
     with pytest.raises(ConfigError, match=r"tracking\.uri must say"):
         jobs.get(job, lambda: run.one(job, config))()
+
+
+def test_a_search_without_a_place_says_so_before_rows_are_made_for_it(mlflow: Any) -> None:
+    pytest.importorskip("optuna")
+    with pytest.raises(ConfigError, match=r"tune\.storage must be a database's address"):
+        run.tuned(_config(warehouse="s3a://bucket/w", uri="http://nowhere:5000"))
