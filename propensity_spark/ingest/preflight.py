@@ -199,10 +199,10 @@ def headers(files: Iterable[str], delimiter: str, encoding: str = "UTF-8") -> di
     return {file: tuple(first_row(Path(file), delimiter, encoding)) for file in files}
 
 
-def by_header(headers: Mapping[str, tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
+def by_header(found: Mapping[str, tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
     """Files of equal headers together: Spark would read all by the header of one, whatever the order of columns in the others."""
     groups: dict[tuple[str, ...], list[str]] = {}
-    for file, names in headers.items():
+    for file, names in found.items():
         groups.setdefault(names, []).append(file)
     return groups
 

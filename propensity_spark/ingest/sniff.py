@@ -53,7 +53,7 @@ _EVENTS = {
     "return": _words("return returned refund refunded cancel canceled cancelled storno storniert retoure"),
 }
 # of a table: its key, and the parts that only a log has beside it
-_ENTITIES = {"products": ("product_id", ("user_id",)), "users": ("user_id", ("product_id", "order_id", "session_id"))}
+ENTITIES = {"products": ("product_id", ("user_id",)), "users": ("user_id", ("product_id", "order_id", "session_id"))}
 _FEW = 20  # values of a column that may name event types
 _DESCRIBES = 200  # values of a column that may describe users or products, each met twice or more on average
 
@@ -162,10 +162,7 @@ def _by_values(found: dict[str, str], rows: Sequence[Mapping[str, str]]) -> dict
 
 def _entity(found: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> str:
     """Of what the file has one row each: users or products; '' for a log, which meets them again and again."""
-    for entity, key, of_a_log in (
-        ("products", "product_id", ("user_id",)),
-        ("users", "user_id", ("product_id", "order_id", "session_id")),
-    ):
+    for entity, (key, of_a_log) in ENTITIES.items():
         if key in found and not any(part in found for part in of_a_log):
             ids = [row[found[key]] for row in rows]
             return entity if len(set(ids)) == len(ids) > 1 else ""

@@ -50,7 +50,7 @@ def rates(counts: DataFrame, asked: DataFrame, categories: DataFrame, config: Co
             this level counted (of a category: of all users, any of its products), category STRING; pace DOUBLE: by what all of
             these rates were multiplied for the history.
     """
-    paced, counts = counts, _together(counts)
+    counts = _together(counts)
     named = _with_category(counts, categories)
     above = settle(_categories(named, config))
     products = settle(_products(named, above, config))
@@ -60,20 +60,19 @@ def rates(counts: DataFrame, asked: DataFrame, categories: DataFrame, config: Co
     mine = _sums(counts, "history", "segment", "product_id", into="s")
     both = told.join(mine, on=["history", "segment", "product_id"], how="left")
     strength = _segment_strength(mine, told, config)
-    pace = _pace(paced, above)
+    pace = _pace(counts, above)
     return _result(both.join(F.broadcast(strength), on="history", how="left").join(F.broadcast(pace), on="_whose", how="left"))
 
 
 def _together(rows: DataFrame) -> DataFrame:
     """With users without orders as one history, and the rows' own as _whose."""
-    return rows.withColumn("_whose", F.col("history")).withColumn(
-        "history", F.when(F.col("history") == NEW, NONE).otherwise(F.col("history"))
-    )
+    own = F.col("history")
+    return rows.withColumns({"_whose": own, "history": F.when(own == NEW, NONE).otherwise(own)})
 
 
 def _pace(counts: DataFrame, above: DataFrame) -> DataFrame:
     """Per history as it was counted, _whose: its pace; 1 where it is counted alone."""
-    own = _together(counts).groupBy("history", "_whose").agg(F.sum("purchases").alias("_b"), F.sum("users").alias("_n"))
+    own = counts.groupBy("history", "_whose").agg(F.sum("purchases").alias("_b"), F.sum("users").alias("_n"))
     told = above.groupBy("history").agg(F.max("overall_rate").alias("_rate"), F.max("all_users").alias("_all"))
     joined = own.join(F.broadcast(told), on="history", how="inner")
     expected, share = F.col("_n") * F.col("_rate"), F.col("_n") / F.col("_all")

@@ -20,7 +20,7 @@ from propensity_spark.schemas import COLD_START, COLD_USERS, VERSIONS
 from propensity_spark.settle import settle
 from propensity_spark.trainset import newcomers
 from propensity_spark.trainset.labels import bought
-from propensity_spark.trainset.newcomers import NEVER, NEW, NONE, OLD
+from propensity_spark.trainset.newcomers import NEVER, NEW, OLD
 from propensity_spark.trainset.population import population
 from propensity_spark.trainset.split import Procedure
 
@@ -183,6 +183,8 @@ def _reason(of_first: Column, config: Config) -> Column:
 
 def _pace(new_days: int) -> Column:
     """What the reason adds where users who were known for long and new ones were both counted."""
-    days = F.when(F.col("history") == NEW, f"not yet {new_days} days").when(F.col("history") == NONE, f"{new_days} days or more")
-    said = F.concat(F.lit("; times "), F.format_number("pace", 2), F.lit(" for who has been known for "), days)
+    whom = F.when(F.col("history") == NEW, f"first known in the last {new_days} days").otherwise(
+        f"known for more than {new_days} days"
+    )
+    said = F.concat(F.lit("; times "), F.format_number("pace", 2), F.lit(" for users "), whom)
     return F.when(F.col("pace") != 1, said).otherwise("")

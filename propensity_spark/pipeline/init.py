@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from propensity_spark.errors import ConfigError
-from propensity_spark.ingest.sniff import Sniffed, sniff
+from propensity_spark.ingest.sniff import ENTITIES, Sniffed, sniff
 
 _HEAD = """# {name}: written by `propensity init` from {files}.
 # Lines with CHECK are guesses: read them. Then: propensity check --config {output}
@@ -73,10 +73,8 @@ def _parted(found: Sequence[Sniffed]) -> tuple[list[Sniffed], dict[str, Sniffed]
 
 def _table(entity: str, one: Sniffed) -> str:
     """The section of a table of users or products."""
-    key = {"users": "user_id", "products": "product_id"}[entity]
-    lines = ["", f"{entity}:", f"  path: {one.file}        # CHECK", f"  format: {one.format}"]
-    if one.format == "csv" and one.delimiter != ",":
-        lines.append(f"  delimiter: {_quoted(one.delimiter)}")
+    key, _ = ENTITIES[entity]
+    lines = ["", f"{entity}:", *_place(one, "  ")]
     lines.append(f"  id: {_quoted(one.parts[key])}        # CHECK; the file has: {', '.join(one.columns)}")
     parts = {"name": "product_name", "category": "category", "price": "price"} if entity == "products" else {}
     lines += [f"  {setting}: {_quoted(one.parts[part])}" for setting, part in parts.items() if part in one.parts]
@@ -86,14 +84,16 @@ def _table(entity: str, one: Sniffed) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _source(one: Sniffed, number: int) -> str:
-    lines = [
-        f"  - name: {_name(one, number)}",
-        f"    path: {one.file}        # CHECK: a file, folder or glob; a list of them too",
-        f"    format: {one.format}",
-    ]
+def _place(one: Sniffed, indent: str) -> list[str]:
+    """Where the file lies, and how it reads."""
+    said = [f"path: {one.file}        # CHECK: a file, folder or glob; a list of them too", f"format: {one.format}"]
     if one.format == "csv" and one.delimiter != ",":
-        lines.append(f"    delimiter: {_quoted(one.delimiter)}")
+        said.append(f"delimiter: {_quoted(one.delimiter)}")
+    return [indent + line for line in said]
+
+
+def _source(one: Sniffed, number: int) -> str:
+    lines = [f"  - name: {_name(one, number)}", *_place(one, "    ")]
     lines.append(f"    map:                # CHECK; the file has: {', '.join(one.columns)}")
     for part in (
         "user_id",

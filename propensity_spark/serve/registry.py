@@ -5,7 +5,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import redirect_stderr, suppress
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version
@@ -99,9 +99,11 @@ def _crown(mlflow: Any, config: Config, champion: str, version: str) -> None:
     client = mlflow.MlflowClient()
     client.set_registered_model_alias(model_name(mlflow, config, champion), CHAMPION, version)
     for other in (model_name(mlflow, config, family) for family in FAMILIES if family != champion):
-        with suppress(mlflow.exceptions.MlflowException):  # no such model, or no such alias
+        try:
             client.get_model_version_by_alias(other, CHAMPION)
-            client.delete_registered_model_alias(other, CHAMPION)
+        except mlflow.exceptions.MlflowException:  # no such model, or no such alias
+            continue
+        client.delete_registered_model_alias(other, CHAMPION)
 
 
 def _with_versions(bundle: Bundle, versions: dict[str, str]) -> Bundle:

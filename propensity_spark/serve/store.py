@@ -17,8 +17,7 @@ def check(config: Config) -> None:
     Raises ConfigError where tracking.uri is empty and the tables do not lie on this machine, and where a registry of
     Unity's has no catalog to name models in.
     """
-    mlflow = _pointed(config)
-    _named(mlflow.get_registry_uri(), config, "any")
+    model_name(_pointed(config), config, config.models.champion)
 
 
 def connect(config: Config) -> Any:
@@ -32,8 +31,16 @@ def connect(config: Config) -> Any:
 
 
 def model_name(mlflow: Any, config: Config, family: str) -> str:
-    """By what the registry knows the shop's models of a family."""
-    return _named(mlflow.get_registry_uri(), config, family)
+    """By what the registry knows the shop's models of a family. Raises ConfigError as `check` does."""
+    name, registry = f"{config.shop.name}_{family}", mlflow.get_registry_uri()
+    if not registry.startswith(_UNITY):
+        return name
+    if not config.storage.catalog:
+        raise ConfigError(
+            f"models are registered in Unity ({registry}): name the catalog in storage.catalog, "
+            "or set MLFLOW_REGISTRY_URI to another registry"
+        )
+    return f"{config.storage.catalog}.gold.{name}"
 
 
 def _pointed(config: Config) -> Any:
@@ -47,18 +54,6 @@ def _pointed(config: Config) -> Any:
         logging.getLogger(noisy).setLevel(logging.ERROR)
     mlflow.set_tracking_uri(uri)
     return mlflow
-
-
-def _named(registry_uri: str, config: Config, family: str) -> str:
-    name = f"{config.shop.name}_{family}"
-    if not registry_uri.startswith(_UNITY):
-        return name
-    if not config.storage.catalog:
-        raise ConfigError(
-            f"models are registered in Unity ({registry_uri}): name the catalog in storage.catalog, "
-            "or set MLFLOW_REGISTRY_URI to another registry"
-        )
-    return f"{config.storage.catalog}.gold.{name}"
 
 
 def _artifacts(config: Config) -> str | None:

@@ -143,10 +143,10 @@ def test_who_is_new_buys_at_a_pace_of_his_own(shop: Written, spark: SparkSession
     assert new.propensity > 2 * known.propensity
     assert (new.users, new.purchases) == (known.users, known.purchases) == (9 + 3, 6), "three of the nine once more a week later"
     assert new.reason.startswith("region unknown: 6 of 12 users without orders bought it; ")
-    assert re.search(r"; times [1-9]\.\d\d for who has been known for not yet 7 days$", new.reason)
-    assert re.search(r"; times 0\.\d\d for who has been known for 7 days or more$", known.reason)
+    assert re.search(r"; times [1-9]\.\d\d for users first known in the last 7 days$", new.reason)
+    assert re.search(r"; times 0\.\d\d for users known for more than 7 days$", known.reason)
     alike = shop.run(from_mapping({**SETTINGS, "cold_start": {**SETTINGS["cold_start"], "new_days": 0}}))
-    assert not any("for who has" in row.reason for row in alike.values())
+    assert not any("for users" in row.reason for row in alike.values())
     assert {history for history, _, _ in alike} == {"none", "old"}
 
 

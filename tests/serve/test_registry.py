@@ -33,6 +33,7 @@ BUNDLE = Bundle(
     calibrators={},
     versions={},
 )
+LOG_MODEL = registry._log_model  # `registered` stands in for it elsewhere
 REFUSED = Verdict(False, "the log loss of logistic is above that of own")
 MODELS: Any = {"logistic": SimpleNamespace(family="logistic", curves={}), "lightgbm": SimpleNamespace(family="lightgbm", curves={})}
 
@@ -136,3 +137,22 @@ def test_losses_are_metrics_with_a_step_per_round(config: Callable[..., Config],
     history = mlflow.MlflowClient().get_metric_history
     assert [(m.step, m.value) for m in history(run.info.run_id, "network_validation")] == [(1, 0.5), (2, 0.4)]
     assert [m.value for m in sorted(history(run.info.run_id, "network_train"), key=lambda m: m.step)] == list(losses["train"])
+
+
+def test_models_are_written_by_way_of_the_folder_that_executors_reach(store: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    ways: list[Any] = []
+
+    def log_model(*_: Any, **told: Any) -> Any:
+        ways.append((told["dfs_tmpdir"], told["registered_model_name"]))
+        return SimpleNamespace(registered_model_version="1")
+
+    mlflow: Any = SimpleNamespace(spark=SimpleNamespace(log_model=log_model), get_registry_uri=lambda: "http://x")
+    fitted: Any = SimpleNamespace(family="logistic", pipeline=None, scorer=BUNDLE.scorers["logistic"])
+    monkeypatch.delenv("MLFLOW_DFS_TMP", raising=False)
+    LOG_MODEL(mlflow, store, fitted)
+    monkeypatch.setenv("MLFLOW_DFS_TMP", "/Volumes/shop/tmp")
+    LOG_MODEL(mlflow, store, fitted)
+    (own, name), (given, _) = ways
+    assert (given, name) == ("/Volumes/shop/tmp", "a_logistic")
+    assert own != given
+    assert not Path(own).exists(), "a folder of its own is removed again"
