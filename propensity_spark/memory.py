@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-GIB = 1024**3
+MIB, GIB = 1024**2, 1024**3
 _PROC = Path("/proc")
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))  # of a container
 _EVERY = 0.2  # seconds between two looks
 
 
@@ -22,6 +23,20 @@ class Peak:
     def gib(self) -> float | None:
         """The same in GiB."""
         return None if self.bytes is None else self.bytes / GIB
+
+
+def of_machine() -> int | None:
+    """Bytes that this machine has, or its container may take. None where nobody can tell."""
+    try:
+        known = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    except (AttributeError, OSError, ValueError):  # not on this system
+        known = []
+    for limit in _LIMITS:
+        try:
+            known.append(int(limit.read_text()))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return min(known, default=None)
 
 
 def held(root: int) -> int | None:

@@ -91,16 +91,17 @@ class TrackingConfig:
 class SparkConfig:
     """The session that a laptop starts; under spark-submit or on Databricks the running one is used.
 
-    `master` empty: what spark-submit says, else local[*]. `conf` passes any Spark setting through.
+    `master` empty: what spark-submit says, else local[*]. `driver_memory` empty: a quarter of the machine's, within bounds that
+    `session` names. `conf` passes any Spark setting through.
     """
 
     master: str = ""
-    driver_memory: str = "2400m"
+    driver_memory: str = ""
     shuffle_partitions: int = 0
     conf: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\d+[gm]", self.driver_memory):
+        if not re.fullmatch(r"(\d+[gm])?", self.driver_memory):
             raise ConfigError(f"spark.driver_memory must be like 3g or 900m, got {self.driver_memory!r}")
         within("spark.shuffle_partitions", self.shuffle_partitions, 0, 100_000)
 

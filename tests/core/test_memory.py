@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from propensity_spark import memory
+from propensity_spark import memory, session
 
 pytestmark = pytest.mark.skipif(memory.held(1) is None, reason="needs /proc")
 MIB = 2**20
@@ -41,3 +42,27 @@ def test_nothing_is_known_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch
     with memory.watched() as peak:
         pass
     assert (peak.bytes, peak.gib) == (None, None)
+
+
+def test_a_container_has_what_it_may_take_of_its_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    limits = tmp_path / "v2", tmp_path / "v1"
+    monkeypatch.setattr(memory, "_LIMITS", limits)
+    machine = memory.of_machine()
+    assert machine == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits[0].write_text("max\n")
+    limits[1].write_text(f"{2**63 - 4096}\n")
+    assert memory.of_machine() == machine
+    limits[0].write_text(f"{300 * MIB}\n")
+    assert memory.of_machine() == 300 * MIB
+    monkeypatch.delattr(os, "sysconf")
+    assert memory.of_machine() == 300 * MIB
+    limits[0].unlink()
+    limits[1].unlink()
+    assert memory.of_machine() is None
+
+
+@pytest.mark.parametrize(
+    ("machine", "heap"), [(None, "2400m"), (4 * memory.GIB, "2400m"), (24 * memory.GIB, "6144m"), (256 * memory.GIB, "8192m")]
+)
+def test_the_jvm_takes_a_quarter_of_the_machine_within_bounds(machine: int | None, heap: str) -> None:
+    assert session.heap(machine) == heap
