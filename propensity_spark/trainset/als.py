@@ -5,6 +5,7 @@ there are a dozen dates a run: inside a task this takes a second where a distrib
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,23 @@ def user_factors(strength: Any, products: Factors, settings: Als) -> Factors:
 def _solved(strength: Any, others: Factors, settings: Als) -> Factors:
     """Each row's factors x that minimise sum of c (p - x y)^2 + regularisation |x|^2, p 1 where c > 1."""
     rank = others.shape[1]
-    squares = (others[:, :, None] * others[:, None, :]).reshape(len(others), rank * rank)
     plain = others.T @ others + settings.regularisation * np.eye(rank, dtype=np.float32)
     solved = np.empty((strength.shape[0], rank), dtype=np.float32)
     for start in range(0, strength.shape[0], _CHUNK):
         rows = strength[start : start + _CHUNK] * np.float32(settings.confidence)
-        left = (rows @ squares).reshape(-1, rank, rank) + plain
+        left = _squares(rows, others) + plain
         rows.data += 1
         solved[start : start + _CHUNK] = np.linalg.solve(left, (rows @ others)[:, :, None])[:, :, 0]
     return solved
+
+
+def _squares(rows: Any, others: Factors) -> Factors:
+    """Each row's sum of its weights times y y', rows x rank x rank.
+
+    A small product of dense matrices per row: as one sparse product with all y y' side by side it took seven times as long.
+    """
+    made = np.empty((rows.shape[0], others.shape[1], others.shape[1]), dtype=np.float32)
+    for row, (start, end) in enumerate(pairwise(rows.indptr)):
+        met = others[rows.indices[start:end]]
+        np.dot(met.T * rows.data[start:end], met, out=made[row])
+    return made
