@@ -56,27 +56,36 @@ def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared:
             series (their tables) and products (silver.products, for the category); `also`: further columns of the candidates.
     Returns as_of, user_id, product_id, category, candidate_source, label, weight, the inputs and `also`; unknown is null.
     """
+    joined = _with_narrow(candidates, features, declared)
     segment = ("segment",) if declared.segment_category else ()
-    category = features["products"].select("product_id", "category")
     joined = (
-        candidates.join(_only(features["pair"], declared.pair, "user_id", "product_id"), ["as_of", "user_id", "product_id"], "left")
+        joined.join(_only(features["pair"], declared.pair, "user_id", "product_id"), ["as_of", "user_id", "product_id"], "left")
         .join(_only(features["user"], declared.user, "user_id", *segment), ["as_of", "user_id"], "left")
         .join(_only(features["product"], declared.product, "product_id"), ["as_of", "product_id"], "left")
-        .join(category, ["product_id"], "left")
     )
-    if declared.user_category:
-        mine = _only(features["user_category"], declared.user_category, "user_id", "category")
-        joined = joined.join(mine, ["as_of", "user_id", "category"], "left")
-    if declared.category:
-        joined = joined.join(_only(features["category"], declared.category, "category"), ["as_of", "category"], "left")
     if declared.segment_category:
         alike = _only(features["segment_category"], declared.segment_category, "segment", "category")
         joined = joined.join(F.broadcast(alike), ["as_of", "segment", "category"], "left")
     if declared.series:
         joined = joined.join(_only(features["series"], declared.series, "user_id"), ["as_of", "user_id"], "left")
+    return derive(joined, declared.row).select(*BASE_COLUMNS, *(feature.name for feature in inputs(declared)), *also)
+
+
+def _with_narrow(candidates: DataFrame, features: Mapping[str, DataFrame], declared: FeatureSet) -> DataFrame:
+    """The candidates with what few columns tell of their category and shop.
+
+    It comes first: each join writes the whole row anew, above a hundred columns without code of its own, and the tables of
+    pairs and of users by category are too large to be broadcast, so that the rows are shuffled for each.
+    """
+    joined = candidates.join(features["products"].select("product_id", "category"), ["product_id"], "left")
+    if declared.category:
+        joined = joined.join(_only(features["category"], declared.category, "category"), ["as_of", "category"], "left")
     if declared.shop:
         joined = joined.join(F.broadcast(_only(features["shop"], declared.shop)), ["as_of"], "left")
-    return derive(joined, declared.row).select(*BASE_COLUMNS, *(feature.name for feature in inputs(declared)), *also)
+    if declared.user_category:
+        mine = _only(features["user_category"], declared.user_category, "user_id", "category")
+        joined = joined.join(mine, ["as_of", "user_id", "category"], "left")
+    return joined
 
 
 def _only(frame: DataFrame, features: tuple[Feature, ...], *keys: str) -> DataFrame:
