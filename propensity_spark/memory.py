@@ -1,4 +1,4 @@
-"""How much memory a process and its descendants hold, and the most that they held while something ran (Linux: from /proc)."""
+"""Memory: what the machine has, what a process and its descendants hold, and the most that they held (Linux: from /proc)."""
 
 import os
 import threading

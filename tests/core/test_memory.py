@@ -11,7 +11,7 @@ import pytest
 from propensity_spark import memory, session
 
 pytestmark = pytest.mark.skipif(memory.held(1) is None, reason="needs /proc")
-MIB = 2**20
+MIB = memory.MIB
 
 
 def test_the_peak_counts_what_a_child_held_for_a_while() -> None:
