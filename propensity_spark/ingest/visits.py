@@ -1,8 +1,9 @@
 """What a user's row means among the user's other rows: duplicates, visits, machines, orders that were taken back.
 
-All windows are within a user, so one shuffle by user serves them all.
+All windows are within a user and in one order, so that one shuffle by user and one sort serve them all.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from pyspark.sql import Column, DataFrame, Window
@@ -11,25 +12,41 @@ from pyspark.sql import functions as F
 from propensity_spark.config import QualityConfig
 
 _MINUTE = 60
+# Days go with time: nowhere did a local day come again after the next had begun but in St. John's, a minute a year until 2011.
+_IN_TIME = ("event_date", "_minute", "event_ts", "event_id")
+_ARRIVAL = ("ingested_ts", "source_file")
+_TAKEN_BACK = ("cancelled_ts", "cancelled_known_ts")
+
+
+def timed(events: DataFrame) -> DataFrame:
+    """Add _minute: what `deduplicate`, `sessionise` and `flag_bots` sort by, beside the day and the moment."""
+    return events.withColumn("_minute", F.floor(F.col("event_ts").cast("double") / _MINUTE))
 
 
 def deduplicate(events: DataFrame) -> DataFrame:
-    """One row per event_id: the first to arrive, of those unknown or alike the first file's.
+    """One row per event_id: the first to arrive, of those unknown or alike the first file's; with what was taken back of it.
 
-    Takes   user_id, event_id, ingested_ts, source_file. Rows of one event_id have one user.
+    Takes   timed rows of one or more per event: user_id, event_id, event, event_ts, event_date, product_id, quantity, known_ts,
+            ingested_ts, source_file. Rows of one event_id say the same of user, product, event, time and quantity.
+    Returns one row per event_id, by user, with cancelled_ts and cancelled_known_ts from `net_returns`.
     """
-    arrival = Window.partitionBy("user_id", "event_id").orderBy(F.col("ingested_ts").asc_nulls_last(), F.col("source_file").asc())
-    return events.withColumn("_copy", F.row_number().over(arrival)).where("_copy = 1").drop("_copy")
+    # what is said of a purchase travels with it: a row more in the same sort instead of a join
+    said = net_returns(events).withColumn("_said", F.lit(True))
+    united = events.withColumn("_said", F.lit(False)).unionByName(said, allowMissingColumns=True).repartition("user_id")
+    arrival = Window.partitionBy("user_id", *_IN_TIME).orderBy("_said", F.col("ingested_ts").asc_nulls_last(), "source_file")
+    every = arrival.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
+    told = united.withColumns({"_copy": F.row_number().over(arrival)} | {c: F.max(c).over(every) for c in _TAKEN_BACK})
+    return told.where("_copy = 1").drop("_copy", "_said")
 
 
 def sessionise(events: DataFrame, gap: timedelta) -> DataFrame:
     """Number each user's visits; a silence longer than `gap` starts the next.
 
-    Takes   one row per event: user_id, event_id (unique), event_ts (UTC).
+    Takes   timed rows, one per event: user_id, event_id (unique), event_ts (UTC), event_date.
     Returns the same rows plus session_no INT, 1, 2, ... within the user.
     Source  the 30-minute visit of web analytics.
     """
-    by_user = Window.partitionBy("user_id").orderBy("event_ts", "event_id")
+    by_user = Window.partitionBy("user_id").orderBy(*_IN_TIME)
     seconds = F.col("event_ts").cast("double")
     silence = seconds - F.lag(seconds).over(by_user)
     is_first = (silence.isNull() | (silence > gap.total_seconds())).cast("int")
@@ -37,45 +54,58 @@ def sessionise(events: DataFrame, gap: timedelta) -> DataFrame:
 
 
 def flag_bots(events: DataFrame, config: QualityConfig) -> DataFrame:
-    """Add is_bot: on this day the user looked at more than a person can.
+    """Add is_bot to timed rows: on this day the user looked at more than a person can.
 
     Purchases do not count: a wholesaler's order of 500 lines arrives in one second. The flag depends on its own day only,
     so that later days change nothing.
     """
     looked = F.when(~F.col("event").isin("purchase", "return"), 1)
-    minute = F.floor(F.col("event_ts").cast("double") / _MINUTE)
     day = Window.partitionBy("user_id", "event_date")
-    counted = events.withColumn("_minute", F.count(looked).over(Window.partitionBy("user_id", "event_date", minute)))
+    counted = events.withColumn("_looks", F.count(looked).over(Window.partitionBy("user_id", "event_date", "_minute")))
     too_many = F.count(looked).over(day) > config.bot_events_per_day
-    too_fast = F.max("_minute").over(day) > config.bot_events_per_minute
-    return counted.withColumn("is_bot", too_many | too_fast).drop("_minute")
+    too_fast = F.max("_looks").over(day) > config.bot_events_per_minute
+    return counted.withColumn("is_bot", too_many | too_fast).drop("_looks")
 
 
 def net_returns(events: DataFrame) -> DataFrame:
-    """Add cancelled_ts and cancelled_known_ts to purchases that a later return of the same user, product and quantity took back.
+    """The purchases that a later return of the same user, product and quantity took back.
 
-    The latest open purchase is taken back first. The purchase stays: before cancelled_ts it was one, and whoever asks for
-    an earlier moment must see it. A return that fits no purchase stays a return and cancels nothing.
+    The latest open purchase is taken back first. The purchase stays an event: before cancelled_ts it was one, and whoever asks
+    for an earlier moment must see it. A return that fits no purchase stays a return and cancels nothing.
+    Takes   rows as `deduplicate` does.
+    Returns user_id, event_id, event_ts, event_date, _minute, cancelled_ts, cancelled_known_ts: one row per such purchase.
     """
-    is_return = (F.col("event") == "return").cast("int")
-    order = ("event_ts", is_return, "event_id")
     same = ("user_id", "product_id", "quantity")
-    line = Window.partitionBy(*same, "_line").orderBy(*order)
-    marked = events.withColumn("_line", F.col("event").isin("purchase", "return"))
-    step = F.when(~F.col("_line"), 0).when(F.col("event") == "return", -1).otherwise(1)
-    balanced = marked.withColumn("_balance", F.sum(step).over(line))
+    lines = _lines(events, same).withColumn("_step", F.when(F.col("event") == "return", -1).otherwise(1))
+    order = ("event_ts", F.col("_step").desc(), "event_id")  # in the same second the purchase comes first
+    line = Window.partitionBy(*same).orderBy(*order)
+    balanced = lines.withColumn("_balance", F.sum("_step").over(line))
     before = line.rowsBetween(Window.unboundedPreceding, -1)
     floored = balanced.withColumn("_floor", F.least(F.lit(0), F.coalesce(F.min("_balance").over(before), F.lit(0))))
     placed = floored.withColumn("_depth", _depth())
-    pair = Window.partitionBy(*same, "_line", "_depth").orderBy(*order)
+    pair = Window.partitionBy(*same, "_depth").orderBy(*order)
     taken_back = (F.col("event") == "purchase") & (F.lead("event").over(pair) == "return")
     known = F.greatest("known_ts", F.lead("known_ts").over(pair))
-    return placed.withColumns(
-        {
-            "cancelled_ts": F.when(taken_back, F.lead("event_ts").over(pair)),
-            "cancelled_known_ts": F.when(taken_back, known),
-        }
-    ).drop("_line", "_balance", "_floor", "_depth")
+    found = placed.select(
+        "user_id",
+        *_IN_TIME,
+        F.when(taken_back, F.lead("event_ts").over(pair)).alias("cancelled_ts"),
+        F.when(taken_back, known).alias("cancelled_known_ts"),
+    )
+    return found.where("cancelled_ts IS NOT NULL")
+
+
+def _lines(events: DataFrame, same: Sequence[str]) -> DataFrame:
+    """Purchases and returns, each once and as it arrived first: only where something was returned, which is seldom."""
+    lines = events.select(*same, "event", *_IN_TIME, "known_ts", *_ARRIVAL).where("event IN ('purchase', 'return')")
+    returned = lines.where("event = 'return'").select(*(F.col(c).alias(f"_{c}") for c in same)).distinct()
+    alike = [F.col(c).eqNullSafe(F.col(f"_{c}")) for c in same]
+    arrival = F.struct(F.col("ingested_ts").isNull(), *_ARRIVAL)  # the unknown last
+    return (
+        lines.join(returned, alike, "left_semi")
+        .groupBy(*same, "event", *_IN_TIME)
+        .agg(F.min_by("known_ts", arrival).alias("known_ts"))
+    )
 
 
 def _depth() -> Column:

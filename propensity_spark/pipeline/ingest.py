@@ -191,9 +191,9 @@ def _rejected(bad: DataFrame) -> DataFrame:
 
 def _accepted(good: DataFrame, config: Config) -> DataFrame:
     """Accepted events, once each; one shuffle by user serves every step. A user lies in one file, which is in the order of time."""
-    by_user = events.with_id(good).repartition("user_id")
-    numbered = visits.sessionise(visits.deduplicate(by_user), timedelta(minutes=config.sessions.gap_minutes))
-    made = visits.net_returns(visits.flag_bots(numbered, config.quality)).select(*EVENTS.columns)
+    once = visits.deduplicate(visits.timed(events.with_id(good)))
+    numbered = visits.sessionise(once, timedelta(minutes=config.sessions.gap_minutes))
+    made = visits.flag_bots(numbered, config.quality).select(*EVENTS.columns)
     return made.sortWithinPartitions("event_ts", "event_id")
 
 

@@ -355,7 +355,9 @@ def _identified(table: Make, *rows: dict[str, Any]) -> DataFrame:
     ddl = ", ".join(f"{column} {types.get(column, 'STRING')}" for column in IDENTITY)
     filled = [{**same, **row} for row in rows]
     frame = table(f"n INT, {ddl}, source_file STRING", *((n, *r.values()) for n, r in enumerate(filled)))
-    return with_id(frame).withColumn("ingested_ts", F.lit(None).cast("timestamp"))
+    never = F.lit(None).cast("timestamp")
+    added = {"ingested_ts": never, "known_ts": F.col("event_ts"), "event_date": F.to_date("event_ts")}
+    return visits.timed(with_id(frame).withColumns(added))
 
 
 def test_rows_that_say_the_same_have_one_id_whichever_file_they_came_in(table: Make) -> None:
@@ -376,7 +378,7 @@ def test_the_same_log_line_read_twice_is_one_event(table: Make, spark: SparkSess
     config = _config()
     twice = parse(_bronze(table, {"no": "7"}, {"no": "7", "_source_file": "b.csv", "user": " ann"}), config.sources[0], config)
     assert [r["source_file"] for r in twice.orderBy("source_file").collect()] == ["a.csv", "b.csv"]
-    assert visits.deduplicate(with_id(twice)).count() == 1
+    assert visits.deduplicate(visits.timed(with_id(twice))).count() == 1
 
 
 def test_every_part_of_a_row_comes_out_under_its_name(table: Make) -> None:

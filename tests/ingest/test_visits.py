@@ -18,6 +18,14 @@ BOUGHT, AGAIN, BACK, LATER = (f"2024-03-0{day} 09:00:00" for day in (1, 2, 3, 4)
 HALF_AN_HOUR = timedelta(minutes=30)
 
 
+def _timed(frame: DataFrame) -> DataFrame:
+    """The rows as ingest hands them on, of days in UTC, with nulls for what the test does not name."""
+    texts = {c: F.lit(None).cast("string") for c in ("product_id", "event", "source_file")}
+    rest = {"quantity": F.lit(None).cast("double"), "known_ts": F.col("event_ts"), "ingested_ts": F.lit(None).cast("timestamp")}
+    absent = {c: value for c, value in {**texts, **rest, "event_date": F.to_date("event_ts")}.items() if c not in frame.columns}
+    return visits.timed(frame.withColumns(absent))
+
+
 def test_a_silence_longer_than_the_gap_starts_a_visit(table: Make) -> None:
     events = table(
         EVENT,
@@ -28,7 +36,8 @@ def test_a_silence_longer_than_the_gap_starts_a_visit(table: Make) -> None:
         ("ann", "5", "2024-03-01 10:30:01.001"),  # a millisecond more
         ("bob", "6", "2024-03-01 09:45:00"),  # another user's events are no sign of life
     )
-    numbered = visits.sessionise(events, HALF_AN_HOUR)
+    timed = _timed(events)
+    numbered = visits.sessionise(timed, HALF_AN_HOUR)
     assert {row["event_id"]: row["session_no"] for row in numbered.collect()} == {
         "1": 1,
         "2": 1,
@@ -37,15 +46,15 @@ def test_a_silence_longer_than_the_gap_starts_a_visit(table: Make) -> None:
         "5": 3,
         "6": 1,
     }
-    assert numbered.columns == [*events.columns, "session_no"]
+    assert numbered.columns == [*timed.columns, "session_no"]
     assert numbered.schema["session_no"].dataType.simpleString() == "int"
 
 
 def test_later_events_do_not_renumber_earlier_visits(table: Make) -> None:
     past = [("ann", "1", "2024-03-01 09:00:00"), ("ann", "2", "2024-03-01 10:00:00")]
     later = [("ann", "0", "2024-03-01 10:00:01"), ("ann", "3", "2024-03-02 10:00:00")]
-    numbers = {row["event_id"]: row["session_no"] for row in visits.sessionise(table(EVENT, *past, *later), HALF_AN_HOUR).collect()}
-    assert numbers == {"1": 1, "2": 2, "0": 2, "3": 3}
+    numbered = visits.sessionise(_timed(table(EVENT, *past, *later)), HALF_AN_HOUR)
+    assert {row["event_id"]: row["session_no"] for row in numbered.collect()} == {"1": 1, "2": 2, "0": 2, "3": 3}
 
 
 def test_of_rows_that_say_the_same_the_first_to_arrive_is_kept(table: Make) -> None:
@@ -59,7 +68,7 @@ def test_of_rows_that_say_the_same_the_first_to_arrive_is_kept(table: Make) -> N
         ("ann", "4", BOUGHT, None, "b.csv"),  # nobody knows when: the first file's
         ("ann", "4", BOUGHT, None, "a.csv"),
     ]
-    kept = visits.deduplicate(table(f"{EVENT}, ingested_ts TIMESTAMP, source_file STRING", *rows)).collect()
+    kept = visits.deduplicate(_timed(table(f"{EVENT}, ingested_ts TIMESTAMP, source_file STRING", *rows))).collect()
     assert {row["event_id"]: row["source_file"] for row in kept} == {
         "1": "a.csv",
         "2": "a.csv",
@@ -90,7 +99,8 @@ def test_a_bot_looks_at_more_than_a_person_can(table: Make) -> None:
         *_looks("mixed", 1, "2024-03-01 09:00:00", 1, "cart"),
         *_looks("mixed", 1, "2024-03-01 09:00:00", 1, "favourite"),
     ]
-    flagged = visits.flag_bots(table(LOOK, *rows), limits)
+    timed = _timed(table(LOOK, *rows))
+    flagged = visits.flag_bots(timed, limits)
     found = {(row["user_id"], str(row["event_date"])): row["is_bot"] for row in flagged.distinct().collect()}
     assert found == {
         ("reader", "2024-03-01"): False,
@@ -102,11 +112,11 @@ def test_a_bot_looks_at_more_than_a_person_can(table: Make) -> None:
         ("sorry", "2024-03-01"): False,
         ("mixed", "2024-03-01"): True,
     }
-    assert flagged.columns == [*(part.split()[0] for part in LOOK.split(", ")), "is_bot"]
+    assert flagged.columns == [*timed.columns, "is_bot"]
 
 
 def _cancelled(frame: DataFrame) -> dict[str, str | None]:
-    said = visits.net_returns(frame.withColumn("known_ts", F.col("event_ts"))).collect()
+    said = visits.deduplicate(_timed(frame)).collect()
     assert all(row["cancelled_known_ts"] == row["cancelled_ts"] for row in said)
     return {row["event_id"]: str(row["cancelled_ts"]) if row["cancelled_ts"] else None for row in said}
 
@@ -185,13 +195,38 @@ def test_what_comes_later_takes_nothing_back_from_an_earlier_return(table: Make)
     assert _cancelled(table(ORDER, *past, *later)) == {"a": AGAIN, "b": None, "c": None, "d": None}
 
 
-def test_netting_returns_keeps_every_row_and_column(table: Make) -> None:
-    frame = table(ORDER, ("a", "ann", "mug", "purchase", BOUGHT, None), ("b", "ann", "mug", "view", BOUGHT, None))
-    frame = frame.withColumn("known_ts", F.col("event_ts"))
-    netted = visits.net_returns(frame)
-    assert netted.columns == [*frame.columns, "cancelled_ts", "cancelled_known_ts"]
-    assert netted.schema["cancelled_ts"].dataType.typeName() == "timestamp"
-    assert {row["event_id"] for row in netted.collect()} == {"a", "b"}
+def test_what_was_taken_back_adds_no_row_and_two_columns(table: Make) -> None:
+    rows = (
+        ("a", "ann", "mug", "purchase", BOUGHT, 1.0),
+        ("b", "ann", "mug", "return", AGAIN, 1.0),
+        ("c", "ann", "mug", "view", AGAIN, None),
+    )
+    frame = _timed(table(ORDER, *rows))
+    told = visits.deduplicate(frame)
+    assert set(told.columns) == {*frame.columns, "cancelled_ts", "cancelled_known_ts"}
+    assert told.schema["cancelled_ts"].dataType.typeName() == "timestamp"
+    assert sorted((r["event_id"], r["event"], r["quantity"]) for r in told.collect()) == [
+        ("a", "purchase", 1.0),
+        ("b", "return", 1.0),
+        ("c", "view", None),
+    ]
+
+
+def test_a_return_that_came_twice_takes_one_purchase_back(table: Make) -> None:
+    """Of copies the first to arrive says when it was known; a purchase without quantity is taken back by its like."""
+    ddl = f"{ORDER}, known_ts TIMESTAMP, ingested_ts TIMESTAMP, source_file STRING"
+    rows = [
+        ("a", "ann", "mug", "purchase", BOUGHT, None, BOUGHT, BOUGHT, "a.csv"),
+        ("b", "ann", "mug", "purchase", AGAIN, None, AGAIN, AGAIN, "a.csv"),
+        ("c", "ann", "mug", "return", BACK, None, LATER, LATER, "b.csv"),
+        ("c", "ann", "mug", "return", BACK, None, BACK, BACK, "c.csv"),
+    ]
+    told = visits.deduplicate(_timed(table(ddl, *rows))).collect()
+    assert sorted((r["event_id"], str(r["cancelled_ts"]), str(r["cancelled_known_ts"])) for r in told) == [
+        ("a", "None", "None"),
+        ("b", BACK, BACK),
+        ("c", "None", "None"),
+    ]
 
 
 def test_a_purchase_is_known_to_be_taken_back_once_both_it_and_the_return_are_known(table: Make) -> None:
@@ -201,8 +236,17 @@ def test_a_purchase_is_known_to_be_taken_back_once_both_it_and_the_return_are_kn
         ("c", "ann", "cup", "purchase", BOUGHT, 1.0, LATER),
         ("d", "ann", "cup", "return", AGAIN, 1.0, BACK),
     ]
-    netted = visits.net_returns(table(f"{ORDER}, known_ts TIMESTAMP", *rows)).where("event = 'purchase'").collect()
+    netted = visits.deduplicate(_timed(table(f"{ORDER}, known_ts TIMESTAMP", *rows))).where("event = 'purchase'").collect()
     assert {(r["event_id"], str(r["cancelled_ts"]), str(r["cancelled_known_ts"])) for r in netted} == {
         ("a", AGAIN, LATER),
         ("c", AGAIN, LATER),
     }
+
+
+def test_one_shuffle_and_one_sort_serve_every_step(table: Make) -> None:
+    events = _timed(table(f"{ORDER}, known_ts TIMESTAMP"))
+    made = visits.flag_bots(visits.sessionise(visits.deduplicate(events), HALF_AN_HOUR), QualityConfig())
+    plan = made._jdf.queryExecution().executedPlan().toString()
+    above, below = plan.split("Union", 1)  # of the events and what is said of them
+    assert (above.count("Sort ["), above.count("Exchange ")) == (1, 1)
+    assert "Window" in below
