@@ -25,6 +25,7 @@ RECENT = "together_recent"
 _INTEREST = {"purchase": 1.0, "cart": 0.5, "favourite": 0.5, "view": 0.2}  # one event of the day
 _SAMPLED_USERS = 20_000  # enough to learn from; more only costs
 _USERS_A_TASK = 20_000
+_PARTITIONS = 8  # for each of Spark's own; most stay empty, and cost nothing
 _SALT = 1
 _KEYS = "as_of DATE, user_id STRING, product_id STRING, source INT"
 
@@ -75,7 +76,7 @@ def collaborative(
     """
     spread = _spread(_marked(past, excluded), population)
     schema = ", ".join([_KEYS, *(f"{score} FLOAT" for score in learning.scores)])
-    return spread.groupBy("as_of", "_bucket").applyInPandas(_task(config, learning), schema)
+    return _apart(spread).groupBy("as_of", "_bucket").applyInPandas(_task(config, learning), schema)
 
 
 def _marked(past: DataFrame, excluded: DataFrame | None) -> DataFrame:
@@ -101,6 +102,12 @@ def _spread(past: DataFrame, population: DataFrame) -> DataFrame:
         .select("*", F.explode(F.array_union(every, mine)).alias("_bucket"), is_sampled.alias("_sampled"))
         .select(*past.columns, "_bucket", "_sampled", (F.col("_scored") & (own == F.col("_bucket"))).alias("_scored"))
     )
+
+
+def _apart(spread: DataFrame) -> DataFrame:
+    """Each bucket on a task of its own, nearly: a few dates on as few partitions would leave one core with most of them."""
+    partitions = _PARTITIONS * int(spread.sparkSession.conf.get("spark.sql.shuffle.partitions") or 200)
+    return spread.repartition(partitions, "as_of", "_bucket")
 
 
 def _task(config: CandidateConfig, learning: Learning) -> Callable[[pd.DataFrame], pd.DataFrame]:
