@@ -11,8 +11,8 @@ from propensity_spark.ingest import quality, timeforms
 from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE
 from propensity_spark.schemas import EVENT_TYPES
 
-_ZONE_AT_END = r"(:\d\d(\.\d+)?|T\d\d)\s*([A-Za-z]|[+-]\d).*$"  # behind a time of day
-_TO_THE_MINUTE = r"([T ]\d\d:\d\d)(\s*([A-Za-z]|[+-]\d).*)$"  # Spark reads a zone behind seconds only
+_ZONE_AT_END = r"(:\d\d?(\.\d+)?|T\d\d?)\s*([A-Za-z]|[+-]\d).*$"  # behind a time of day
+_TO_THE_MINUTE = r"([T ]\d\d?:\d\d?)(\s*([A-Za-z]|[+-]\d).*)$"  # Spark reads a zone behind seconds only
 _ZONE_IN_PATTERN = re.compile("[OVXZxz]")
 _QUOTED = re.compile(r"'(?!Z')[^']*'")  # words in a pattern; a quoted Z alone still says UTC
 _LAST_SECOND = 253_402_300_800  # the year 10000: beyond it the calendar of Spark breaks

@@ -104,6 +104,17 @@ def test_an_iso_time_to_the_minute_may_carry_a_zone(table: Make) -> None:
     assert _moments(table, "iso", "Asia/Tokyo", *texts) == ["2024-07-15 12:00:00", "2024-07-15 10:00:00"]
 
 
+def test_hours_minutes_and_seconds_of_one_digit_keep_their_zone(table: Make) -> None:
+    said = {
+        "2024-07-15T09:05:7Z": "2024-07-15 09:05:07",
+        "2024-7-5 9:5:7.5+02:00": "2024-07-05 07:05:07.5",
+        "2024-07-15T9:05Z": "2024-07-15 09:05:00",
+        "2024-7-5 9:5 +02:00": "2024-07-05 07:05:00",
+        "2024-7-5 9:5:7": "2024-07-05 00:05:07",  # the shop's
+    }
+    assert dict(zip(said, _moments(table, "iso", "Asia/Tokyo", *said), strict=True)) == said
+
+
 def test_a_text_that_is_no_day_is_unreadable(table: Make) -> None:
     texts = [
         None,
