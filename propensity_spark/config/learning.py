@@ -10,6 +10,7 @@ from propensity_spark.schemas import EVENT_TYPES
 # The groups of features that may be chosen; what each holds stands in features/groups/.
 FEATURE_GROUPS = ("gaps", "sessions", "profile", "momentum", "shares", "prices", "segment", "together_recent")
 LEVEL_ENCODERS = ("index", "one_hot", "frequency", "target")  # they learn a table of the column's values
+LEAST_RATE = 0.0001  # of negatives
 SCALERS = ("standard", "min_max", "robust", "log", "impute")
 ENCODERS = (*LEVEL_ENCODERS, "hash", *SCALERS)
 FILLS = ("median", "mean", "constant")
@@ -162,7 +163,8 @@ class TrainConfig:
     """How many training as-of dates, how far apart, how many negatives, and below what nothing is trained.
 
     `step_days` 0 means the horizon. `negative_rate` of the negatives (of the least favoured: see `negatives`) are kept, and the
-    rate is kept per row, so probabilities stay exact. `calibration_share` of the users calibrate at the newest date, by models
+    rate is kept per row, so probabilities stay exact. Where a fit would learn from more than about `max_rows` rows, fewer
+    negatives are kept, though as many as were bought. `calibration_share` of the users calibrate at the newest date, by models
     that did not learn from them there; 0: a third, or half where purchases are few. `refit`: the models that score are fitted once
     more, on everybody.
     """
@@ -171,6 +173,7 @@ class TrainConfig:
     step_days: int = 0
     negative_rate: float = 0.2
     negatives: NegativesConfig = field(default_factory=NegativesConfig)
+    max_rows: int = 6_000_000
     calibration_share: float = 0.0
     refit: bool = True
     min_positives: int = 200
@@ -182,7 +185,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         within("train.dates", self.dates, 1, 104)
         within("train.step_days", self.step_days, 0, 365)
-        within("train.negative_rate", self.negative_rate, 0.0001, 1)
+        within("train.negative_rate", self.negative_rate, LEAST_RATE, 1)
+        within("train.max_rows", self.max_rows, 1000, 10**10)
         within("train.calibration_share", self.calibration_share, 0, 0.9)
         within("train.min_positives", self.min_positives, 1, 10**9)
         within("train.min_buyers", self.min_buyers, 1, 10**9)

@@ -31,7 +31,7 @@ from propensity_spark.trainset.split import Timeline, plan
 
 ENTITIES = {entity: ("as_of", *keys) for entity, keys in KEYS.items() if entity != "pair"}  # rolled up from pairs
 # train.*: what is done with the rows of these tables, not which they are
-_LATER = ("balance", "refit", "calibration_share", "min_positives", "min_buyers")
+_LATER = ("balance", "refit", "calibration_share", "min_positives", "min_buyers", "max_rows")
 # What a fingerprint's parts are to a reader; what they are made of is in `_fingerprint`.
 _CALLED = {"silver": "events", "beside": "tables beside the events", "timeline": "dates"}
 

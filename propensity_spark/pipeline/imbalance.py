@@ -46,7 +46,7 @@ def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) ->
     with progress.stage("calibrate"):
         calibrators = trials.calibrated(rehearsal, fits)
     with progress.stage("test") as stage, trials.scored(spark, rehearsal, fits, calibrators) as scored:
-        results = _judge(scored, fits, calibrators, config.train.negative_rate)
+        results = _judge(scored, fits, calibrators, rehearsal.config.train.negative_rate)
         stage.note = f"as of {moment.timeline.rehearsal.score}"
     written = _rows(moment, results)
     trials.write(spark, written, IMBALANCE_TRIALS, as_of)

@@ -1,17 +1,18 @@
 """The rows that a procedure learns from: sampled, in one order, enough of them, and parted into who teaches and who calibrates."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from propensity_spark.config import Config
+from propensity_spark.config import LEAST_RATE, Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.judge import segments
 from propensity_spark.pipeline import rows
 from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.progress import Progress
 from propensity_spark.settle import settle
 from propensity_spark.trainset.split import Procedure, calibration_share, held_out
 
@@ -44,6 +45,26 @@ def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequ
     """The rows of the dates that train and calibrate these families, negatives sampled, in an order that depends on them alone."""
     found = rows.of_dates(spark, moment, dates, config.train)
     return _laid_out(found.drop(*unused(config, families)))
+
+
+def bounded(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> Config:
+    """The settings under which no fit learns from more than about train.max_rows rows: fewer negatives are kept, and it is said.
+
+    What was bought is kept, and as many others at least.
+    """
+    train = config.train
+    counts = rows.count_learnt(spark, moment.timeline.learnt, train)
+    share = 1.0
+    for procedure in (moment.timeline.rehearsal, moment.timeline.final):
+        all_rows, bought = (sum(counts.get(day, (0, 0))[n] for day in procedure.train) for n in (0, 1))
+        if all_rows > train.max_rows and all_rows > bought:
+            share = min(share, max(train.max_rows - bought, bought) / (all_rows - bought))
+    if share >= 1.0:
+        return config
+    rate = max(float(f"{train.negative_rate * share:.3g}"), LEAST_RATE)
+    teaches = f"{rate:g} of what was not bought teaches, not {train.negative_rate:g}"
+    progress.say(f"  negatives       {teaches}: train.max_rows is {train.max_rows:,}")
+    return replace(config, train=replace(train, negative_rate=rate))
 
 
 def unused(config: Config, families: Sequence[str]) -> set[str]:

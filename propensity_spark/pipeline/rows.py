@@ -16,13 +16,12 @@ from propensity_spark.trainset import assemble, sampling
 def of_dates(spark: SparkSession, moment: Moment, dates: Sequence[date], learnt: TrainConfig | None = None) -> DataFrame:
     """Candidate rows of the dates with the model's inputs, and the attributes that encoders read.
 
-    Rows that are `learnt` from are sampled: dates that keep all candidates here, before anything is joined; dates that were
-    sampled when they were written are taken as they are. Where rates differ, a learn_weight makes up for it.
+    Rows that are `learnt` from are sampled before anything is joined. Where rates differ, a learn_weight makes up for it.
     """
-    where = "as_of IN (" + ", ".join(f"DATE'{day}'" for day in dates) + ")"
+    where = _where(dates)
     candidates = tables.read(spark, "trainset.candidates", where)
-    if learnt and learnt.negative_rate < 1.0:
-        candidates = _thin(candidates, tables.read(spark, "features.product", where), moment, learnt)
+    if learnt:
+        candidates = _thin(candidates, tables.read(spark, "features.product", where), learnt)
     features = {entity: tables.read(spark, f"features.{entity}", where) for entity in kept(moment.features)}
     features["products"] = tables.read(spark, "silver.products")
     for known in moment.attributes:  # while the rows are narrow
@@ -34,6 +33,24 @@ def of_dates(spark: SparkSession, moment: Moment, dates: Sequence[date], learnt:
     return sampling.as_if_uniform(made, learnt.negative_rate)
 
 
-def _thin(candidates: DataFrame, products: DataFrame, moment: Moment, learnt: TrainConfig) -> DataFrame:
-    is_full = F.col("as_of").isin(list(moment.timeline.in_full))
-    return sampling.sampled(candidates, products, learnt, is_full)
+def count_learnt(spark: SparkSession, dates: Sequence[date], learnt: TrainConfig) -> dict[date, tuple[int, int]]:
+    """How many rows `of_dates` gives of each date to learn from, and how many of them were bought."""
+    where = _where(dates)
+    sampled = _thin(tables.read(spark, "trainset.candidates", where), tables.read(spark, "features.product", where), learnt)
+    found = sampled.groupBy("as_of").agg(F.count(F.lit(1)), F.count_if(F.col("label") == 1)).collect()
+    return {day: (int(rows), int(bought)) for day, rows, bought in found}
+
+
+def _where(dates: Sequence[date]) -> str:
+    return "as_of IN (" + ", ".join(f"DATE'{day}'" for day in dates) + ")"
+
+
+def _thin(candidates: DataFrame, products: DataFrame, learnt: TrainConfig) -> DataFrame:
+    """The candidates with their negatives sampled.
+
+    Some dates were sampled when they were written, at this rate or a higher one, and by the same hash: what is kept at a lower
+    rate is among what was kept, and stands for as many pairs as if all had been there.
+    """
+    if learnt.negative_rate >= 1.0:
+        return candidates
+    return sampling.sampled(candidates.withColumn("weight", F.lit(1.0)), products, learnt, F.lit(True))

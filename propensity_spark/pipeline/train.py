@@ -14,7 +14,7 @@ from propensity_spark.pipeline import audit, figures, fitting, judging, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.figures import Judged
 from propensity_spark.pipeline.fitting import Fits, Trained
-from propensity_spark.pipeline.parts import Parts, check_sufficient, counted, learnt_rows, parted
+from propensity_spark.pipeline.parts import Parts, bounded, check_sufficient, counted, learnt_rows, parted
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
 from propensity_spark.serve.bundle import Bundle
@@ -27,6 +27,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     is written then; NotPromoted where a baseline does better: the run is logged as refused, and scores nothing.
     """
     timeline = moment.timeline
+    config = bounded(spark, config, moment, progress)
     with progress.stage("training rows") as stage:
         sampled = learnt_rows(spark, config, moment, timeline.learnt, config.models.families)
         counts = counted(sampled)

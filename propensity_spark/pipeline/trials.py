@@ -23,7 +23,7 @@ from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
 from propensity_spark.pipeline import fitting, judging, learning, rows
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.parts import Parts, rehearsed
+from propensity_spark.pipeline.parts import Parts, bounded, rehearsed
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import Table
 from propensity_spark.trainset.assemble import inputs
@@ -104,6 +104,7 @@ def rehearse(spark: SparkSession, config: Config, moment: Moment, progress: Prog
 
     Raises InsufficientData where the purchases cannot carry a model.
     """
+    config = bounded(spark, config, moment, progress)
     with progress.stage("training rows") as stage:
         parts = rehearsed(spark, config, moment, families or (config.models.champion,))
         stage.rows_out = parts.rows.count()

@@ -27,7 +27,7 @@ from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.spaces import Parameter, present, space, with_values
 from propensity_spark.pipeline import learning
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.parts import learnt_rows
+from propensity_spark.pipeline.parts import bounded, learnt_rows
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import CANDIDATES
 from propensity_spark.serve import store
@@ -76,6 +76,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     and where no place is named for the search.
     """
     optuna = _optuna()
+    config = bounded(spark, config, moment, progress)
     with progress.stage("training rows") as stage:
         search = _search(spark, config, moment)
         stage.note = "; ".join(_named(part.fold) for part in search.parts)

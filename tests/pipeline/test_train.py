@@ -1,19 +1,20 @@
 """Who trains and who calibrates: together all rows, never the same one; and what becomes of a model that a baseline beats."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from types import SimpleNamespace
 
 import pytest
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from propensity_spark import cli
 from propensity_spark.config import Config
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import from_mapping
-from propensity_spark.pipeline import fitting, train
-from propensity_spark.pipeline.parts import parted, unused
+from propensity_spark.pipeline import build_features, fitting, train
+from propensity_spark.pipeline.parts import bounded, learnt_rows, parted, unused
 from propensity_spark.progress import Progress
 from propensity_spark.trainset.split import Procedure
 
@@ -52,6 +53,45 @@ def test_only_columns_that_a_family_an_encoder_or_the_calibration_reads_stay_in_
     assert unused(from_mapping({"calibration": {"by": ["exists", "category"]}}), ["lightgbm"]) == {"candidate_source"}
 
 
+def test_a_fit_of_too_many_rows_keeps_fewer_of_what_was_not_bought(
+    spark: SparkSession, whole_shop: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Dates that keep all candidates and dates that were sampled alike: what stays stands for as many pairs as before."""
+    moment = build_features.prepare(spark, whole_shop, date(2024, 4, 30))
+    timeline = moment.timeline
+    assert set(timeline.learnt) & set(timeline.in_full)
+    assert set(timeline.learnt) - set(timeline.in_full)
+    assert bounded(spark, whole_shop, moment, Progress()) is whole_shop, "few enough"
+    before = _told(learnt_rows(spark, whole_shop, moment, timeline.learnt, ["lightgbm"]))
+    most = int(0.6 * sum(before[day][0] for day in timeline.final.train))
+    capsys.readouterr()  # what was said before
+    less = bounded(spark, _at_most(whole_shop, most), moment, Progress())
+    said = f"{less.train.negative_rate:g} of what was not bought teaches, not 0.2: train.max_rows is {most:,}"
+    assert said in capsys.readouterr().err
+    after = _told(learnt_rows(spark, less, moment, timeline.learnt, ["lightgbm"]))
+    sizes = [sum(after[day][0] for day in procedure.train) for procedure in (timeline.rehearsal, timeline.final)]
+    assert max(sizes) == pytest.approx(most, rel=0.05)
+    for day in timeline.learnt:
+        assert after[day][1] == before[day][1] > 0, "all that was bought"
+        assert after[day][2] == pytest.approx(before[day][2], rel=0.1), "of as many pairs"
+    few = bounded(spark, _at_most(whole_shop, 1000), moment, Progress(quiet=True))
+    rows = _told(learnt_rows(spark, few, moment, timeline.final.train, ["lightgbm"])).values()
+    bought = sum(positives for _, positives, _ in rows)
+    assert 2 * bought > 1000
+    assert sum(n for n, _, _ in rows) == pytest.approx(2 * bought, rel=0.1), "as many others as were bought"
+
+
+def _at_most(config: Config, rows: int) -> Config:
+    return replace(config, train=replace(config.train, max_rows=rows))
+
+
+def _told(rows: DataFrame) -> dict[date, tuple[int, int, float]]:
+    """Rows, bought ones, and for how many pairs the others stand, per date."""
+    bought = F.col("label") == 1
+    found = rows.groupBy("as_of").agg(F.count(F.lit(1)), F.count_if(bought), F.sum(F.when(~bought, F.col("weight"))))
+    return {day: (n, positives, weight) for day, n, positives, weight in found.collect()}
+
+
 def _judged(loss: float, other: float, own: float = 0.05) -> dict:
     losses = {"lightgbm": loss, "logistic": other, "svm": 0.049, "own": own}
     figures = {name: {"log_loss": value, "ece": 0.001} for name, value in losses.items()}
@@ -78,6 +118,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Callable[..., _Ended]:
         monkeypatch.setattr(train, name, lambda *_: None)
     for name in ("fit", "calibrated"):
         monkeypatch.setattr(fitting, name, lambda *_: None)
+    monkeypatch.setattr(train, "bounded", lambda _, config, *__: config)
     monkeypatch.setattr(train, "counted", lambda _: {})
     monkeypatch.setattr(train.audit, "check", lambda *_: "")
     monkeypatch.setattr(train.judging, "most_popular", lambda _: 1.0)
