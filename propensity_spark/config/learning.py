@@ -10,10 +10,10 @@ from propensity_spark.schemas import EVENT_TYPES
 # The groups of features that may be chosen; what each holds stands in features/groups/.
 FEATURE_GROUPS = ("gaps", "sessions", "profile", "momentum", "shares", "prices", "segment", "together_recent")
 LEVEL_ENCODERS = ("index", "one_hot", "frequency", "target")  # they learn a table of the column's values
-LEAST_RATE = 0.0001  # of negatives
 SCALERS = ("standard", "min_max", "robust", "log", "impute")
 ENCODERS = (*LEVEL_ENCODERS, "hash", *SCALERS)
 FILLS = ("median", "mean", "constant")
+LEAST_RATE = 0.0001  # of negatives that are kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,7 +162,7 @@ def _read_beside(config: Config, declared: FeatureSet) -> tuple[str, ...]:
 def _write_features(
     spark: SparkSession, config: Config, moment: Moment, seen: DataFrame, fingerprint: str, progress: Progress
 ) -> None:
-    declared, where = moment.features, _dates(moment.timeline.dates)
+    declared, where = moment.features, on_dates(moment.timeline.dates)
     categories = tables.read(spark, "silver.products").select("product_id", "category")
     measured = compute.measure_pairs(seen, declared.measures).join(F.broadcast(categories), on="product_id", how="left")
     measured = measured.persist()
@@ -183,7 +183,7 @@ def _write_features(
 
 def _write_series(spark: SparkSession, config: Config, moment: Moment, fingerprint: str, progress: Progress) -> None:
     """For all users who have features at the dates."""
-    declared, where, zone = moment.features, _dates(moment.timeline.dates), config.shop.time_zone
+    declared, where, zone = moment.features, on_dates(moment.timeline.dates), config.shop.time_zone
     beside = {name: tables.read(spark, name) for name in _read_beside(config, declared)}
     with progress.stage("features series") as stage:
         users = tables.read(spark, "features.user", where).select("as_of", "user_id")
@@ -199,7 +199,7 @@ def _source(spark: SparkSession, moment: Moment, entity: str, measured: DataFram
     if entity == "user_category" and "views_ever" in measured.columns:
         return add_taste(measured)
     if entity == "segment_category":
-        users = tables.read(spark, "features.user", _dates(moment.timeline.dates)).select("as_of", "user_id", "segment")
+        users = tables.read(spark, "features.user", on_dates(moment.timeline.dates)).select("as_of", "user_id", "segment")
         return measured.join(users, on=["as_of", "user_id"], how="left")
     return measured
 
@@ -213,7 +213,7 @@ def _with_segment(spark: SparkSession, declared: FeatureSet, users: DataFrame, t
 def _write_candidates(
     spark: SparkSession, config: Config, moment: Moment, seen: DataFrame, fingerprint: str, progress: Progress
 ) -> None:
-    timeline, where = moment.timeline, _dates(moment.timeline.dates)
+    timeline, where = moment.timeline, on_dates(moment.timeline.dates)
     with progress.stage("candidates") as stage:
         everyone = eligible.users(spark, config, population(seen, config.population))
         told = {entity: tables.read(spark, f"features.{entity}", where) for entity in ("pair", "product", "user_category", "user")}
@@ -252,6 +252,7 @@ def attach_labels(spark: SparkSession, config: Config, timeline: Timeline, found
     )
 
 
-def _dates(dates: Sequence[date]) -> str:
+def on_dates(dates: Sequence[date]) -> str:
+    """In SQL: the rows of these dates."""
     listed = ", ".join(f"DATE'{day}'" for day in dates)
     return f"as_of IN ({listed})"

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import TrainConfig
-from propensity_spark.pipeline.build_features import Moment, kept
+from propensity_spark.pipeline.build_features import Moment, kept, on_dates
 from propensity_spark.schemas import VERSIONS
 from propensity_spark.trainset import assemble, sampling
 
@@ -18,7 +18,7 @@ def of_dates(spark: SparkSession, moment: Moment, dates: Sequence[date], learnt:
 
     Rows that are `learnt` from are sampled before anything is joined. Where rates differ, a learn_weight makes up for it.
     """
-    where = _where(dates)
+    where = on_dates(dates)
     candidates = tables.read(spark, "trainset.candidates", where)
     if learnt:
         candidates = _thin(candidates, tables.read(spark, "features.product", where), learnt)
@@ -35,14 +35,10 @@ def of_dates(spark: SparkSession, moment: Moment, dates: Sequence[date], learnt:
 
 def count_learnt(spark: SparkSession, dates: Sequence[date], learnt: TrainConfig) -> dict[date, tuple[int, int]]:
     """How many rows `of_dates` gives of each date to learn from, and how many of them were bought."""
-    where = _where(dates)
+    where = on_dates(dates)
     sampled = _thin(tables.read(spark, "trainset.candidates", where), tables.read(spark, "features.product", where), learnt)
     found = sampled.groupBy("as_of").agg(F.count(F.lit(1)), F.count_if(F.col("label") == 1)).collect()
     return {day: (int(rows), int(bought)) for day, rows, bought in found}
-
-
-def _where(dates: Sequence[date]) -> str:
-    return "as_of IN (" + ", ".join(f"DATE'{day}'" for day in dates) + ")"
 
 
 def _thin(candidates: DataFrame, products: DataFrame, learnt: TrainConfig) -> DataFrame:
