@@ -11,6 +11,7 @@ from propensity_spark.ingest import quality, timeforms
 from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE
 from propensity_spark.schemas import EVENT_TYPES
 
+_USUAL = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?$"  # as nearly all times are written
 _ZONE_AT_END = r"(:\d\d?(\.\d+)?|T\d\d?)\s*([A-Za-z]|[+-]\d).*$"  # behind a time of day
 _TO_THE_MINUTE = r"([T ]\d\d?:\d\d?)(\s*([A-Za-z]|[+-]\d).*)$"  # Spark reads a zone behind seconds only
 _ZONE_IN_PATTERN = re.compile("[OVXZxz]")
@@ -91,6 +92,17 @@ def moment(text: Column, form: str, time_zone: str) -> Column:
     text = F.trim(text)
     if form != "iso":
         return F.when(text.rlike(f"^{timeforms.INSTANT}$"), text.cast("timestamp")).otherwise(_formed(text, form, time_zone))
+    return F.when(text.rlike(_USUAL), _usual(text, time_zone)).otherwise(_spelled(text, time_zone))
+
+
+def _usual(text: Column, time_zone: str) -> Column:
+    """The instant of a text that looks usual. Spark compiles two patterns for every zone that it reads: it is shown none."""
+    read = F.btrim(text, F.lit("Z")).cast("timestamp")
+    return F.when(text.endswith("Z"), read).otherwise(F.to_utc_timestamp(read, time_zone))
+
+
+def _spelled(text: Column, time_zone: str) -> Column:
+    """The instant of an iso text however it is spelled."""
     full = F.regexp_replace(F.regexp_replace(text, r"\s+UTC$", "Z"), _TO_THE_MINUTE, "$1:00$2")
     dated = F.when(full.rlike(r"^\d{4}"), full)  # a time of day alone would be read as of today
     read = dated.cast("timestamp")

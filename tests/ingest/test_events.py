@@ -131,6 +131,29 @@ def test_a_text_that_is_no_day_is_unreadable(table: Make) -> None:
     assert _moments(table, "iso", "UTC", *texts) == [None] * len(texts)
 
 
+def test_the_usual_look_reads_as_every_spelling_does(table: Make) -> None:
+    days = (
+        "2024-07-15",
+        "2024-03-31",
+        "2024-10-27",
+        "2024-02-30",
+        "2024-13-01",
+        "0000-01-01",
+        "0001-01-01",
+        "9999-12-31",
+        "1900-01-01",
+    )
+    times = ("00:00:00", "01:30:00", "23:59:59", "23:59:60", "24:00:00", "12:60:00")
+    ends = ("", "Z", "ZZ", " Z", "z", ".5", ".5Z", ".123456789Z", ".Z", ".5+02:00", "+0200")
+    texts = [f"{day}{between}{time}{end}" for day in days for between in "T t" for time in times for end in ends]
+    frame = table("n INT, said STRING", *enumerate(texts))
+    for zone in ("UTC", "Europe/London", "America/St_Johns"):
+        usual, spelled = moment(F.col("said"), "iso", zone), events._spelled(F.trim("said"), zone)
+        found = frame.select("said", usual.cast("string").alias("found"), spelled.cast("string").alias("wanted"))
+        assert found.where("found IS NOT NULL").count() > 100
+        assert [tuple(row) for row in found.where("NOT found <=> wanted").collect()] == []
+
+
 def test_the_hour_that_summer_time_skips_and_the_one_that_winter_repeats(table: Make) -> None:
     said = {
         "2024-03-31 00:59:59": "2024-03-31 00:59:59",
