@@ -35,6 +35,14 @@ class Table:
         return cast(StructType, _parse_datatype_string(self.ddl))
 
 
+def _bounds_of(first: int) -> dict[str, str]:
+    """Delta keeps each file's bounds of so many columns, partitions aside: who lays a table out by its keys needs theirs.
+
+    Files hold users of any name: those of all columns take time, and let no query skip a file.
+    """
+    return {"delta.dataSkippingNumIndexedCols": str(first)}
+
+
 # What `ingest` hands to every later stage: one row per accepted event.
 EVENTS = Table(
     name="silver.events",
@@ -45,6 +53,7 @@ EVENTS = Table(
     "source_file STRING",
     keys=("event_id",),
     writer="ingest",
+    properties=_bounds_of(6),
     about="price per piece, amount = price x quantity, in the shop's currency; cancelled_ts: when the whole order "
     "line was taken back (null: never); known_ts and cancelled_known_ts: when the shop knew of the row and of its being "
     "taken back; is_bot: this user behaved like a machine on this day",
@@ -121,6 +130,7 @@ FEATURES_USER = Table(
     writer="build-features",
     partition_by=("as_of",),
     open_ended=True,
+    properties=_bounds_of(1),
 )
 FEATURES_PRODUCT = Table(
     name="features.product",
@@ -137,6 +147,7 @@ FEATURES_PAIR = Table(
     writer="build-features",
     partition_by=("as_of",),
     open_ended=True,
+    properties=_bounds_of(2),
 )
 FEATURES_CATEGORY = Table(
     name="features.category",
@@ -153,6 +164,7 @@ FEATURES_USER_CATEGORY = Table(
     writer="build-features",
     partition_by=("as_of",),
     open_ended=True,
+    properties=_bounds_of(2),
 )
 FEATURES_SEGMENT_CATEGORY = Table(
     name="features.segment_category",
@@ -194,8 +206,7 @@ TOTALS = Table(
     writer="totals",
     partition_by=("as_of",),
     open_ended=True,
-    # Every file holds users of any name: to keep bounds of columns would cost a third of the time, and skip no file.
-    properties={"delta.dataSkippingNumIndexedCols": "0"},
+    properties=_bounds_of(0),
     about="totals per user, product and pair: the first date holds all keys in parts, each later one what a pair's events of a "
     "day add (*_day) to all three, before any window; money and quantities in 1/10000, null for nothing; merged when read",
 )
@@ -207,6 +218,7 @@ CANDIDATES = Table(
     writer="build-features",
     partition_by=("as_of",),
     open_ended=True,
+    properties=_bounds_of(2),
     about="the pairs worth scoring; candidate_source joins its sources by '+' (trainset.sources); label "
     "is null until the horizon has passed; weight: how many candidate pairs a row stands for (1 / rate for a sampled negative)",
 )

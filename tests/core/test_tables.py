@@ -1,5 +1,6 @@
 """A table is as before or as after a write, never between, and says what it lacks."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,13 @@ from propensity_spark.schemas import TABLES
 Make = Callable[..., DataFrame]
 INTAKE = "source STRING, step STRING, reason STRING, rows BIGINT"
 USER = "as_of DATE, user_id STRING, feature_version STRING, views DOUBLE"
+BOUNDED = {
+    "silver.events": {"event_id", "user_id", "product_id", "event", "event_ts", "event_date"},
+    "features.user": {"user_id"},
+    "features.pair": {"user_id", "product_id"},
+    "features.user_category": {"user_id", "category"},
+    "trainset.candidates": {"user_id", "product_id"},
+}
 FIRST, SECOND = "as_of = DATE'2024-03-01'", "as_of = DATE'2024-03-02'"
 
 
@@ -169,6 +177,15 @@ def test_a_frame_of_another_type_is_refused(table: Make, spark: SparkSession, wa
     with pytest.raises(SchemaMismatch, match=r"silver\.intake: rows is int, not bigint"):
         tables.overwrite(table(INTAKE.replace("BIGINT", "INT"), ("log", "received", "", 1)), "silver.intake")
     assert not tables.exists(spark, "silver.intake")
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_delta_keeps_the_bounds_of_keys_and_of_no_feature(spark: SparkSession, warehouse: Path, name: str) -> None:
+    fixed = (F.lit(None).cast(field.dataType).alias(field.name) for field in TABLES[name].struct())
+    tables.overwrite(spark.range(1).select(*fixed, F.lit(1).alias("views")), name)
+    log = next((warehouse / name.replace(".", "/") / "_delta_log").glob("*0.json")).read_text(encoding="utf-8")
+    added = next(json.loads(line)["add"] for line in log.splitlines() if line.startswith('{"add"'))
+    assert set(json.loads(added["stats"])["nullCount"]) == BOUNDED[name]
 
 
 def test_tables_go_by_name_in_sql_and_attaching_points_the_names_there(
