@@ -51,6 +51,8 @@ class TimeConfig:
     A column of type TIMESTAMP (Parquet, Delta, a catalog's table) holds instants, which need neither, and are read as such
     beside any `format`. A TIMESTAMP_NTZ is a wall time of `time_zone`, a DATE its midnight; both need iso. What an
     `= SQL expression` gives is read as Spark writes it, a TIMESTAMP as a wall time.
+    An `ingested_ts` that does not read as `format` says is read as iso: a loader that adds it often writes it so. One that
+    reads neither way is refused, a blank one is not.
     `delay_minutes`: how long after it happened a row is known, where no `ingested_ts` says so.
     """
 

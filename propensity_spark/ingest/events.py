@@ -16,6 +16,7 @@ _ZONE_AT_END = r"(:\d\d?(\.\d+)?|T\d\d?)\s*([A-Za-z]|[+-]\d).*$"  # behind a tim
 _TO_THE_MINUTE = r"([T ]\d\d?:\d\d?)(\s*([A-Za-z]|[+-]\d).*)$"  # Spark reads a zone behind seconds only
 _ZONE_IN_PATTERN = re.compile("[OVXZxz]")
 _QUOTED = re.compile(r"'(?!Z')[^']*'")  # words in a pattern; a quoted Z alone still says UTC
+_A_DAY = r"^\d{4}-\d\d?-\d"  # what an iso time begins with that no number is
 _LAST_SECOND = 253_402_300_800  # the year 10000: beyond it the calendar of Spark breaks
 IDENTITY = ("user_id", "product_id", "event", "event_ts", "order_id", "price", "quantity", "session_id")
 
@@ -34,7 +35,7 @@ def parse(bronze: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
         texts = bronze.select(
             *(_part(source, part).alias(part) for part in _TEXTS),
             _reads(source, "event_ts", config).alias("event_ts"),
-            _reads(source, "ingested_ts", config).alias("ingested_ts"),
+            _arrival(source, config).alias("ingested_ts"),
             quality.reasons(*(quality.own(rule) for rule in source.rules)).alias("_own"),
             FILE,
             ARRIVED,
@@ -59,6 +60,7 @@ _TEXTS = {
     "order_id": "order_id",
     "category": "category",
     "product_name": "product_name",
+    "_arrival": "ingested_ts",
 }
 
 
@@ -82,6 +84,16 @@ def _part(source: SourceConfig, part: str) -> Column:
 
 def _reads(source: SourceConfig, part: str, config: Config) -> Column:
     return moment(_part(source, part), source.time.format, source.time.time_zone or config.shop.time_zone)
+
+
+def _arrival(source: SourceConfig, config: Config) -> Column:
+    """When a row arrived: as `time.format` says, else in iso, for it is often a loader that adds it, in a form of its own."""
+    read, form = _reads(source, "ingested_ts", config), source.time.format
+    if form == "iso" or not source.map.ingested_ts:
+        return read
+    text = F.trim(_part(source, "ingested_ts"))
+    dated = F.when(text.rlike(_A_DAY), text)  # an epoch's digits may look like a year
+    return F.coalesce(read, moment(dated, "iso", source.time.time_zone or config.shop.time_zone))
 
 
 def moment(text: Column, form: str, time_zone: str) -> Column:
@@ -156,6 +168,7 @@ def _typed(texts: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
         identifier(F.col("session_id")).alias("session_id"),
         identifier(F.col("category")).alias("category"),
         F.trim("product_name").alias("product_name"),
+        "_arrival",
         "ingested_ts",
         _known(source).alias("known_ts"),
         F.lit(source.name).alias("source"),
@@ -186,6 +199,9 @@ def _event(source: SourceConfig) -> Column:
     return result
 
 
+_JUDGED_BY = ("_arrival", "_own", ARRIVED, CORRUPT)  # nobody asks for them afterwards
+
+
 def _judged(typed: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
     col, rules = F.col, config.quality
     found = [
@@ -194,6 +210,7 @@ def _judged(typed: DataFrame, source: SourceConfig, config: Config) -> DataFrame
         quality.missing(F.when(F.trim("_time") != "", col("_time")), "time"),
         quality.unparsable(col("_time"), col("event_ts"), "time"),
         *quality.outside(col("event_ts"), col(ARRIVED), rules),
+        quality.unparsable(col("_arrival"), col("ingested_ts"), "arrival"),
         quality.unknown_event(col("_event"), col("event")),
         quality.unparsable(col("_price"), col("price"), "price"),
         quality.unparsable(col("_quantity"), col("quantity"), "quantity"),
@@ -202,7 +219,7 @@ def _judged(typed: DataFrame, source: SourceConfig, config: Config) -> DataFrame
     cut = quality.corrupt(CORRUPT)
     # a line that is cut off has every other fault as well: one reason says it
     every = F.when(cut.isNotNull(), F.array(cut)).otherwise(F.concat(quality.reasons(*found), col("_own")))
-    return typed.select(*(c for c in typed.columns if c not in ("_own", ARRIVED, CORRUPT)), every.alias("reasons"))
+    return typed.select(*(c for c in typed.columns if c not in _JUDGED_BY), every.alias("reasons"))
 
 
 def with_id(events: DataFrame) -> DataFrame:

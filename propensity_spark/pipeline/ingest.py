@@ -160,6 +160,7 @@ def _gate_listed(config: Config, listed: list[Listing], taken: dict[str, _Taken]
 _REMEDIES = {
     "event type is unknown": ": say in {where}.event_types what its values mean",
     "time cannot be read": ": say in {where}.time.format how it is written",
+    "arrival cannot be read": ": {where}.map.ingested_ts must be written as {where}.time.format says, or in iso",
 }
 
 

@@ -312,6 +312,43 @@ def test_a_time_far_beyond_any_calendar_is_refused_and_breaks_nothing(table: Mak
     assert [row[0] > 0 for row in found] == [False, True, True, True]
 
 
+def _arrivals(table: Make, form: str, *texts: str | None) -> list[tuple[str | None, list[str]]]:
+    """When rows of the first of March arrived, with the reasons against them; the arrival stands in `pieces`."""
+    at = {"iso": "2024-03-01 09:00:00", "epoch_ms": "1709283600000", "dd/MM/yyyy HH:mm": "01/03/2024 09:00"}[form]
+    mapped = {**SOURCE["map"], "quantity": "", "ingested_ts": "pieces"}
+    config = _config(shop={"time_zone": "Asia/Tokyo"}, map=mapped, time={"format": form})
+    found = _parsed(table, config, *({"at": at, "pieces": text} for text in texts))
+    return [(row["ingested_ts"] and str(row["ingested_ts"]), row["reasons"]) for row in found]
+
+
+def test_an_arrival_that_cannot_be_read_is_refused_and_a_blank_one_is_not(table: Make) -> None:
+    found = _arrivals(table, "iso", "2024-03-01 12:00:00", None, " ", "soon", "1709283600")
+    assert found == [
+        ("2024-03-01 03:00:00", []),
+        (None, []),
+        (None, []),
+        (None, ["arrival cannot be read: soon"]),
+        (None, ["arrival cannot be read: 1709283600"]),
+    ]
+
+
+def test_an_arrival_may_be_in_iso_beside_times_of_another_form(table: Make) -> None:
+    said = {
+        "2024-03-01T12:00:00Z": "2024-03-01 12:00:00",
+        " 2024-03-01 12:00:00 ": "2024-03-01 03:00:00",  # the shop's
+        "2024-3-1 12:00 +02:00": "2024-03-01 10:00:00",
+    }
+    for form, own in (("epoch_ms", "1709294400000"), ("dd/MM/yyyy HH:mm", "01/03/2024 21:00")):
+        found = _arrivals(table, form, *said, own)
+        assert found == [(when, []) for when in [*said.values(), "2024-03-01 12:00:00"]], form
+
+
+def test_a_number_is_no_arrival_in_iso(table: Make) -> None:
+    numbers = ("1709294400", "20240301", "202403", "2024")
+    found = _arrivals(table, "dd/MM/yyyy HH:mm", *numbers)
+    assert found == [(None, [f"arrival cannot be read: {number}"]) for number in numbers]
+
+
 def test_a_price_or_quantity_that_is_no_number_is_refused(table: Make) -> None:
     found = _parsed(table, _config(), {"pieces": "NaN"}, {"pieces": "Infinity"}, {"price": "NaN"}, {"price": "inf"})
     assert [len(row["reasons"]) > 0 for row in found] == [True] * 4

@@ -237,6 +237,10 @@ def test_the_gate_opens_at_the_share_itself_and_names_the_commonest_reasons(shop
         ingest._gate(config, {"good": ingest._Taken(4, {}, 0), "log": ingest._Taken(2000, reasons, 1001)})
     with pytest.raises(SourceError, match=r"event type is unknown \(3: say in sources\.log\.event_types what its values mean\)\. "):
         ingest._gate(config, {"log": ingest._Taken(4, {"event type is unknown": 3}, 3)})
+    with pytest.raises(
+        SourceError, match=r"arrival cannot be read \(3: sources\.log\.map\.ingested_ts must be written as sources\.log\.time"
+    ):
+        ingest._gate(config, {"log": ingest._Taken(4, {"arrival cannot be read": 3}, 3)})
     with pytest.raises(SourceError, match=r"sources\.log holds no rows"):
         ingest._gate(config, {"log": ingest._Taken(0, {}, 0)})
 
