@@ -28,7 +28,10 @@ class ShopConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnMap:
-    """Which column of a source plays each part: a column's name, or `= SQL expression` over its columns."""
+    """Which column of a source plays each part: a column's name, or `= SQL expression` over its columns.
+
+    `amount` is the whole line's; where it is blank or not mapped it is price x quantity.
+    """
 
     user_id: str = ""
     product_id: str = ""

@@ -144,10 +144,11 @@ def identifier(text: Column) -> Column:
 
 def _typed(texts: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
     event = _event(source)
-    given = {"price": F.col("price").cast("double"), "quantity": F.col("quantity").cast("double")}
+    given = {part: F.col(part).cast("double") for part in ("price", "quantity", "amount")}
     is_return = event == "return"
     quantity = F.when(is_return, F.abs(given["quantity"])).otherwise(given["quantity"])
     price = F.when(is_return, F.abs(given["price"])).otherwise(given["price"])
+    amount = F.abs(given["amount"])
     counted = F.when(event.isin("purchase", "return", "cart"), F.when(_is_blank("quantity"), 1.0).otherwise(quantity)).otherwise(
         quantity
     )
@@ -163,7 +164,9 @@ def _typed(texts: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
         F.col("price").alias("_price"),
         counted.alias("quantity"),
         F.col("quantity").alias("_quantity"),
-        F.coalesce(F.abs(F.col("amount").cast("double")), price * F.coalesce(quantity, F.lit(1.0))).alias("amount"),
+        F.coalesce(amount, price * F.coalesce(quantity, F.lit(1.0))).alias("amount"),
+        amount.alias("_amount_given"),
+        F.col("amount").alias("_amount"),
         identifier(F.col("order_id")).alias("order_id"),
         identifier(F.col("session_id")).alias("session_id"),
         identifier(F.col("category")).alias("category"),
@@ -199,7 +202,7 @@ def _event(source: SourceConfig) -> Column:
     return result
 
 
-_JUDGED_BY = ("_arrival", "_own", ARRIVED, CORRUPT)  # nobody asks for them afterwards
+_JUDGED_BY = ("_arrival", "_amount", "_amount_given", "_own", ARRIVED, CORRUPT)  # nobody asks for them afterwards
 
 
 def _judged(typed: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
@@ -214,6 +217,8 @@ def _judged(typed: DataFrame, source: SourceConfig, config: Config) -> DataFrame
         quality.unknown_event(col("_event"), col("event")),
         quality.unparsable(col("_price"), col("price"), "price"),
         quality.unparsable(col("_quantity"), col("quantity"), "quantity"),
+        quality.unparsable(col("_amount"), col("_amount_given"), "amount"),
+        quality.not_finite(col("_amount_given"), "amount"),
         *quality.amounts(col("event"), col("price"), col("quantity"), rules),
     ]
     cut = quality.corrupt(CORRUPT)

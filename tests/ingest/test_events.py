@@ -390,6 +390,15 @@ def test_an_amount_that_the_shop_says_is_taken_instead_of_the_product(table: Mak
     assert [row["amount"] for row in _parsed(table, config, {"pieces": "4"})] == [4.0]
 
 
+def test_an_amount_that_is_no_number_is_refused_and_a_blank_one_is_the_product(table: Make) -> None:
+    config = _config(map={**SOURCE["map"], "quantity": "", "amount": "pieces"})
+    texts = ("4", None, " ", "1,299.00", "NaN", "-Infinity")
+    found = _parsed(table, config, *({"pieces": text} for text in texts))
+    assert [(row["amount"], row["reasons"]) for row in found[:3]] == [(4.0, []), (2.5, []), (2.5, [])]
+    infinite = ["amount is not a finite number"]
+    assert [row["reasons"] for row in found[3:]] == [["amount cannot be read: 1,299.00"], infinite, infinite]
+
+
 def test_one_event_for_all_rows_or_the_products_own_names(table: Make) -> None:
     alike = {key: value for key, value in SOURCE["map"].items() if key != "event"}
     assert [r["event"] for r in _parsed(table, _config(map=alike, event="view"), {}, {"kind": None})] == [
