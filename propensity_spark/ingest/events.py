@@ -27,7 +27,8 @@ def parse(bronze: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
     Takes   bronze.<source>: the columns as received, as text.
     Returns user_id, product_id, event, event_ts (UTC), event_date (shop's days), price, quantity, amount, order_id,
             session_id, category, product_name, ingested_ts, known_ts (when the shop knew of it), source, source_file,
-            the texts _event, _time, _price, _quantity, and reasons ARRAY<STRING>: empty for a good row.
+            the texts _event, _time, _price, _quantity, _amount_given DOUBLE (null where the log gives no amount), and
+            reasons ARRAY<STRING>: empty for a good row.
     Raises  MissingColumns or SourceError where the mapping does not fit the columns.
     """
     _check_columns(bronze, source)
@@ -202,7 +203,7 @@ def _event(source: SourceConfig) -> Column:
     return result
 
 
-_JUDGED_BY = ("_arrival", "_amount", "_amount_given", "_own", ARRIVED, CORRUPT)  # nobody asks for them afterwards
+_JUDGED_BY = ("_arrival", "_amount", "_own", ARRIVED, CORRUPT)  # nobody asks for them afterwards
 
 
 def _judged(typed: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
@@ -228,6 +229,10 @@ def _judged(typed: DataFrame, source: SourceConfig, config: Config) -> DataFrame
 
 
 def with_id(events: DataFrame) -> DataFrame:
-    """Add event_id: equal for rows that say the same thing, whichever file they came in."""
-    said = F.concat_ws("\u0001", *(F.coalesce(F.col(c).cast("string"), F.lit("\u0002")) for c in IDENTITY))
-    return events.withColumn("event_id", F.md5(said))
+    """Put event_id in the place of _amount_given: equal for rows that say the same thing, whichever file they came in.
+
+    An amount that the log gives tells order lines apart; one that was worked out says nothing more than price and quantity.
+    """
+    said = (F.coalesce(F.col(c).cast("string"), F.lit("\u0002")) for c in IDENTITY)
+    given = F.col("_amount_given").cast("string")  # a null is left out: without an amount the id is that of the rest
+    return events.withColumn("event_id", F.md5(F.concat_ws("\u0001", *said, given))).drop("_amount_given")

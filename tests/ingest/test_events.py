@@ -1,5 +1,6 @@
 """What a shop's row says: times of every spelling, ids, amounts, and all reasons against it."""
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -430,9 +431,10 @@ def test_a_mapping_that_does_not_fit_the_columns_is_told(table: Make) -> None:
 
 
 def _identified(table: Make, *rows: dict[str, Any]) -> DataFrame:
-    types = {"price": "DOUBLE", "quantity": "DOUBLE", "event_ts": "TIMESTAMP"}
-    same = dict.fromkeys(IDENTITY, "x") | {"price": 1.0, "quantity": 1.0, "event_ts": "2024-03-01 09:00:00"}
-    ddl = ", ".join(f"{column} {types.get(column, 'STRING')}" for column in IDENTITY)
+    types = {"price": "DOUBLE", "quantity": "DOUBLE", "event_ts": "TIMESTAMP", "_amount_given": "DOUBLE"}
+    numbers = {"price": 1.0, "quantity": 1.0, "_amount_given": None}
+    same = dict.fromkeys(IDENTITY, "x") | {"event_ts": "2024-03-01 09:00:00"} | numbers
+    ddl = ", ".join(f"{column} {types.get(column, 'STRING')}" for column in same)
     filled = [{**same, **row} for row in rows]
     frame = table(f"n INT, {ddl}, source_file STRING", *((n, *r.values()) for n, r in enumerate(filled)))
     never = F.lit(None).cast("timestamp")
@@ -452,6 +454,21 @@ def test_rows_that_say_the_same_have_one_id_whichever_file_they_came_in(table: M
     assert ids[0] == ids[1]
     assert len(set(ids)) == len(rows) - 1, "every part of the identity counts, and null is no text"
     assert visits.deduplicate(said).count() == len(rows) - 1
+
+
+def test_lines_that_differ_in_the_amount_that_the_log_gives_are_two_events(table: Make) -> None:
+    config = _config(map={**SOURCE["map"], "order_id": "", "quantity": "", "amount": "pieces"})
+    said = ("20", "10", "20.00", "2.5", None)  # 2.5 is the price of the one piece
+    rows = parse(_bronze(table, *({"pieces": amount} for amount in said)), config.sources[0], config)
+    kept = visits.deduplicate(visits.timed(with_id(rows))).collect()
+    assert sorted(row["amount"] for row in kept) == [2.5, 2.5, 10.0, 20.0]
+
+
+def test_an_id_is_what_it_ever_was_where_the_log_gives_no_amount(table: Make) -> None:
+    config = _config(map={**SOURCE["map"], "amount": "no"})
+    (row,) = with_id(parse(_bronze(table, {"no": ""}), config.sources[0], config)).collect()
+    said = "ann\1mug\1purchase\x012024-03-01 09:00:00\1\2\x012.5\x012.0\1\2"
+    assert row["event_id"] == hashlib.md5(said.encode()).hexdigest()
 
 
 def test_the_same_log_line_read_twice_is_one_event(table: Make, spark: SparkSession) -> None:
