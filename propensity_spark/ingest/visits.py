@@ -14,7 +14,7 @@ from propensity_spark.config import QualityConfig
 _MINUTE = 60
 # Days go with time: nowhere did a local day come again after the next had begun but in St. John's, a minute a year until 2011.
 _IN_TIME = ("event_date", "_minute", "event_ts", "event_id")
-_ARRIVAL = ("ingested_ts", "source_file")
+_ARRIVAL = ("ingested_ts", "source_file", "known_ts")  # two sources may read one file, each with a delay of its own
 _TAKEN_BACK = ("cancelled_ts", "cancelled_known_ts")
 
 
@@ -26,14 +26,18 @@ def timed(events: DataFrame) -> DataFrame:
 def deduplicate(events: DataFrame) -> DataFrame:
     """One row per event_id: the first to arrive, of those unknown or alike the first file's; with what was taken back of it.
 
+    Of those alike in this too it is the first known, then the first by source and category, one with a category before one
+    without: copies differ in nothing else that silver keeps, so that every run keeps the same.
     Takes   timed rows of one or more per event: user_id, event_id, event, event_ts, event_date, product_id, quantity, known_ts,
-            ingested_ts, source_file. Rows of one event_id say the same of user, product, event, time and quantity.
+            ingested_ts, source, source_file, category. Rows of one event_id say the same of user, product, event, time and
+            quantity.
     Returns one row per event_id, by user, with cancelled_ts and cancelled_known_ts from `net_returns`.
     """
     # what is said of a purchase travels with it: a row more in the same sort instead of a join
     said = net_returns(events).withColumn("_said", F.lit(True))
     united = events.withColumn("_said", F.lit(False)).unionByName(said, allowMissingColumns=True).repartition("user_id")
-    arrival = Window.partitionBy("user_id", *_IN_TIME).orderBy("_said", F.col("ingested_ts").asc_nulls_last(), "source_file")
+    first = (F.col("ingested_ts").asc_nulls_last(), *_ARRIVAL[1:], "source", F.col("category").asc_nulls_last())
+    arrival = Window.partitionBy("user_id", *_IN_TIME).orderBy("_said", *first)
     every = arrival.rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
     told = united.withColumns({"_copy": F.row_number().over(arrival)} | {c: F.max(c).over(every) for c in _TAKEN_BACK})
     return told.where("_copy = 1").drop("_copy", "_said")
@@ -97,7 +101,7 @@ def net_returns(events: DataFrame) -> DataFrame:
 
 def _lines(events: DataFrame, same: Sequence[str]) -> DataFrame:
     """Purchases and returns, each once and as it arrived first: only where something was returned, which is seldom."""
-    lines = events.select(*same, "event", *_IN_TIME, "known_ts", *_ARRIVAL).where("event IN ('purchase', 'return')")
+    lines = events.select(*same, "event", *_IN_TIME, *_ARRIVAL).where("event IN ('purchase', 'return')")
     returned = lines.where("event = 'return'").select(*(F.col(c).alias(f"_{c}") for c in same)).distinct()
     alike = [F.col(c).eqNullSafe(F.col(f"_{c}")) for c in same]
     arrival = F.struct(F.col("ingested_ts").isNull(), *_ARRIVAL)  # the unknown last

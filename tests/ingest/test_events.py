@@ -439,6 +439,7 @@ def _identified(table: Make, *rows: dict[str, Any]) -> DataFrame:
     frame = table(f"n INT, {ddl}, source_file STRING", *((n, *r.values()) for n, r in enumerate(filled)))
     never = F.lit(None).cast("timestamp")
     added = {"ingested_ts": never, "known_ts": F.col("event_ts"), "event_date": F.to_date("event_ts")}
+    added |= {"source": F.lit("log"), "category": F.lit("x")}
     return visits.timed(with_id(frame).withColumns(added))
 
 

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -20,7 +21,7 @@ HALF_AN_HOUR = timedelta(minutes=30)
 
 def _timed(frame: DataFrame) -> DataFrame:
     """The rows as ingest hands them on, of days in UTC, with nulls for what the test does not name."""
-    texts = {c: F.lit(None).cast("string") for c in ("product_id", "event", "source_file")}
+    texts = {c: F.lit(None).cast("string") for c in ("product_id", "event", "source", "source_file", "category")}
     rest = {"quantity": F.lit(None).cast("double"), "known_ts": F.col("event_ts"), "ingested_ts": F.lit(None).cast("timestamp")}
     absent = {c: value for c, value in {**texts, **rest, "event_date": F.to_date("event_ts")}.items() if c not in frame.columns}
     return visits.timed(frame.withColumns(absent))
@@ -76,6 +77,21 @@ def test_of_rows_that_say_the_same_the_first_to_arrive_is_kept(table: Make) -> N
         "4": "a.csv",
     }
     assert len(kept) == 4
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_of_copies_in_one_file_every_run_keeps_the_same(table: Make, flip: bool) -> None:
+    ddl = f"{EVENT}, known_ts TIMESTAMP, source STRING, category STRING, source_file STRING"
+    pairs = [  # of which the first is kept
+        (("ann", "1", BOUGHT, BOUGHT, "b", "b"), ("ann", "1", BOUGHT, AGAIN, "a", "a")),
+        (("ann", "2", BOUGHT, BOUGHT, "a", "b"), ("ann", "2", BOUGHT, BOUGHT, "b", "a")),
+        (("ann", "3", BOUGHT, BOUGHT, "a", "a"), ("ann", "3", BOUGHT, BOUGHT, "a", "b")),
+        (("ann", "4", BOUGHT, BOUGHT, "a", "b"), ("ann", "4", BOUGHT, BOUGHT, "a", None)),
+    ]
+    rows = [(*copy, "a.csv") for pair in pairs for copy in (reversed(pair) if flip else pair)]
+    kept = visits.deduplicate(_timed(table(ddl, *rows).coalesce(1))).orderBy("event_id").collect()
+    found = [(r["user_id"], r["event_id"], BOUGHT, str(r["known_ts"]), r["source"], r["category"]) for r in kept]
+    assert found == [first for first, _ in pairs]
 
 
 def _looks(user: str, count: int, start: str, every: float, event: str = "view") -> list[tuple]:
@@ -227,6 +243,16 @@ def test_a_return_that_came_twice_takes_one_purchase_back(table: Make) -> None:
         ("b", BACK, BACK),
         ("c", "None", "None"),
     ]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_copies_of_one_file_say_on_every_run_since_when_a_return_was_known(table: Make, flip: bool) -> None:
+    ddl = f"{ORDER}, known_ts TIMESTAMP, source_file STRING"
+    bought = ("a", "ann", "mug", "purchase", BOUGHT, 1.0, BOUGHT, "a.csv")
+    copies = [("b", "ann", "mug", "return", AGAIN, 1.0, known, "a.csv") for known in (BACK, LATER)]
+    rows = table(ddl, bought, *(reversed(copies) if flip else copies)).coalesce(1)
+    told = {r["event_id"]: r for r in visits.deduplicate(_timed(rows)).collect()}
+    assert (str(told["a"]["cancelled_known_ts"]), str(told["b"]["known_ts"])) == (BACK, BACK)
 
 
 def test_a_purchase_is_known_to_be_taken_back_once_both_it_and_the_return_are_known(table: Make) -> None:
