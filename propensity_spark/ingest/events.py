@@ -138,9 +138,12 @@ def midnight(day: Column, time_zone: str) -> Column:
 
 
 def identifier(text: Column) -> Column:
-    """An id as the shop means it: trimmed, 17850 for 17850.0, null for nothing."""
+    """An id as the shop means it: trimmed, 17850 for 17850.0, null for nothing.
+
+    NaN is nothing too: what a DOUBLE column holds where pandas knew no id.
+    """
     plain = F.regexp_replace(F.trim(text), r"^(-?\d+)\.0+$", "$1")
-    return F.when(plain != "", plain)
+    return F.when(~plain.isin("", "NaN"), plain)
 
 
 def _typed(texts: DataFrame, source: SourceConfig, config: Config) -> DataFrame:

@@ -228,6 +228,8 @@ def test_an_id_is_what_the_shop_means(table: Make) -> None:
         "85123A": "85123A",
         "": None,
         "   ": None,
+        "NaN": None,  # a missing number
+        "Nan": "Nan",  # a name
     }
     frame = table("n INT, said STRING", *enumerate([*said, None]))
     found = [row[0] for row in frame.orderBy("n").select(identifier(F.col("said"))).collect()]

@@ -148,6 +148,28 @@ def test_ids_in_doubles_are_those_of_other_tables(spark: SparkSession, table: Ma
     ]
 
 
+def test_an_id_that_is_nan_is_missing_and_a_number_that_is_nan_is_refused(
+    spark: SparkSession, table: Make, warehouse: Path
+) -> None:
+    ddl = "user DOUBLE, item FLOAT, at STRING, no DOUBLE, visit DOUBLE, kind DOUBLE, pieces DOUBLE"
+    nan = float("nan")
+    rows = [(1.0, 2.0, "2024-03-01", nan, nan, nan, 1.0), (nan, nan, "2024-03-02", 3.0, 4.0, 5.0, nan)]
+    table(ddl, *rows).createOrReplaceTempView("raw_guests")
+    table("id DOUBLE, age STRING", (1.0, "30"), (nan, "40")).createOrReplaceTempView("raw_people")
+    means = {"user_id": "user", "product_id": "item", "event_ts": "at", "order_id": "no", "session_id": "visit"}
+    means |= {"category": "kind", "quantity": "pieces"}
+    people = {"table": "raw_people", "id": "id", "attributes": ["age"]}
+    config = from_mapping({"sources": [{"name": "log", "table": "raw_guests", "event": "purchase", "map": means}], "users": people})
+    sources.load(spark, config.sources[0])
+    good, bad = events.parse(tables.read(spark, "bronze.log"), config.sources[0], config).orderBy("event_ts").collect()
+    ids = ("user_id", "product_id", "order_id", "session_id", "category")
+    assert [good[part] for part in ids] == ["1", "2", None, None, None]
+    assert [bad[part] for part in ids] == [None, None, "3", "4", "5"]
+    assert good["reasons"] == []
+    assert bad["reasons"] == ["user is missing", "product is missing", "quantity is not a finite number"]
+    assert [row["user_id"] for row in catalog.listing(spark, config.users, "user_id").collect()] == ["1"]
+
+
 def test_files_of_a_listed_table_are_read_each_by_its_own_header(spark: SparkSession, tmp_path: Path) -> None:
     for name, text in {"1": "id,city\nann,Rome\n", "2": "city,id,age\nOslo,bob,30\n", "3": "", "4": "id,city\ncem,Bern\n"}.items():
         (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
