@@ -27,6 +27,15 @@ _OWN_CATALOG = "spark_catalog"  # that every session has
 _NOTE = "spark.databricks.delta.commitInfo.userMetadata"
 _MAPPING = "delta.columnMapping.mode"
 _SIGNS = " ,;{}()\n\t="  # in a column's name Delta takes these by mapping names only; logs as received have them
+_WRITE_MARK = "propensity.write"  # the property whose change carries the note of a write that made no commit
+_SET = "SET TBLPROPERTIES"
+# What Delta, its owner or a platform does to a table whose rows stay as they are. Anything else counts as a change.
+_UPKEEP = (
+    *("OPTIMIZE", "REORG", "VACUUM START", "VACUUM END", "COMPUTE STATS", "ANALYZE", "CLUSTER BY"),
+    *(_SET, "UNSET TBLPROPERTIES", "UPGRADE PROTOCOL", "DROP FEATURE", "ADD CONSTRAINT", "DROP CONSTRAINT"),
+    *("ROW TRACKING BACKFILL", "EMPTY COMMIT"),
+)
+_LOOKS = (1, 20, None)  # how much of a history is read, until there is a change in it: nearly always the newest entry is one
 
 
 def check_writable(storage: StorageConfig) -> None:
@@ -180,12 +189,12 @@ def replace(frame: DataFrame, name: str, where: str, note: str = "") -> int:
 
 
 def version(spark: SparkSession, name: str) -> int:
-    """The table's Delta version, to be kept with what was made from it."""
+    """The newest Delta version that changed the table's rows, to be kept with what was made from it."""
     return int(_last_write(spark, name)["version"])
 
 
 def state_of_name(spark: SparkSession, table: str) -> str:
-    """The Delta version, and its time, of a table of the shop's own; empty where it is not Delta (a view, say)."""
+    """The last change (Delta version and time) of a table of the shop's own; empty where it is not Delta (a view, say)."""
     return _state(lambda: DeltaTable.forName(spark, table))
 
 
@@ -197,14 +206,14 @@ def state_of_path(spark: SparkSession, path: str) -> str:
 def _state(handle: Callable[[], DeltaTable]) -> str:
     try:
         # the time too: a table that was dropped and made anew counts from 0
-        version, at = handle().history(1).select("version", F.col("timestamp").cast("string")).collect()[0]
+        last = _last_change(handle().history)
     except PySparkException:
         return ""
-    return f"version {version} of {at}"
+    return f"version {last['version']} of {last['at']}"
 
 
 def last_note(spark: SparkSession, name: str) -> str:
-    """The note that the last write of the table left in its log; empty where there is none."""
+    """The note that the last change of the table left in its log; empty where there is none, or where it was somebody else's."""
     if not exists(spark, name):
         return ""
     return str(_last_write(spark, name)["userMetadata"] or "")
@@ -265,13 +274,34 @@ def _map_columns(spark: SparkSession, table: str) -> None:
 
 
 def _last_write(spark: SparkSession, name: str) -> Row:
-    """What the table's log says of it: version, userMetadata and operationMetrics."""
-    if _prefix(spark):  # DeltaTable.forName takes a catalog's name on Databricks only
-        history = spark.sql(f"DESCRIBE HISTORY {_prefix(spark)}{name} LIMIT 1")
-    else:
-        history = DeltaTable.forPath(spark, path(spark, name)).history(1)
-    said: Row = history.select("version", "userMetadata", "operationMetrics").collect()[0]
-    return said
+    """What the table's log says of its last change."""
+    if not _prefix(spark):
+        return _last_change(DeltaTable.forPath(spark, path(spark, name)).history)
+
+    def history(most: int | None) -> DataFrame:  # DeltaTable.forName takes a catalog's name on Databricks only
+        return spark.sql(f"DESCRIBE HISTORY {_prefix(spark)}{name}{f' LIMIT {most}' if most else ''}")
+
+    return _last_change(history)
+
+
+def _last_change(history: Callable[[int | None], DataFrame]) -> Row:
+    """The newest entry that changed the table's rows: version, at (as text), operation, userMetadata and operationMetrics.
+
+    Where a cleaned log tells of upkeep alone, its oldest entry: the change is not younger.
+    """
+    for most in _LOOKS:
+        told = history(most).withColumn("at", F.col("timestamp").cast("string"))
+        entries = told.select("version", "at", "operation", "operationParameters", "userMetadata", "operationMetrics").collect()
+        for entry in entries:
+            if not _is_upkeep(entry):
+                return entry
+    return entries[-1]
+
+
+def _is_upkeep(entry: Row) -> bool:
+    """Whether a commit left the rows as they were; a mark of ours stands for a write."""
+    ours = entry["operation"] == _SET and _WRITE_MARK in entry["operationParameters"].get("properties", "")
+    return str(entry["operation"]).startswith(_UPKEEP) and not ours
 
 
 def _rows_written(spark: SparkSession, name: str) -> int:
@@ -286,7 +316,7 @@ def _noted(spark: SparkSession, table: str, note: str) -> int:
     before = spark.conf.get(_NOTE, None)
     spark.conf.set(_NOTE, note)
     try:
-        spark.sql(f"ALTER TABLE {name(spark, table)} SET TBLPROPERTIES ('propensity.write' = '{uuid4().hex}')")
+        spark.sql(f"ALTER TABLE {name(spark, table)} SET TBLPROPERTIES ('{_WRITE_MARK}' = '{uuid4().hex}')")
     finally:
         spark.conf.set(_NOTE, before) if before else spark.conf.unset(_NOTE)
     return 0

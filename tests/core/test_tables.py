@@ -91,6 +91,63 @@ def test_nothing_written_over_nothing_keeps_its_note_as_well(spark: SparkSession
     assert tables.last_note(spark, "silver.intake") == ""
 
 
+def _upkeep(spark: SparkSession, place: str) -> None:
+    """What platforms do to a table by themselves, and its owner by hand."""
+    spark.sql(f"OPTIMIZE {place}")
+    spark.sql(f"VACUUM {place}")
+    spark.sql(f"ALTER TABLE {place} SET TBLPROPERTIES ('delta.checkpointInterval' = '11')")
+
+
+def test_upkeep_changes_neither_the_version_nor_the_note(
+    spark: SparkSession, table: Make, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = table(INTAKE, ("a", "received", "", 1), ("b", "received", "", 1))
+    tables.overwrite(rows.repartition(2), "silver.intake", "first")
+    tables.append(rows.repartition(2), "silver.intake", "second")
+    state = tables.state_of_name(spark, "silver.intake")
+    _upkeep(spark, "silver.intake")
+    done = {row["operation"] for row in spark.sql("DESCRIBE HISTORY silver.intake").collect()}
+    assert done == {"WRITE", "OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES"}
+    for looks in (tables._LOOKS, (1, 2, None)):  # the second and the last look find it
+        monkeypatch.setattr(tables, "_LOOKS", looks)
+        assert (tables.version(spark, "silver.intake"), tables.last_note(spark, "silver.intake")) == (1, "second")
+        assert tables.state_of_name(spark, "silver.intake") == state
+    then = spark.read.format("delta").option("versionAsOf", 1).load(tables.path(spark, "silver.intake"))
+    assert _said(then) == _said(tables.read(spark, "silver.intake"))
+
+
+def test_upkeep_right_after_a_write_hides_none_of_its_rows(spark: SparkSession, table: Make, warehouse: Path) -> None:
+    spark.conf.set("spark.databricks.delta.autoCompact.enabled", "true")
+    spark.conf.set("spark.databricks.delta.autoCompact.minNumFiles", "2")
+    try:
+        rows = table(INTAKE, ("a", "received", "", 1), ("b", "received", "", 1)).repartition(2)
+        assert tables.overwrite(rows, "silver.intake", "first") == 2
+        assert tables.append(rows, "silver.intake", "second") == 2
+    finally:
+        spark.conf.unset("spark.databricks.delta.autoCompact.enabled")
+        spark.conf.unset("spark.databricks.delta.autoCompact.minNumFiles")
+    newest = spark.sql("DESCRIBE HISTORY silver.intake LIMIT 1").collect()[0]
+    assert newest["operation"] == "OPTIMIZE"
+    assert tables.last_note(spark, "silver.intake") == "second"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM silver.intake WHERE rows = 2",
+        "UPDATE silver.intake SET rows = 3",
+        "INSERT INTO silver.intake VALUES ('c', '', '', 1)",
+    ],
+)
+def test_a_change_by_somebody_else_counts_and_leaves_no_note(
+    spark: SparkSession, table: Make, warehouse: Path, change: str
+) -> None:
+    tables.overwrite(table(INTAKE, ("a", "received", "", 1), ("b", "received", "", 2)), "silver.intake", "ours")
+    spark.sql(change)
+    spark.sql("OPTIMIZE silver.intake")
+    assert (tables.version(spark, "silver.intake"), tables.last_note(spark, "silver.intake")) == (1, "")
+
+
 def test_appending_to_a_table_that_is_not_there_makes_it(spark: SparkSession, table: Make, warehouse: Path) -> None:
     one = table(INTAKE, ("a", "received", "", 1))
     assert tables.append(one, "silver.intake") == 1
@@ -240,6 +297,7 @@ def test_names_in_sql_are_of_the_shops_catalog(spark: SparkSession, table: Make,
         tables.attach(spark, StorageConfig(catalog="spark_catalog"))
         tables.overwrite(table(INTAKE, ("named", "received", "", 1)), "silver.intake")
         assert _said(spark.sql("SELECT source FROM silver.intake")) == [("named",)]
+        spark.sql("ALTER TABLE spark_catalog.silver.intake SET TBLPROPERTIES ('delta.checkpointInterval' = '11')")
         assert tables.version(spark, "silver.intake") == 0
     finally:
         spark.sql("DROP TABLE IF EXISTS spark_catalog.silver.intake")
