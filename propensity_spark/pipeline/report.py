@@ -82,8 +82,7 @@ def _now() -> str:
 
 
 def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry.Run, seconds: Mapping[str, float]) -> Page:
-    names = ["backtest", "test"] if moment.timeline.backtest else ["test"]
-    judged = {name: json.loads(registry.read_text(config, trained.run_id, f"{name}.json")) for name in names}
+    judged, undone = _judged(config, moment, trained)
     dates = {"test": moment.timeline.rehearsal.score, "backtest": moment.timeline.as_of}
     champion = trained.bundle.champion
     rules = _rules(config, trained)
@@ -93,11 +92,11 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
         horizon_days=moment.timeline.horizon_days,
         made_at=_now(),
         verdict=_verdict(judged["test"], champion, config.judge.k),
-        notes=tuple(note for name in names for note in _warnings(judged[name], champion, f"{name} as of {dates[name]}")),
+        notes=(*undone, *(note for name in judged for note in _warnings(judged[name], champion, f"{name} as of {dates[name]}"))),
         facts=_facts(config, moment, trained),
         intake=_intake(spark),
         labels=_labels(spark, moment),
-        periods=tuple(_period(judged[name], name, str(dates[name]), champion, rules) for name in reversed(names)),
+        periods=tuple(_period(judged[name], name, str(dates[name]), champion, rules) for name in reversed(judged)),
         importance=_importance(config, moment, trained),
         groups=_groups(spark, moment),
         groups_as_of=str(moment.timeline.rehearsal.score),
@@ -105,6 +104,18 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
         scores=_sample(spark, moment),
         timings=tuple(seconds.items()),
     )
+
+
+def _judged(config: Config, moment: Moment, trained: registry.Run) -> tuple[dict[str, Judged], tuple[str, ...]]:
+    """The run's figures by period, the backtest first, and where that could be made by now and was not, how to make it."""
+    names, undone = ["test"], tuple[str, ...]()
+    if moment.timeline.backtest:
+        if registry.has(config, trained.run_id, "backtest.json"):
+            names = ["backtest", "test"]
+        else:  # the horizon ended after the scores were made, or nothing was scored with this run
+            day = moment.timeline.as_of
+            undone = (f"the labels of {day} are known by now: `propensity score --as-of {day}` judges its scores.",)
+    return {name: json.loads(registry.read_text(config, trained.run_id, f"{name}.json")) for name in names}, undone
 
 
 def _verdict(judged: Judged, champion: str, k: int) -> str:

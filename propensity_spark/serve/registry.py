@@ -252,6 +252,11 @@ def read_text(config: Config, run_id: str, name: str) -> str:
         return Path(fetched).read_text(encoding="utf-8")
 
 
+def has(config: Config, run_id: str, name: str) -> bool:
+    """Whether a run has an artifact of this name, at the top."""
+    return any(artifact.path == name for artifact in connect(config).MlflowClient().list_artifacts(run_id))
+
+
 def add(config: Config, run_id: str, metrics: Mapping[str, float], texts: Mapping[str, str]) -> None:
     """Add metrics and texts to a run that is finished."""
     mlflow = connect(config)

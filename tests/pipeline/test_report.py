@@ -1,0 +1,39 @@
+"""The report of a date tells what its run was judged on, and what could be judged by now."""
+
+import json
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from propensity_spark.config import Config
+from propensity_spark.judge.gate import Verdict
+from propensity_spark.loading import from_mapping
+from propensity_spark.pipeline import report
+from propensity_spark.serve import registry
+from propensity_spark.serve.bundle import Bundle
+
+DAY = date(2024, 4, 1)
+
+
+def _run(config: Config) -> registry.Run:
+    """A run that was tested, and promoted none of its models to the registry."""
+    parts = {"shop": "a", "as_of": DAY, "horizon_days": 28, "champion": "logistic", "feature_version": "v"}
+    bundle = Bundle(**parts, scorers={}, calibrators={}, versions={})  # type: ignore[arg-type]
+    return registry.log(config, bundle, {}, {}, {"test.json": json.dumps({"rows": 1})}, Verdict(False))
+
+
+def _moment(backtest: bool) -> Any:
+    return SimpleNamespace(timeline=SimpleNamespace(as_of=DAY, backtest=backtest))
+
+
+def test_a_date_whose_horizon_passed_after_it_was_scored_shows_its_test_and_says_how_to_judge_it(tmp_path: Path) -> None:
+    config = from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path)}})
+    run = _run(config)
+    assert report._judged(config, _moment(False), run) == ({"test": {"rows": 1}}, ())
+    judged, notes = report._judged(config, _moment(True), run)
+    assert judged == {"test": {"rows": 1}}
+    assert notes == ("the labels of 2024-04-01 are known by now: `propensity score --as-of 2024-04-01` judges its scores.",)
+    registry.add(config, run.run_id, {}, {"backtest.json": json.dumps({"rows": 2})})
+    judged, notes = report._judged(config, _moment(True), run)
+    assert (list(judged.items()), notes) == ([("backtest", {"rows": 2}), ("test", {"rows": 1})], ())
