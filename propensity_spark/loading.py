@@ -6,7 +6,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -35,8 +35,25 @@ def load(files: Sequence[Path | str], settings: Sequence[str] = ()) -> Config:
 
 
 def _merged(layers: Sequence[Layer]) -> dict[str, Any]:
-    """All layers in one mapping; later ones win."""
-    return functools.reduce(_merge, (values for _, values in layers), {})
+    """All layers in one mapping; later ones win, however each writes a key with dots."""
+    return functools.reduce(_merge, (_in_one_key(Config, values) for _, values in layers), {})
+
+
+def _in_one_key(kind: Any, values: Any) -> Any:
+    """Sections as they are, but for free-form mappings such as spark.conf: what is nested there gets one key, with dots."""
+    if not dataclasses.is_dataclass(kind) or not isinstance(values, Mapping):
+        return values
+    hints = typing.get_type_hints(kind)
+    is_free = {key: typing.get_origin(hints.get(key)) is dict and isinstance(value, Mapping) for key, value in values.items()}
+    return {key: dict(_leaves(value)) if is_free[key] else _in_one_key(hints.get(key), value) for key, value in values.items()}
+
+
+def _leaves(values: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def _to_blame(layers: Sequence[Layer], problem: str) -> str:
@@ -54,7 +71,7 @@ def _to_blame(layers: Sequence[Layer], problem: str) -> str:
 
 def from_mapping(values: Mapping[str, Any]) -> Config:
     """Build a Config from nested plain values, as YAML gives them."""
-    return typing.cast(Config, _build(Config, _expand(dict(values)), ""))
+    return typing.cast(Config, _build(Config, _expand(_in_one_key(Config, values)), ""))
 
 
 def to_mapping(config: object) -> dict[str, Any]:

@@ -69,6 +69,18 @@ def test_a_set_value_keeps_its_further_equals_signs() -> None:
     assert load([], ["spark.conf={a: b=c}"]).spark.conf == {"a": "b=c"}
 
 
+def test_a_spark_setting_is_named_with_its_dots_nested_or_by_set(tmp_path: Path) -> None:
+    memory, cores = "spark.executor.memory", "spark.executor.cores"
+    nested = _yaml(tmp_path, "nested.yaml", "spark: {conf: {spark: {executor: {memory: 2g, cores: 2}}}}\n")
+    dotted = _yaml(tmp_path, "dotted.yaml", f"spark: {{conf: {{{memory}: 3g}}}}\n")
+    assert load([], [f"spark.conf.{memory}=1g"]).spark.conf == {memory: "1g"}
+    assert load([], [f"spark.conf={{{memory}: 1g}}"]).spark.conf == {memory: "1g"}
+    assert load([dotted, nested]).spark.conf == {memory: "2g", cores: "2"}
+    assert load([dotted, nested, dotted]).spark.conf == {memory: "3g", cores: "2"}
+    assert load([dotted, nested], [f"spark.conf.{memory}=4g"]).spark.conf == {memory: "4g", cores: "2"}
+    assert from_mapping({"spark": {"conf": {"spark": {"executor": {"cores": 2}}}}}).spark.conf == {cores: "2"}
+
+
 @pytest.mark.parametrize("setting", ["labels.horizon_days", "=3", " =3", "features.windows=[1, 2", "shop.name={a"])
 def test_a_set_that_cannot_be_read_is_a_config_error(setting: str) -> None:
     with pytest.raises(ConfigError):
