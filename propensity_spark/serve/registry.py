@@ -28,6 +28,7 @@ _AT_ONCE = 1000  # metrics that MLflow takes in one call
 _MOST = 1000  # runs looked through
 _TAGS = ("shop", "as_of", "horizon_days")
 _PROMOTED, _REASON = "promoted", "promotion_reason"  # tags; a run without them, from before there was a gate, counts as promoted
+_FILE = "sqlite:///"  # how the address of a store begins that is a file
 CHAMPION = "champion"  # the alias of the registered version that scores
 # What a loaded model needs; named here so that MLflow need not start an environment to infer it.
 _REQUIREMENTS = ("pyspark==3.5.9", "synapseml==1.1.3")
@@ -194,8 +195,8 @@ def finished(config: Config, wanted: Sequence[str], most: int) -> list[Finished]
 
     Raises TableMissing where there is none, PropensityError where an id is none of them or begins several.
     """
-    store = config.tracking.resolved(config.storage).removeprefix("sqlite:///")
-    if "://" not in store and not Path(store).exists():  # do not make a store in order to find it empty
+    store = config.tracking.resolved(config.storage)
+    if store.startswith(_FILE) and not Path(store.removeprefix(_FILE)).exists():  # do not make a store in order to find it empty
         raise TableMissing(f"MLflow run of {config.shop.name}", "train")
     found = connect(config).search_runs(
         filter_string=f"tags.shop = '{config.shop.name}' and attributes.status = 'FINISHED'",

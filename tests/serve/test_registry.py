@@ -119,6 +119,32 @@ def test_refused_runs_are_shown_as_such(store: Config) -> None:
     assert [run.promoted for run in registry.finished(store, [refused.run_id], 1)] == [False]
 
 
+@pytest.mark.parametrize(
+    "uri", ["databricks", "databricks://profile", "http://host:5000", "file:/runs", "sqlite:///{here}/there.db"]
+)
+def test_runs_are_looked_for_wherever_they_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    asked: list[str] = []
+
+    def connect(config: Config) -> Any:
+        asked.append(config.tracking.uri)
+        return SimpleNamespace(search_runs=lambda **_: [])
+
+    monkeypatch.setattr(registry, "connect", connect)
+    (tmp_path / "there.db").touch()
+    config = from_mapping({"shop": {"name": "a"}, "tracking": {"uri": uri.format(here=tmp_path)}})
+    with pytest.raises(TableMissing, match="train"):
+        registry.finished(config, [], 10)
+    assert asked == [config.tracking.uri]
+
+
+def test_to_look_for_runs_makes_no_file(tmp_path: Path) -> None:
+    for tracking in ({}, {"uri": f"sqlite:///{tmp_path}/other.db"}):
+        config = from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path)}, "tracking": tracking})
+        with pytest.raises(TableMissing, match="train"):
+            registry.finished(config, [], 10)
+    assert list(tmp_path.iterdir()) == []
+
+
 def _fitted(family: str) -> Fitted:
     return Fitted(family, None, Scorer(family, (), (), ""), {}, {})  # type: ignore[arg-type]
 
