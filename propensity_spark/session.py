@@ -23,11 +23,11 @@ _LOCAL = {
     "spark.ui.retainedTasks": "1000",
     # One page holds the hash table of a broadcast, however small. By default, one of this heap is 64 MB: a score of them filled it.
     "spark.buffer.pageSize": "2m",
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
     "spark.network.timeout": "600s",
     "spark.executor.heartbeatInterval": "60s",
 }
+# Where all of Spark runs on this machine. Executors elsewhere would look for the driver on their own machines.
+_LOOPBACK = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 # What results depend on, on every kind of cluster.
 _ALWAYS = {
     "spark.sql.session.timeZone": "UTC",
@@ -98,7 +98,8 @@ def _build(config: Config) -> SparkSession:
         builder = builder.config(key, value)
     if not submitted:
         os.environ.setdefault("JAVA_HOME", str(install.java_home()))
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        if _is_here(config.spark.master):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-java-options '{_java_options()}' pyspark-shell"
         _check_master(config.spark.master)
@@ -112,6 +113,7 @@ def _local_settings(config: Config) -> dict[str, str]:
     cores = os.cpu_count() or 2
     return {
         **_LOCAL,
+        **(_LOOPBACK if _is_here(config.spark.master) else {}),
         "spark.executor.defaultJavaOptions": _WIDE_ROWS,
         "spark.driver.memory": config.spark.driver_memory or heap(memory.of_machine()),
         "spark.jars": ",".join(str(jar) for jar in install.jars()),
@@ -123,6 +125,11 @@ def _local_settings(config: Config) -> dict[str, str]:
 def _java_options() -> str:
     """Quiet logging from the first line on, and what makes the JVM fast here."""
     return f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')} {_JAVA_OPTIONS}"
+
+
+def _is_here(master: str) -> bool:
+    """Whether driver and executors run on this machine: local[n], local-cluster[...], or nothing said."""
+    return not master or master.startswith("local")
 
 
 def _check_master(master: str) -> None:
