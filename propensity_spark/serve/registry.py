@@ -65,7 +65,8 @@ def log(
 ) -> Run:
     """Write one run: the configuration as parameters, metrics, models, `texts` (file name -> content) and the bundle.
 
-    Of a promoted run the champion's registered version gets the alias `champion`; a refused one is there to be looked at.
+    Of a promoted run the champion's registered version gets the alias `champion`, unless one of a later date has it (see
+    `_gives_way`); a refused one is there to be looked at.
 
     The models' registry versions enter the bundle. The run is marked finished last, so that a killed one is never used.
     """
@@ -88,23 +89,50 @@ def log(
             }.items():
                 mlflow.log_text(text, name)
     if verdict.promoted:
-        _crown(mlflow, config, bundle.champion, versions[bundle.champion])
+        _crown(mlflow, config, finished)
     return Run(str(started.info.run_id), finished)
 
 
-def _crown(mlflow: Any, config: Config, champion: str, version: str) -> None:
-    """The alias to the version, and from the shop's models of other families: whoever loads by it never gets a replaced one.
+def _crown(mlflow: Any, config: Config, bundle: Bundle) -> None:
+    """The alias to the champion's version, and from the shop's models of other families: whoever loads by it gets one model.
+
+    It stays where a run has it that does not give way.
+    """
+    client, champion = mlflow.MlflowClient(), model_name(mlflow, config, bundle.champion)
+    holders = _holders(mlflow, config)
+    if not all(_gives_way(tags, bundle) for tags in holders.values()):
+        return
+    client.set_registered_model_alias(champion, CHAMPION, bundle.versions[bundle.champion])
+    for other in holders:
+        if other != champion:
+            client.delete_registered_model_alias(other, CHAMPION)
+
+
+def _holders(mlflow: Any, config: Config) -> dict[str, Mapping[str, str]]:
+    """The shop's models that have the alias, with the tags of the runs that made them; none of a run that is there no more.
 
     Each model is asked for by its name, since Unity's registry cannot be searched.
     """
-    client = mlflow.MlflowClient()
-    client.set_registered_model_alias(model_name(mlflow, config, champion), CHAMPION, version)
-    for other in (model_name(mlflow, config, family) for family in FAMILIES if family != champion):
+    client, held = mlflow.MlflowClient(), dict[str, Mapping[str, str]]()
+    for name in (model_name(mlflow, config, family) for family in FAMILIES):
         try:
-            client.get_model_version_by_alias(other, CHAMPION)
+            run_id = client.get_model_version_by_alias(name, CHAMPION).run_id
         except mlflow.exceptions.MlflowException:  # no such model, or no such alias
             continue
-        client.delete_registered_model_alias(other, CHAMPION)
+        try:
+            held[name] = client.get_run(run_id).data.tags if run_id else {}
+        except mlflow.exceptions.MlflowException:
+            held[name] = {}
+    return held
+
+
+def _gives_way(holder: Mapping[str, str], bundle: Bundle) -> bool:
+    """Whether a new run takes the alias: of the holder's horizon from its date on, of another horizon from the day after.
+
+    So a look back, or at another horizon beside production's, leaves the alias alone, and a change of horizon for good moves it.
+    """
+    held, new = holder.get("as_of", ""), str(bundle.as_of)  # as text dates have their order
+    return held <= new if holder.get("horizon_days") == str(bundle.horizon_days) else held < new
 
 
 def _with_versions(bundle: Bundle, versions: dict[str, str]) -> Bundle:

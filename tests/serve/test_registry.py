@@ -93,6 +93,39 @@ def test_where_another_family_takes_over_no_replaced_model_keeps_the_alias(store
     assert client.get_registered_model("a_b_logistic").aliases == {registry.CHAMPION: 1}, "another shop's is left alone"
 
 
+@pytest.mark.parametrize(
+    ("as_of", "horizon", "moves"),
+    [
+        (date(2024, 3, 31), 28, False),  # a look back
+        (DAY, 28, True),
+        (date(2024, 4, 2), 28, True),
+        (date(2024, 3, 31), 7, False),
+        (DAY, 7, False),  # beside production's
+        (date(2024, 4, 2), 7, True),  # the horizon has changed for good
+    ],
+)
+def test_the_alias_stays_with_a_run_of_a_later_date_or_of_the_same_with_another_horizon(
+    tmp_path: Path, as_of: date, horizon: int, moves: bool
+) -> None:
+    store = from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path)}})
+    first = _log(store, Verdict(True))
+    asked = replace(BUNDLE, as_of=as_of, horizon_days=horizon, champion="lightgbm")
+    second = registry.log(store, asked, MODELS, {}, {}, Verdict(True))
+    client = registry.connect(store).MlflowClient()
+    held = {name: client.get_registered_model(f"a_{name}").aliases for name in MODELS}
+    after = {"logistic": {}, "lightgbm": {registry.CHAMPION: int(second.bundle.versions["lightgbm"])}}
+    before = {"logistic": {registry.CHAMPION: int(first.bundle.versions["logistic"])}, "lightgbm": {}}
+    assert held == (after if moves else before)
+
+
+def test_a_holder_that_no_run_made_gives_way(store: Config) -> None:
+    _log(store, Verdict(True))
+    client = registry.connect(store).MlflowClient()
+    client.set_registered_model_alias("a_logistic", registry.CHAMPION, client.create_model_version("a_logistic", "nowhere").version)
+    run = _log(store, Verdict(True))
+    assert _champion(store) == run.bundle.versions["logistic"]
+
+
 def test_a_run_from_before_there_was_a_gate_counts_as_promoted(store: Config) -> None:
     day = date(2024, 4, 2)
     old = _log(store, Verdict(True), day)
