@@ -50,7 +50,6 @@ def everything(config: Config) -> date:
         report.without_scores(spark, config, str(reason), progress)
         raise
     report.run(spark, config, moment, progress)
-    views.create(spark, config.score.top_products)
     progress.say(f"done in {progress.total:.0f} s: {config.storage.report_path(config.shop.name)}")
     return moment.timeline.as_of
 

@@ -15,7 +15,7 @@ from propensity_spark.models import fast
 from propensity_spark.pipeline import cold_start, figures, judging, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
-from propensity_spark.serve import registry
+from propensity_spark.serve import registry, views
 from propensity_spark.serve.bundle import Bundle
 from propensity_spark.serve.score import KEEP, propensities
 
@@ -23,10 +23,12 @@ from propensity_spark.serve.score import KEEP, propensities
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
     """Score the moment's date with the newest finished run for it, and say what is known of the users whom it does not score.
 
-    A second run replaces the first. Raises PropensityError where that run was trained on other features.
+    The views over both are made last. A second run replaces the first.
+    Raises PropensityError where that run was trained on other features.
     """
     _score(spark, config, moment, progress)
     cold_start.run(spark, config, moment, progress)
+    views.create(spark, config.score.top_products)
 
 
 def _score(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:

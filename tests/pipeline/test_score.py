@@ -1,16 +1,23 @@
-"""Scored rows carry what their calibration reads, or it is said what is missing."""
+"""Scored rows carry what their calibration reads, or it is said what is missing; and views are made of them."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
+from propensity_spark import tables
 from propensity_spark.errors import PropensityError
 from propensity_spark.judge.calibrator import PROBABILITY, Calibrator
 from propensity_spark.loading import from_mapping
-from propensity_spark.pipeline import score
+from propensity_spark.pipeline import cold_start, score
+from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.progress import Progress
+from propensity_spark.schemas import COLD_START, COLD_USERS, TABLES
+from propensity_spark.serve import views
 from propensity_spark.serve.bundle import Bundle
 
 PLAIN = Calibrator(kind=PROBABILITY, method="none")
@@ -20,6 +27,30 @@ DAY = date(2024, 4, 1)
 def _bundle(**calibrators: Calibrator) -> Bundle:
     parts = {"shop": "s", "as_of": DAY, "horizon_days": 28, "champion": "logistic", "feature_version": "v"}
     return Bundle(**parts, scorers={}, calibrators=calibrators, versions={})
+
+
+def test_scoring_makes_the_views_of_the_tables_that_there_are(
+    spark: SparkSession, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = from_mapping({"score": {"top_products": 1}}), Moment(None, None), Progress(quiet=True)  # type: ignore[arg-type]
+
+    def write(*names: str) -> Callable[..., None]:
+        def one_row_each(*_: object) -> None:
+            for name in names:
+                given = {"as_of": F.lit(DAY), "rank": F.lit(1), "user_id": F.lit("ann")}
+                columns = [(given.get(c.name, F.lit(None)).cast(c.dataType)).alias(c.name) for c in TABLES[name].struct()]
+                tables.overwrite(spark.range(1).select(*columns), name)
+
+        return one_row_each
+
+    monkeypatch.setattr(score, "_score", write("gold.propensity", "silver.products"))
+    monkeypatch.setattr(cold_start, "run", write())
+    score.run(spark, *asked)
+    assert [spark.table(view).count() for view in (views.LATEST, views.TOP)] == [1, 1]
+    assert not spark.catalog.tableExists(views.ANY), "nothing is said of users without scores"
+    monkeypatch.setattr(cold_start, "run", write(COLD_START.name, COLD_USERS.name))
+    score.run(spark, *asked)
+    assert spark.table(views.ANY).count() == 1
 
 
 def test_a_run_calibrated_by_what_is_made_no_longer_says_so(table: Callable[..., DataFrame]) -> None:
