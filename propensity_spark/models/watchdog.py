@@ -48,9 +48,14 @@ def within(spark: SparkSession, seconds: int, what: str, work: Callable[[], Resu
     return results[0]
 
 
+def beginning(told: str) -> str:
+    """How a long story begins, in one line: Py4J tells the cause on the second."""
+    return " ".join(" ".join(told.splitlines()[:2]).split())
+
+
 def _cause(told: str) -> str:
     """The line of Spark's long story that says what went wrong: an error of Python's where there is one."""
     lines = [line.strip() for line in told.splitlines() if line.strip()]
     errors = [line for line in lines if _ERROR.match(line)]
     aborted = [line for line in lines if "Job aborted" in line]
-    return (errors or aborted or lines or ["it says no more"])[-1 if errors else 0][:_LONGEST]
+    return (errors[-1:] or aborted or [beginning(told) or "it says no more"])[0][:_LONGEST]

@@ -19,6 +19,7 @@ from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.metrics import Metrics
 from propensity_spark.judge.ranking import RankingMetrics
 from propensity_spark.judge.task import Task
+from propensity_spark.models import watchdog
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
 from propensity_spark.pipeline import fitting, judging, learning, rows
@@ -133,8 +134,7 @@ def fit_what_can_be(rehearsal: Rehearsal, trials: Sequence[Trial], progress: Pro
 def in_one_line(problem: Exception) -> str:
     """What went wrong, without its trace."""
     kind = problem.code if isinstance(problem, PropensityError) else type(problem).__name__
-    said = " ".join(" ".join(str(problem).splitlines()[:2]).split())  # Py4J tells the cause on the second line
-    line = f"{kind}: {said}"
+    line = f"{kind}: {watchdog.beginning(str(problem))}"
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
 
 
