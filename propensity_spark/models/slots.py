@@ -31,12 +31,12 @@ def _executors(spark: SparkSession) -> int:
 
 
 def at_once(spark: SparkSession) -> int:
-    """How many tasks can run at once."""
+    """How many tasks can run at once, each on the cores that a task takes."""
     context = spark.sparkContext
-    executors = _executors(spark)
+    executors, each = _executors(spark), int(context.getConf().get("spark.task.cpus") or 1)
     if executors < 1:
-        return int(context.defaultParallelism)
-    return threads(spark) if is_local(spark) else executors * threads(spark)
+        return max(1, int(context.defaultParallelism) // each)
+    return (1 if is_local(spark) else executors) * max(1, threads(spark) // each)
 
 
 def check(spark: SparkSession, setting: str, asked: int) -> int:

@@ -32,6 +32,10 @@ def _spark(master: str, cores: int, executors: int, **conf: str) -> Any:
         ("yarn", 16, 4, {}, 1, 4),  # YARN's default is one core
         ("yarn", 16, 4, {"executor_cores": "4"}, 4, 16),
         ("k8s://host", 2, 1, {}, 1, 1),
+        ("yarn", 16, 4, {"executor_cores": "4", "task_cpus": "2"}, 4, 8),
+        ("yarn", 12, 4, {"executor_cores": "3", "task_cpus": "2"}, 3, 4),  # the third core of each waits
+        ("local[4]", 4, 0, {"task_cpus": "2"}, 4, 2),
+        ("spark://host:7077", 2, 0, {"task_cpus": "4"}, 2, 1),
     ],
 )
 def test_threads_and_tasks_at_once(
