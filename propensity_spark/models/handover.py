@@ -75,6 +75,8 @@ def fit(rows: DataFrame, features: Sequence[Feature], keys: tuple[Key, ...], set
     """
     spark, workers = rows.sparkSession, settings.workers
     slots.check(spark, "models.network.workers", workers)
+    if workers > 1:
+        slots.check_barriers(spark, "models.network.workers above 1", "it to 1")
     names, units = tuple(f.name for f in features), tuple(f.unit for f in features)
     plan = Plan(settings, names, units, keys, seed, _threads(rows, workers))
     narrow = _narrow(rows, plan)

@@ -4,6 +4,7 @@ from pyspark.sql import SparkSession
 
 from propensity_spark.errors import TrainingFailed
 
+_DYNAMIC = "spark.dynamicAllocation.enabled"
 _STANDALONE = ("spark://", "local-cluster[")
 
 
@@ -45,3 +46,16 @@ def check(spark: SparkSession, setting: str, asked: int) -> int:
     if asked > most:
         raise TrainingFailed(f"{setting} is {asked}, but only {most} task(s) can run at once here. Lower it or add executors.")
     return most
+
+
+def has_barriers(spark: SparkSession) -> bool:
+    """Whether tasks can be made to begin together: Spark refuses that (SPARK-24942) where it allocates executors by need."""
+    return is_local(spark) or str(spark.sparkContext.getConf().get(_DYNAMIC, "false")).lower() != "true"
+
+
+def check_barriers(spark: SparkSession, setting: str, instead: str) -> None:
+    """Raises TrainingFailed where a setting asks for tasks that begin together and cannot; `instead`: another way to mend it."""
+    if not has_barriers(spark):
+        raise TrainingFailed(
+            f"{setting} needs tasks that begin together, which Spark refuses with {_DYNAMIC}. Set that to false, or {instead}."
+        )

@@ -48,7 +48,7 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
             return _fit_on_slots(rows, features, settings, tasks, leaves, seed)
         return _fit_natively(rows, extent, features, settings, leaves, seed, tasks if engine == RING else 1)
 
-    first = _engine(settings, extent.rows)
+    first = _engine(settings, extent.rows, tasks == 1 or slots.has_barriers(rows.sparkSession))
     try:
         return fit(first)
     except TrainingFailed as failure:
@@ -69,6 +69,7 @@ def _fit_natively(
         gamma, patience = settings.focal_gamma, settings.early_stopping_rounds
         model = fit_in_one_task(rows, *asked, focal_gamma=gamma, patience=patience)
     else:
+        slots.check_barriers(rows.sparkSession, "models.lightgbm.engine: ring", "engine to synapseml or native")
         model = fit_in_ring(rows, extent, *asked, tasks)
     facts = {"trees": float(model.text.count("\nTree=")), "leaves": float(leaves), "tasks": float(tasks)}
     return replace(from_native(model.text, features, facts), curves=model.curves)
@@ -114,8 +115,8 @@ def shared(settings: LightGBMConfig, seed: int) -> Parameters:
     }
 
 
-def _engine(settings: LightGBMConfig, rows: int) -> str:
-    """By size, unless one is named."""
+def _engine(settings: LightGBMConfig, rows: int, can_ring: bool) -> str:
+    """By size, unless one is named; where there can be no ring, SynapseML, whose tasks begin as they can."""
     few = not settings.tasks and rows <= settings.rows_on_one_task
     if settings.only_native and settings.engine == "auto" and not few:
         raise TrainingFailed(
@@ -124,7 +125,7 @@ def _engine(settings: LightGBMConfig, rows: int) -> str:
             "where one machine carries them."
         )
     if settings.engine == "auto":
-        return NATIVE if few else RING
+        return NATIVE if few else RING if can_ring else SYNAPSEML
     return settings.engine
 
 

@@ -39,6 +39,7 @@ def fit_xgboost(rows: DataFrame, features: Sequence[Feature], config: ModelsConf
         raise SetupError("the family xgboost needs the package xgboost. Install it: pip install 'propensity_spark[xgboost]'.")
     settings, vector, weight = config.xgboost, vector_column(FAMILY, "features"), learn_weight(rows)
     slots.check(rows.sparkSession, "models.xgboost.workers", settings.workers)
+    slots.check_barriers(rows.sparkSession, "the family xgboost", "use lightgbm")  # with one worker too
     prepare = PipelineModel(stages=with_missing(features, vector))
     inputs = prepare.transform(numbered(rows))
     validates = held(inputs, SHARE, seed)

@@ -174,8 +174,12 @@ def test_the_ring_heeds_weights_and_says_nothing_of_where_it_was_trained(toy: Da
 
 def test_the_engine_is_chosen_by_size_and_by_config() -> None:
     def chosen(rows: int, **settings: Any) -> str:
-        return trees._engine(LightGBMConfig(rows_on_one_task=1000, **settings), rows)
+        return trees._engine(LightGBMConfig(rows_on_one_task=1000, **settings), rows, can_ring)
 
+    can_ring = False
+    assert [chosen(1000), chosen(1001), chosen(5, tasks=2)] == ["native", "synapseml", "synapseml"]
+    assert chosen(5, engine="ring") == "ring", "what is named is not replaced, but refused"
+    can_ring = True
     assert [chosen(1000), chosen(1001), chosen(5, tasks=2)] == ["native", "ring", "ring"]
     assert [chosen(5, engine="synapseml"), chosen(10**9, engine="native")] == ["synapseml", "native"]
 

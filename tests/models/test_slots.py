@@ -1,11 +1,13 @@
-"""How many threads a fit has, by what the cluster says of its executors."""
+"""How many threads a fit has, and whether its tasks may begin together, by what the cluster says of its executors."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from propensity_spark.models import slots
+from propensity_spark.config import LightGBMConfig, ModelsConfig, NetworkConfig
+from propensity_spark.errors import TrainingFailed
+from propensity_spark.models import handover, slots, trees, xgb
 
 
 def _spark(master: str, cores: int, executors: int, **conf: str) -> Any:
@@ -43,3 +45,26 @@ def test_threads_and_tasks_at_once(
 ) -> None:
     spark = _spark(master, cores, executors, **conf)
     assert (slots.threads(spark), slots.at_once(spark)) == (threads, at_once)
+
+
+def _rows(spark: Any) -> Any:
+    return SimpleNamespace(sparkSession=spark, columns=[])
+
+
+@pytest.mark.parametrize(
+    ("master", "enabled", "has"), [("yarn", "true", False), ("yarn", "false", True), ("local[2]", "true", True)]
+)
+def test_tasks_begin_together_unless_executors_are_allocated_by_need(master: str, enabled: str, has: bool) -> None:
+    spark = _spark(master, 4, 2, dynamicAllocation_enabled=enabled, executor_cores="2")
+    assert slots.has_barriers(spark) == has
+
+
+def test_a_fit_whose_tasks_cannot_begin_together_is_refused_at_once() -> None:
+    rows = _rows(_spark("yarn", 4, 2, dynamicAllocation_enabled="true", executor_cores="2"))
+    refused = "which Spark refuses with spark.dynamicAllocation.enabled. Set that to false, or "
+    with pytest.raises(TrainingFailed, match=f"^models.lightgbm.engine: ring .*{refused}engine to synapseml or native"):
+        trees._fit_natively(rows, None, [], LightGBMConfig(), 7, 1, 2)  # type: ignore[arg-type]
+    with pytest.raises(TrainingFailed, match=f"^models.network.workers above 1 .*{refused}it to 1"):
+        handover.fit(rows, [], (), NetworkConfig(workers=2), 1)
+    with pytest.raises(TrainingFailed, match=f"^the family xgboost .*{refused}use lightgbm"):
+        xgb.fit_xgboost(rows, [], ModelsConfig(), 1)
