@@ -106,8 +106,10 @@ def _spread(past: DataFrame, population: DataFrame) -> DataFrame:
 
 def _apart(spread: DataFrame) -> DataFrame:
     """Each bucket on a task of its own, nearly: a few dates on as few partitions would leave one core with most of them."""
-    partitions = _PARTITIONS * int(spread.sparkSession.conf.get("spark.sql.shuffle.partitions") or 200)
-    return spread.repartition(partitions, "as_of", "_bucket")
+    spark = spread.sparkSession
+    told = str(spark.conf.get("spark.sql.shuffle.partitions"))
+    shuffles = int(told) if told.isdigit() else spark.sparkContext.defaultParallelism  # Databricks may say auto
+    return spread.repartition(_PARTITIONS * shuffles, "as_of", "_bucket")
 
 
 def _task(config: CandidateConfig, learning: Learning) -> Callable[[pd.DataFrame], pd.DataFrame]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from datetime import date
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,6 +42,13 @@ def test_history_is_a_row_per_user_product_and_day_and_the_latest_are_kept(table
         (DAY, "ann", "b", 2): (False, pytest.approx(0.5)),
         (OTHER, "ann", "a", 30): (False, pytest.approx(0.2)),
     }
+
+
+@pytest.mark.parametrize(("told", "partitions"), [("200", 1600), ("auto", 32)])
+def test_buckets_lie_apart_whatever_the_session_says_of_shuffles(told: str, partitions: int) -> None:
+    spark = SimpleNamespace(conf=SimpleNamespace(get=lambda key: told), sparkContext=SimpleNamespace(defaultParallelism=4))
+    spread: Any = SimpleNamespace(sparkSession=spark, repartition=lambda count, *by: (count, by))
+    assert module._apart(spread) == (partitions, ("as_of", "_bucket"))
 
 
 def _shop(day: str = DAY) -> list[tuple[object, ...]]:
