@@ -96,7 +96,8 @@ def sniff(file: Path) -> Sniffed:
         raise SourceError(f"{file} holds a header and no rows; give a sample with rows")
     columns = tuple(rows[0])
     parts = _by_values(_assign(columns), rows)
-    events = {v: _event(v) for v in sorted({row[parts["event"]] for row in rows})} if "event" in parts else {}
+    said = {row[parts["event"]] for row in rows if row[parts["event"]].strip()} if "event" in parts else set()
+    events = {value: _event(value) for value in sorted(said)}
     times = [row[parts["event_ts"]] for row in rows] if "event_ts" in parts else []
     return Sniffed(
         file=file,
@@ -115,13 +116,19 @@ def _rows(file: Path) -> tuple[str, str, list[dict[str, str]]]:
     if file.suffix == ".parquet":
         import pyarrow.parquet
 
-        table = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=_LINES))
-        return "parquet", ",", [{k: str(v) for k, v in row.items()} for row in table.to_pylist()]
+        table = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=_LINES), None)
+        return "parquet", ",", [] if table is None else _filled(table.to_pylist())
     lines = head(file, _LINES)
     if lines and lines[0].lstrip().startswith("{"):
-        return "json", ",", [{k: str(v) for k, v in json.loads(line).items()} for line in lines[:-1] or lines]
+        return "json", ",", _filled([json.loads(line) for line in lines[:-1] or lines])
     delimiter = max((",", ";", "\t", "|"), key=lambda mark: lines[0].count(mark)) if lines else ","
     return "csv", delimiter, [{k: v or "" for k, v in row.items() if k} for row in csv.DictReader(lines, delimiter=delimiter)]
+
+
+def _filled(rows: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
+    """The rows as text, each with every column that any of them has; blank where it says nothing."""
+    columns = dict.fromkeys(column for row in rows for column in row)
+    return [{c: "" if row.get(c) is None else str(row[c]) for c in columns} for row in rows]
 
 
 def _assign(columns: Sequence[str]) -> dict[str, str]:

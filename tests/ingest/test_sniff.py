@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.config import EntityConfig
-from propensity_spark.errors import ConfigError
+from propensity_spark.errors import ConfigError, SourceError
 from propensity_spark.ingest.sniff import sniff
 from propensity_spark.ingest.timeforms import misfit, recognise
 from propensity_spark.loading import load
@@ -53,6 +53,36 @@ def test_a_time_and_an_event_are_recognised_by_what_they_hold(tmp_path: Path) ->
     assert found.parts == {"event_ts": "wann", "event": "tat"}
     assert found.events == {"add_to_cart": "cart", "hover": "", "view": "view"}
     assert found.missing == ["user_id", "product_id"]
+
+
+def test_lines_of_json_need_not_all_have_the_same_keys(tmp_path: Path) -> None:
+    rows = [{"who": "ann", "sku": "mug", "time": "2024-03-01", "what": what} for what in ("view", None, "order", "view")]
+    rows[2] |= {"order_id": "o1", "price": 2.5}
+    del rows[3]["what"], rows[3]["sku"]
+    found = sniff(_csv(tmp_path / "a.jsonl", *map(json.dumps, [*rows, rows[0]])))
+    assert found.columns == ("who", "sku", "time", "what", "order_id", "price")
+    assert found.parts == {
+        "product_id": "sku",
+        "event_ts": "time",
+        "event": "what",
+        "order_id": "order_id",
+        "price": "price",
+    }
+    assert found.events == {"order": "purchase", "view": "view"}, "nothing is no type of event"
+    assert found.time_format == "iso"
+
+
+def test_a_null_of_parquet_says_nothing(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({"user": ["ann", "bob"], "item": ["mug", None], "at": [None, "05.05.2024"], "event": ["view", None]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = sniff(tmp_path / "a.parquet")
+    assert (found.parts["event_ts"], found.time_format, found.events) == ("at", "dd.MM.yyyy", {"view": "view"})
+    pq.write_table(table.slice(0, 0), tmp_path / "b.parquet")
+    with pytest.raises(SourceError, match="holds a header and no rows"):
+        sniff(tmp_path / "b.parquet")
 
 
 def test_of_two_columns_that_could_be_the_time_none_is_taken(tmp_path: Path) -> None:
