@@ -6,6 +6,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -20,6 +21,7 @@ from propensity_spark.ingest import timeforms
 _SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 20
 _SAMPLE_ROWS = 2000  # whose times are looked at
+_OF_A_FILE, _OF_ALL_FILES = 10_000_000, 100_000_000  # characters of JSON in which keys are looked for before they are missed
 
 
 def check(config: Config) -> None:
@@ -106,7 +108,8 @@ def _values(layout: _Layout, file: Path, column: str) -> list[str]:
         return [] if first is None else [_text(value) for value in first.column(0).to_pylist() if value is not None]
     lines = head(file, _SAMPLE_ROWS, layout.encoding)
     if layout.format == "json":
-        found = (_object(line).get(column) for line in lines[:-1] or lines)  # the last one may be cut off
+        lines = [line for line in lines if line.strip()]
+        found = (as_object(line).get(column) for line in lines[:-1] or lines)  # the last one may be cut off
         return [str(value) for value in found if value is not None]
     rows = csv.DictReader(lines, None if layout.header else layout.columns, delimiter=layout.delimiter)
     return [row.get(column) or "" for row in rows]
@@ -144,13 +147,16 @@ def _of_files(layout: _Layout, patterns: tuple[str, ...], wanted: list[str]) -> 
         elif empty := [file for file in files if file.stat().st_size == 0]:
             yield f"{layout.where}.path: {empty[0]} is empty; remove it or fetch it again"
         elif layout.format != "delta":
-            yield from _of_columns(layout, files[0], named)
+            yield from _of_columns(layout, files, named)
 
 
-def _of_columns(layout: _Layout, file: Path, named: list[str]) -> Iterator[str]:
-    where, delimiter = layout.where, layout.delimiter
+def _of_columns(layout: _Layout, files: list[Path], named: list[str]) -> Iterator[str]:
+    where, delimiter, file = layout.where, layout.delimiter, files[0]
     try:
         found = _columns(layout, file)
+        is_cut = False
+        if layout.format == "json" and not set(named) <= set(found):
+            found, is_cut = _keys(files, layout.encoding, named)
     except (OSError, EOFError, ValueError, zlib.error, csv.Error) as problem:
         yield f"{where}: {file} cannot be read as {layout.format}: {problem}"
         return
@@ -160,8 +166,9 @@ def _of_columns(layout: _Layout, file: Path, named: list[str]) -> Iterator[str]:
     for column in dict.fromkeys(named):
         if column not in found:
             close = get_close_matches(column, found, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            yield f"{where}.map: {file} has no column {column!r}{hint} It has: {', '.join(found)}"
+            hint = f"; did you mean {close[0]!r}?" if close else "."
+            later = f", as far as it was read (does it come later? say '= {column}')" if is_cut else ""
+            yield f"{where}.map: {file} has no column {column!r}{later}{hint} It has: {', '.join(found)}"
 
 
 def _columns(layout: _Layout, file: Path) -> list[str]:
@@ -169,11 +176,11 @@ def _columns(layout: _Layout, file: Path) -> list[str]:
         import pyarrow.parquet
 
         return list(pyarrow.parquet.read_schema(file).names)
-    lines = head(file, _SAMPLE_LINES, layout.encoding)
+    lines = [line for line in head(file, _SAMPLE_LINES, layout.encoding) if line.strip()]
     if not lines:
         raise ValueError("it holds no rows")
     if layout.format == "json":
-        return list(dict.fromkeys(key for line in lines[:-1] or lines for key in _object(line)))
+        return list(dict.fromkeys(key for line in lines[:-1] or lines for key in as_object(line)))
     first = next(csv.reader([lines[0]], delimiter=layout.delimiter))
     if layout.header:
         return first
@@ -182,7 +189,29 @@ def _columns(layout: _Layout, file: Path) -> list[str]:
     return list(layout.columns)
 
 
-def _object(line: str) -> dict[str, object]:
+def _keys(files: list[Path], encoding: str, named: list[str]) -> tuple[list[str], bool]:
+    """The keys of the files' lines of JSON, as far as it takes to meet those named; and whether some lines were left unread.
+
+    A log of views and orders may begin with many views. Lines that cannot be read are for quarantine, as they are everywhere.
+    """
+    found: dict[str, None] = {}
+    left, whole = _OF_ALL_FILES, True
+    for file in files:
+        least = max(left - _OF_A_FILE, 0)
+        for line in _lines(file, encoding, "replace"):
+            if left <= least:
+                whole = False
+                break
+            left -= len(line)
+            with suppress(ValueError):
+                found |= dict.fromkeys(as_object(line))
+            if found.keys() >= set(named):
+                return list(found), False
+    return list(found), not whole
+
+
+def as_object(line: str) -> dict[str, object]:
+    """A line of JSON; ValueError where it is no object."""
     value = json.loads(line)
     if not isinstance(value, dict):
         raise ValueError("each line must be one JSON object")
@@ -209,10 +238,14 @@ def by_header(found: Mapping[str, tuple[str, ...]]) -> dict[tuple[str, ...], lis
 
 def head(file: Path, lines: int, encoding: str = "UTF-8") -> list[str]:
     """The first lines of a text file, gzipped or not, without line ends and a byte order mark."""
-    opened = gzip.open(file, "rt", encoding=encoding) if file.suffix == ".gz" else file.open(encoding=encoding)
-    with opened as text:
+    return list(islice(_lines(file, encoding), lines))
+
+
+def _lines(file: Path, encoding: str, errors: str = "strict") -> Iterator[str]:
+    unpacked = gzip.open if file.suffix == ".gz" else open
+    with unpacked(file, "rt", encoding=encoding, errors=errors) as text:
         try:
-            return [line.rstrip("\r\n").lstrip("\ufeff") for line in islice(text, lines)]
+            yield from (line.rstrip("\r\n").lstrip("\ufeff") for line in text)
         except UnicodeDecodeError:
             raise ValueError(f"it is not {encoding} text; set encoding") from None
 

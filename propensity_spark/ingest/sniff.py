@@ -1,7 +1,6 @@
 """What a sample file of a shop seems to hold: format, separator, which column plays which part, how times are written."""
 
 import csv
-import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
-from propensity_spark.ingest.preflight import head
+from propensity_spark.ingest.preflight import as_object, head
 
 _LINES = 2000
 
@@ -118,9 +117,9 @@ def _rows(file: Path) -> tuple[str, str, list[dict[str, str]]]:
 
         table = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=_LINES), None)
         return "parquet", ",", [] if table is None else _filled(table.to_pylist())
-    lines = head(file, _LINES)
+    lines = [line for line in head(file, _LINES) if line.strip()]
     if lines and lines[0].lstrip().startswith("{"):
-        return "json", ",", _filled([json.loads(line) for line in lines[:-1] or lines])
+        return "json", ",", _filled([as_object(line) for line in lines[:-1] or lines])
     delimiter = max((",", ";", "\t", "|"), key=lambda mark: lines[0].count(mark)) if lines else ","
     return "csv", delimiter, [{k: v or "" for k, v in row.items() if k} for row in csv.DictReader(lines, delimiter=delimiter)]
 

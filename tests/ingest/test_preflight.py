@@ -12,6 +12,7 @@ from propensity_spark import cli
 from propensity_spark.config import Config
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import SourceError
+from propensity_spark.ingest import preflight
 from propensity_spark.ingest.preflight import check, expand, head, problems
 from propensity_spark.loading import from_mapping
 
@@ -136,6 +137,26 @@ def test_json_lines_are_looked_at_together(tmp_path: Path) -> None:
     assert problems(_config(tmp_path, format="json")) == []
     _write(tmp_path / "a.json", '{"user": 1, "item": 2}\n')
     assert "no column 'at'" in _only(_config(tmp_path, format="json"))
+
+
+def test_keys_that_come_late_in_json_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    view, order = '{"user": 1, "item": 2, "at": "2024-03-01"}\n', '{"user": 1, "item": 2, "at": "2024-03-01", "price": 3}\n'
+    shop = _config(tmp_path / "*.json*", format="json", map={**MAP, "price": "price"})
+    _write(tmp_path / "a.json", view * 2500 + "\n{ no\n" + order)
+    assert problems(shop) == []
+    _write(tmp_path / "a.json", view * 2500)
+    (tmp_path / "b.json.gz").write_bytes(gzip.compress((view * 99 + order).encode()))
+    assert problems(shop) == []
+    (tmp_path / "b.json.gz").write_bytes(gzip.compress((view * 99).encode()))
+    assert _only(shop) == f"sources.log.map: {tmp_path}/a.json has no column 'price'. It has: user, item, at"
+    (tmp_path / "b.json.gz").write_bytes(gzip.compress((view * 100 + order).encode()))
+    for bound in ("_OF_A_FILE", "_OF_ALL_FILES"):  # a log without end is not read to its end
+        with monkeypatch.context() as less:
+            less.setattr(preflight, bound, 100 * (len(view) - 1))
+            assert "'price', as far as it was read (does it come later? say '= price'). It has" in _only(shop)
+            less.setattr(preflight, "_OF_A_FILE", 100 * len(view))
+            less.setattr(preflight, "_OF_ALL_FILES", 3 * 100 * len(view))
+            assert problems(shop) == []
 
 
 @pytest.mark.parametrize("text", ['{"user": 1, "ite', '[{"user": 1, "item": 2, "at": 3}]\n', "3\n", "user,item,at\n"])

@@ -72,6 +72,12 @@ def test_lines_of_json_need_not_all_have_the_same_keys(tmp_path: Path) -> None:
     assert found.time_format == "iso"
 
 
+def test_lines_of_json_that_are_no_objects_are_told_and_blank_ones_passed_over(tmp_path: Path) -> None:
+    assert sniff(_csv(tmp_path / "a.jsonl", "", '{"who": "ann"}', "", '{"sku": 1}', "")).columns == ("who",)
+    with pytest.raises(SourceError, match="each line must be one JSON object"):
+        sniff(_csv(tmp_path / "a.jsonl", '{"who": "ann"}', "[3]", "{}"))
+
+
 def test_a_null_of_parquet_says_nothing(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

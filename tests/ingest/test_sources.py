@@ -198,3 +198,15 @@ def test_a_table_of_the_catalog_is_read_whole_each_time(spark: SparkSession, tab
     for _ in range(2):
         assert load(spark, source) == ("bronze.log", 1)
     assert _rows(spark, "user", "item", FILE) == [("ann", "12", "raw_log")]
+
+
+def test_keys_of_json_may_come_late_or_be_gone_again(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    _write(logs / "1.json", '{"user": "ann", "item": "mug", "at": "2024-03-01"}')
+    _write(logs / "2.json", '{"user": "bob", "item": "cup", "at": "2024-03-01", "paid": 2.5}')
+    means = {"user_id": "user", "product_id": "item", "event_ts": "at", "price": "paid"}
+    source = _source(logs, format="json", map=means)
+    assert load(spark, source) == ("bronze.log", 2)
+    _write(logs / "3.json", '{"user": "cem", "item": "jug", "at": "2024-03-01"}')
+    assert load(spark, source) == ("bronze.log", 1)
+    parsed = parse(tables.read(spark, "bronze.log"), source, from_mapping({}))
+    assert sorted(map(tuple, parsed.select("user_id", "price").collect())) == [("ann", None), ("bob", 2.5), ("cem", None)]
