@@ -21,7 +21,9 @@ from propensity_spark.ingest import timeforms
 _SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 20
 _SAMPLE_ROWS = 2000  # whose times are looked at
+_MANY_ROWS, _MANY_FILES = 100_000, 50  # where those leave it open whether the day or the month comes first
 _OF_A_FILE, _OF_ALL_FILES = 10_000_000, 100_000_000  # characters of JSON in which keys are looked for before they are missed
+_DAMAGE = (OSError, EOFError, ValueError, zlib.error, csv.Error)
 
 
 def check(config: Config) -> None:
@@ -78,35 +80,53 @@ def _layout(source: SourceConfig) -> _Layout:
 
 
 def _of_times(source: SourceConfig) -> Iterator[str]:
-    """Times of which none reads as time.format says: a log whose every row would be refused."""
+    """Times that do not read as time.format says: a log whose every row would be refused, or of which the days would be months."""
     column, form = source.map.event_ts, source.time.format
+    where = f"sources.{source.name}.time.format"
     file, values = sample(source, column)
     proof = timeforms.misfit(form, values)
     if proof:
         better = timeforms.recognise(values)
         remedy = f"set time.format to {better!r}" if better else "set time.format to the pattern in which they are written"
-        yield f"sources.{source.name}.time.format: no time in {file} reads as {form!r}, for one {proof!r} of {column}; {remedy}"
+        yield f"{where}: no time in {file} reads as {form!r}, for one {proof!r} of {column}; {remedy}"
+    elif proof := timeforms.contradiction(form, _many(source, column) if timeforms.undecided(form, values) else values):
+        better = timeforms.swapped(form)
+        yield f"{where}: {proof!r} of {column} is no {form!r}: day and month are the other way round; set time.format to {better!r}"
 
 
 def sample(source: SourceConfig, column: str) -> tuple[Path | None, list[str]]:
     """What a column holds in the first rows of the source's first file, as text; no file and nothing where only Spark can tell."""
-    files = [file for pattern in source.path if not is_remote(pattern) for file in expand((pattern,))]
-    if not files or source.format == "delta" or not column or column.startswith("="):
-        return None, []
+    files = _local(source) if column and not column.startswith("=") else []
     try:
-        return files[0], _values(_layout(source), files[0], column)
-    except (OSError, EOFError, ValueError, zlib.error, csv.Error):
+        return (files[0], _values(_layout(source), files[0], column, _SAMPLE_ROWS)) if files else (None, [])
+    except _DAMAGE:
         return None, []  # damage further down: such rows are for quarantine
 
 
-def _values(layout: _Layout, file: Path, column: str) -> list[str]:
+def _many(source: SourceConfig, column: str) -> list[str]:
+    """What a column holds in many rows of files from all over the source, as text."""
+    files = _local(source)
+    spread = files[:: -(-len(files) // _MANY_FILES)]
+    found: list[str] = []
+    for file in spread:
+        with suppress(*_DAMAGE):
+            found += _values(_layout(source), file, column, max(_MANY_ROWS // len(spread), _SAMPLE_ROWS))
+    return found
+
+
+def _local(source: SourceConfig) -> list[Path]:
+    """The files that can be looked at without Spark."""
+    return [] if source.format == "delta" else [file for path in source.path if not is_remote(path) for file in expand((path,))]
+
+
+def _values(layout: _Layout, file: Path, column: str, most: int) -> list[str]:
     """A column's values in the first rows, as text."""
     if layout.format == "parquet":
         import pyarrow.parquet
 
-        first = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=_SAMPLE_ROWS, columns=[column]), None)
+        first = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=most, columns=[column]), None)
         return [] if first is None else [_text(value) for value in first.column(0).to_pylist() if value is not None]
-    lines = head(file, _SAMPLE_ROWS, layout.encoding)
+    lines = head(file, most, layout.encoding)
     if layout.format == "json":
         lines = [line for line in lines if line.strip()]
         found = (as_object(line).get(column) for line in lines[:-1] or lines)  # the last one may be cut off
@@ -157,7 +177,7 @@ def _of_columns(layout: _Layout, files: list[Path], named: list[str]) -> Iterato
         is_cut = False
         if layout.format == "json" and not set(named) <= set(found):
             found, is_cut = _keys(files, layout.encoding, named)
-    except (OSError, EOFError, ValueError, zlib.error, csv.Error) as problem:
+    except _DAMAGE as problem:
         yield f"{where}: {file} cannot be read as {layout.format}: {problem}"
         return
     if layout.format == "csv" and len(found) == 1 and (other := _other_separator(found[0], delimiter)):

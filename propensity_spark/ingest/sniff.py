@@ -4,6 +4,7 @@ import csv
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from propensity_spark.ingest import timeforms
 from propensity_spark.ingest.preflight import as_object, head
 
 _LINES = 2000
+_MANY_LINES = 100_000  # where fewer leave it open whether the day or the month comes first
 
 
 def _words(*lines: str) -> tuple[str, ...]:
@@ -61,6 +63,7 @@ _DESCRIBES = 200  # values of a column that may describe users or products, each
 class Sniffed:
     """A guess about one file. `parts`: part -> column; `events`: value of the event column -> event type or ''.
 
+    `other_time_format`: with day and month swapped, where the times are written so just as well.
     `entity`: users or products, where the file is a table of them and no log; `describing`: the columns that may describe them.
     """
 
@@ -71,6 +74,7 @@ class Sniffed:
     parts: Mapping[str, str]
     events: Mapping[str, str]
     time_format: str
+    other_time_format: str = ""
     entity: str = ""
     describing: tuple[str, ...] = ()
 
@@ -88,7 +92,7 @@ def sniff(file: Path) -> Sniffed:
     if not file.is_file() or not file.stat().st_size:
         raise SourceError(f"{file} does not exist or is empty; give a sample of your log (CSV, JSON lines or Parquet)")
     try:
-        form, delimiter, rows = _rows(file)
+        form, delimiter, rows = _rows(file, _LINES)
     except (OSError, ValueError, csv.Error) as problem:
         raise SourceError(f"{file} cannot be read as CSV, JSON lines or Parquet: {problem}") from None
     if not rows:
@@ -97,7 +101,7 @@ def sniff(file: Path) -> Sniffed:
     parts = _by_values(_assign(columns), rows)
     said = {row[parts["event"]] for row in rows if row[parts["event"]].strip()} if "event" in parts else set()
     events = {value: _event(value) for value in sorted(said)}
-    times = [row[parts["event_ts"]] for row in rows] if "event_ts" in parts else []
+    time_format, other = _time_format(file, parts["event_ts"], rows) if "event_ts" in parts else ("iso", "")
     return Sniffed(
         file=file,
         format=form,
@@ -105,23 +109,35 @@ def sniff(file: Path) -> Sniffed:
         columns=columns,
         parts=parts,
         events=events,
-        time_format=timeforms.recognise(times) or "iso",
+        time_format=time_format,
+        other_time_format=other,
         entity=_entity(parts, rows),
         describing=_describing(parts, rows),
     )
 
 
-def _rows(file: Path) -> tuple[str, str, list[dict[str, str]]]:
+def _rows(file: Path, most: int) -> tuple[str, str, list[dict[str, str]]]:
     if file.suffix == ".parquet":
         import pyarrow.parquet
 
-        table = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=_LINES), None)
+        table = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=most), None)
         return "parquet", ",", [] if table is None else _filled(table.to_pylist())
-    lines = [line for line in head(file, _LINES) if line.strip()]
+    lines = [line for line in head(file, most) if line.strip()]
     if lines and lines[0].lstrip().startswith("{"):
         return "json", ",", _filled([as_object(line) for line in lines[:-1] or lines])
     delimiter = max((",", ";", "\t", "|"), key=lambda mark: lines[0].count(mark)) if lines else ","
     return "csv", delimiter, [{k: v or "" for k, v in row.items() if k} for row in csv.DictReader(lines, delimiter=delimiter)]
+
+
+def _time_format(file: Path, column: str, rows: Sequence[Mapping[str, str]]) -> tuple[str, str]:
+    """How the times are written, and how else they may be: the day comes first unless one above 12 stands in the second place."""
+    times = [row[column] for row in rows]
+    form = timeforms.recognise(times) or "iso"
+    if timeforms.undecided(form, times):
+        with suppress(OSError, ValueError, csv.Error):  # damage further down
+            times = [row.get(column, "") for row in _rows(file, _MANY_LINES)[2]]
+        form = timeforms.swapped(form) if timeforms.contradiction(form, times) else form
+    return form, timeforms.undecided(form, times)
 
 
 def _filled(rows: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:

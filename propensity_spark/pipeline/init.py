@@ -113,7 +113,9 @@ def _source(one: Sniffed, number: int) -> str:
             lines.append(f"      {part}: ''            # CHECK: not recognised, name the column")
     lines += _events(one)
     if one.time_format != "iso":
-        lines += ["    time:", f"      format: {_quoted(one.time_format)}"]
+        other = one.other_time_format
+        doubt = f"        # CHECK: the day first, or {_quoted(other)}? No day here is above 12" if other else ""
+        lines += ["    time:", f"      format: {_quoted(one.time_format)}{doubt}"]
     return "\n".join(lines) + "\n"
 
 

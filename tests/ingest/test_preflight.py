@@ -238,6 +238,23 @@ def test_times_of_which_none_reads_are_told_with_the_form_that_does(tmp_path: Pa
     assert problems(_config(file)) == []  # one that reads is enough: the others are for quarantine
 
 
+def test_days_that_would_be_read_as_months_are_told(tmp_path: Path) -> None:
+    rows = "ann,mug,12/1/2010 8:26\n" * 2500
+    day_first, month_first = ({"time": {"format": form}} for form in ("d/M/yyyy H:mm", "M/d/yyyy H:mm"))
+    _write(tmp_path / "a.csv", f"user,item,at\n{rows}")
+    assert problems(_config(tmp_path / "a.csv", **day_first)) == problems(_config(tmp_path / "a.csv", **month_first)) == []
+    told = "sources.log.time.format: '12/13/2010 8:26' of at is no 'd/M/yyyy H:mm': day and month are the other way round; "
+    told += "set time.format to 'M/d/yyyy H:mm'"
+    for file, text in (
+        ("a.csv", "ann,mug,12/2/2010 8:26\nann,mug,12/13/2010 8:26\n"),
+        ("b.csv", f"{rows}ann,mug,12/13/2010 8:26\n"),
+    ):
+        _write(tmp_path / file, f"user,item,at\n{text}")
+        assert _only(_config(tmp_path / "*.csv", **day_first)) == told
+        assert problems(_config(tmp_path / "*.csv", **month_first)) == []
+        _write(tmp_path / "a.csv", f"user,item,at\n{rows}")
+
+
 def test_times_are_looked_at_in_json_and_parquet_too(tmp_path: Path) -> None:
     lines = _write(tmp_path / "a.jsonl", '{"user": "ann", "item": "mug", "at": 1512345678000}\n' * 2)
     assert "'epoch_ms'" in _only(_config(lines, format="json", time={"format": "epoch_s"}))

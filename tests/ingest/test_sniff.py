@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from propensity_spark.config import EntityConfig
 from propensity_spark.errors import ConfigError, SourceError
 from propensity_spark.ingest.sniff import sniff
-from propensity_spark.ingest.timeforms import misfit, recognise
+from propensity_spark.ingest.timeforms import contradiction, misfit, recognise, swapped, undecided
 from propensity_spark.loading import load
 from propensity_spark.pipeline import init
 
@@ -115,6 +115,16 @@ def test_numbers_are_no_time_unless_their_column_says_so(tmp_path: Path) -> None
         ("05.05.2024", "dd.MM.yyyy"),
         ("20240301", "yyyyMMdd"),
         ("1/3/2024 9:07", "d/M/yyyy H:mm"),
+        ("31/12/2024 9:07", "d/M/yyyy H:mm"),
+        ("12/13/2010 8:26", "M/d/yyyy H:mm"),
+        ("12/31/2010 8:26:00", "M/d/yyyy H:mm:ss"),
+        ("12/31/2010 08:26:00", "MM/dd/yyyy HH:mm:ss"),
+        ("31/12/2010 08:26:00", "dd/MM/yyyy HH:mm:ss"),
+        ("12/31/2010", "M/d/yyyy"),
+        ("31/12/2010", "d/M/yyyy"),
+        ("12/31/2010 8:26:00 PM", "M/d/yyyy h:mm:ss a"),
+        ("13/13/2010 8:26", ""),
+        ("32/12/2010 8:26", ""),
         ("last week", ""),
         ("", ""),
     ],
@@ -140,6 +150,45 @@ def test_a_form_misfits_only_where_no_value_fits_it() -> None:
     assert misfit("yyyy/MM/dd HH:mm:ss.SSS", ["2024/03/16 08:29:57.5"]) == ""
     assert misfit("yyyy/MM/dd HH:mm:ss.SSS", ["2024/03/16 08:29:57"]) == "2024/03/16 08:29:57"
     assert misfit("d.M.yyyy H:mm", ["16.3.24 8:29"]) == "16.3.24 8:29"
+
+
+MONTH_FIRST = ["12/1/2010 8:26", "12/2/2010 9:01", "12/13/2010 8:26"]
+
+
+def test_one_day_above_12_tells_whether_it_or_the_month_comes_first() -> None:
+    day_first = [re.sub(r"(\d+)/(\d+)", r"\2/\1", value) for value in MONTH_FIRST]
+    for form, other, values in (
+        ("d/M/yyyy H:mm", "M/d/yyyy H:mm", day_first),
+        ("M/d/yyyy H:mm", "d/M/yyyy H:mm", MONTH_FIRST),
+        ("dd-MM-yyyy", "MM-dd-yyyy", ["02-12-2010", "13-12-2010"]),
+    ):
+        assert swapped(form) == other
+        assert contradiction(form, values) == undecided(form, values) == undecided(other, values) == ""
+        assert contradiction(other, values) == values[-1]
+        assert (undecided(form, values[:-1]), contradiction(other, values[:-1])) == (other, "")
+    mixed = [*MONTH_FIRST, *day_first]
+    assert recognise(mixed) == contradiction("d/M/yyyy H:mm", mixed) == undecided("d/M/yyyy H:mm", mixed) == ""
+    assert undecided("d/M/yyyy H:mm", ["soon", ""]) == contradiction("d/M/yyyy H:mm", ["soon", ""]) == ""
+
+
+@pytest.mark.parametrize("form", ["iso", "epoch_s", "yyyy-MM-dd", "d.M.yyyy", "d/MMM/yyyy", "d/M/yyyy VV"])
+def test_other_forms_are_never_swapped(form: str) -> None:
+    assert swapped(form) == undecided(form, MONTH_FIRST) == contradiction(form, MONTH_FIRST) == ""
+
+
+def test_it_is_asked_whether_the_day_or_the_month_comes_first_where_the_sample_leaves_it_open(tmp_path: Path) -> None:
+    rows = [f"ann,mug,{MONTH_FIRST[0]}"] * 2500
+    out = tmp_path / "shop.yaml"
+
+    def written(*more: str) -> str:
+        out.unlink(missing_ok=True)
+        init.write([str(_csv(tmp_path / "log.csv", "user,item,time", *rows, *more))], "shop", str(out))
+        return next(line.strip() for line in out.read_text(encoding="utf-8").splitlines() if "yyyy" in line)
+
+    assert written() == 'format: "d/M/yyyy H:mm"        # CHECK: the day first, or "M/d/yyyy H:mm"? No day here is above 12'
+    assert yaml.safe_load(out.read_text(encoding="utf-8"))["sources"][0]["time"] == {"format": "d/M/yyyy H:mm"}
+    assert written(f"ann,mug,{MONTH_FIRST[2]}", "", "ann,mu", 'ann,"') == 'format: "M/d/yyyy H:mm"'
+    assert written("ann,mug,13/12/2010 8:26") == 'format: "d/M/yyyy H:mm"'
 
 
 def test_what_is_written_loads_once_its_gaps_are_filled_and_not_before(tmp_path: Path) -> None:
@@ -203,6 +252,9 @@ def test_patterns_are_read_as_spark_reads_them(spark: SparkSession) -> None:
     written += ["16.3.2024 8:29", "16.03.2024 08:29", "06.03.2024", "6.3.2024", "06.03.24", "6.3.24", "24-03-16", "2024-03-16"]
     forms = ["yyyy-MM-dd HH:mm:ss", "yyyy/MM/dd HH:mm:ss.SSS", "yyyyMMddHHmmss", "d.M.yyyy H:mm", "dd.MM.yyyy HH:mm"]
     forms += ["dd.MM.yyyy", "d.M.yyyy", "d.M.yy", "yy-MM-dd", "yyyy-MM-dd"]
+    forms += ["d/M/yyyy H:mm", "M/d/yyyy H:mm", "MM/dd/yyyy HH:mm:ss", "M/d/yyyy h:mm a", "d/M/yyyy h:mm:ss a", "M/d/yyyy"]
+    written += ["12/13/2010 8:26", "13/12/2010 08:26", "012/3/2010 8:26", "12/13/2010", "13/13/2010", "0/1/2010", "1/32/2010"]
+    written += ["12/13/2010 08:26:00", "12/13/2010 8:26 am", "12/13/2010 08:26 PM", "13/12/2010 8:26:05 Pm", "13/12/2010 8:26:05"]
     rows = spark.createDataFrame([(text,) for text in written], "text STRING")
     read = rows.select("text", *(F.to_timestamp("text", form).isNotNull().alias(str(place)) for place, form in enumerate(forms)))
     for row in read.collect():
