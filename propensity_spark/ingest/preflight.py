@@ -5,7 +5,8 @@ import glob
 import gzip
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -131,8 +132,9 @@ def _values(layout: _Layout, file: Path, column: str, most: int) -> list[str]:
         lines = [line for line in lines if line.strip()]
         found = (as_object(line).get(column) for line in lines[:-1] or lines)  # the last one may be cut off
         return [str(value) for value in found if value is not None]
-    rows = csv.DictReader(lines, None if layout.header else layout.columns, delimiter=layout.delimiter)
-    return [row.get(column) or "" for row in rows]
+    rows = csv.reader(lines, delimiter=layout.delimiter)
+    place = apart(next(rows, []) if layout.header else layout.columns).index(column)
+    return [row[place] if place < len(row) else "" for row in rows if row]
 
 
 def _text(value: object) -> str:
@@ -184,7 +186,11 @@ def _of_columns(layout: _Layout, files: list[Path], named: list[str]) -> Iterato
         yield f"{where}.delimiter: {file} seems to be separated by {other!r}, not {delimiter!r}; set delimiter"
         return
     for column in dict.fromkeys(named):
-        if column not in found:
+        again = [name for place, name in enumerate(found) if name.lower() == f"{column}{place}".lower()]
+        if layout.format == "csv" and column not in found and len(again) > 1:
+            meant = f"rename them there, or map the one that is meant: {' or '.join(again)}"
+            yield f"{where}.map: {file} has {len(again)} columns {column!r}, case aside; {meant}"
+        elif column not in found:
             close = get_close_matches(column, found, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else "."
             later = f", as far as it was read (does it come later? say '= {column}')" if is_cut else ""
@@ -203,10 +209,10 @@ def _columns(layout: _Layout, file: Path) -> list[str]:
         return list(dict.fromkeys(key for line in lines[:-1] or lines for key in as_object(line)))
     first = next(csv.reader([lines[0]], delimiter=layout.delimiter))
     if layout.header:
-        return first
+        return list(apart(first))
     if len(first) != len(layout.columns):
         raise ValueError(f"its first row has {len(first)} fields, `columns` names {len(layout.columns)}")
-    return list(layout.columns)
+    return list(apart(layout.columns))
 
 
 def _keys(files: list[Path], encoding: str, named: list[str]) -> tuple[list[str], bool]:
@@ -245,7 +251,14 @@ def first_row(file: Path, delimiter: str, encoding: str) -> list[str]:
 
 def headers(files: Iterable[str], delimiter: str, encoding: str = "UTF-8") -> dict[str, tuple[str, ...]]:
     """The first line's fields of each local CSV file; () where it has no line."""
-    return {file: tuple(first_row(Path(file), delimiter, encoding)) for file in files}
+    return {file: apart(first_row(Path(file), delimiter, encoding)) for file in files}
+
+
+def apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Columns as Spark names them by a header: one without a name, and those of one name (case aside), after their places."""
+    times = Counter(name.lower() for name in names)
+    is_alone = [bool(name) and times[name.lower()] == 1 for name in names]
+    return tuple(name if is_alone[place] else f"{name or '_c'}{place}" for place, name in enumerate(names))
 
 
 def by_header(found: Mapping[str, tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:

@@ -3,14 +3,14 @@
 import csv
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
-from propensity_spark.ingest.preflight import as_object, head
+from propensity_spark.ingest.preflight import apart, as_object, head
 
 _LINES = 2000
 _MANY_LINES = 100_000  # where fewer leave it open whether the day or the month comes first
@@ -126,7 +126,14 @@ def _rows(file: Path, most: int) -> tuple[str, str, list[dict[str, str]]]:
     if lines and lines[0].lstrip().startswith("{"):
         return "json", ",", _filled([as_object(line) for line in lines[:-1] or lines])
     delimiter = max((",", ";", "\t", "|"), key=lambda mark: lines[0].count(mark)) if lines else ","
-    return "csv", delimiter, [{k: v or "" for k, v in row.items() if k} for row in csv.DictReader(lines, delimiter=delimiter)]
+    return "csv", delimiter, _of_csv(csv.reader(lines, delimiter=delimiter))
+
+
+def _of_csv(lines: Iterator[list[str]]) -> list[dict[str, str]]:
+    """The rows by their header; a column without a name is left out."""
+    header = next(lines, [])
+    named = [(place, name) for place, name in enumerate(apart(header)) if header[place]]
+    return [{name: row[place] if place < len(row) else "" for place, name in named} for row in lines if row]
 
 
 def _time_format(file: Path, column: str, rows: Sequence[Mapping[str, str]]) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from propensity_spark.config import SourceConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns, SourceError
 from propensity_spark.ingest import texts
-from propensity_spark.ingest.preflight import by_header, expand, headers
+from propensity_spark.ingest.preflight import apart, by_header, expand, headers
 
 FILE, SIZE, MODIFIED, ARRIVED, CORRUPT = "_source_file", "_file_size", "_file_modified", "_arrived_at", "_corrupt"
 META = (FILE, SIZE, MODIFIED, ARRIVED, CORRUPT)
@@ -138,7 +138,7 @@ def _read(spark: SparkSession, source: SourceConfig, files: list[str] | None) ->
 def _by_header(spark: SparkSession, source: SourceConfig, paths: list[str]) -> dict[tuple[str, ...], list[str]]:
     """The files by their columns: a shop may change their order from one file to the next."""
     if not source.header:
-        return {source.columns: paths}
+        return {apart(source.columns): paths}
     mapped = {c for c in (getattr(source.map, part.name) for part in fields(source.map)) if c and not c.startswith("=")}
     if any(is_remote(path) for path in paths):
         there = (file for file, (size, _) in sorted(remote_files(spark, paths).items()) if size)

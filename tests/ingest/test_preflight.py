@@ -91,6 +91,21 @@ def test_every_missing_column_is_told_once_and_expressions_are_not_columns(tmp_p
     assert "did you mean" not in found[0]
 
 
+def test_of_columns_of_one_name_a_mapped_one_must_be_told_and_no_other(tmp_path: Path) -> None:
+    file = _write(tmp_path / "a.csv", "user,item,Price,price,at,x,x,,\nann,mug,1,2,05.05.2024,,,,\n")
+    form = {"time": {"format": "dd.MM.yyyy"}}
+    assert problems(_config(file, **form)) == []
+    told = _only(_config(file, map={**MAP, "price": "price"}, **form))
+    assert told == (
+        f"sources.log.map: {file} has 2 columns 'price', case aside; "
+        "rename them there, or map the one that is meant: Price2 or price3"
+    )
+    assert problems(_config(file, map={**MAP, "price": "price3"}, **form)) == []
+    assert "reads as 'iso'" in _only(_config(file)), "places are those of the file"
+    columns = ["user", "item", "no", "no", "at", "x", "x", "y", "z"]
+    assert "2 columns 'no'" in _only(_config(file, header=False, columns=columns, map={**MAP, "price": "no"}, **form))
+
+
 def test_a_file_without_header_must_have_as_many_fields_as_columns(tmp_path: Path) -> None:
     file = _write(tmp_path / "a.csv", 'ann,"a, b",2024-03-01\n')
     assert problems(_config(file, header=False, columns=["user", "item", "at"])) == []

@@ -55,6 +55,12 @@ def test_a_time_and_an_event_are_recognised_by_what_they_hold(tmp_path: Path) ->
     assert found.missing == ["user_id", "product_id"]
 
 
+def test_columns_of_one_name_are_told_apart_by_their_places(tmp_path: Path) -> None:
+    found = sniff(_csv(tmp_path / "a.csv", "user;item;at;Price;price;;", "ann;mug;2024-03-01;1", "bob;mug;2024-03-01;1;2;;"))
+    assert found.columns == ("user", "item", "at", "Price3", "price4")
+    assert found.parts["price"] == "Price3"
+
+
 def test_lines_of_json_need_not_all_have_the_same_keys(tmp_path: Path) -> None:
     rows = [{"who": "ann", "sku": "mug", "time": "2024-03-01", "what": what} for what in ("view", None, "order", "view")]
     rows[2] |= {"order_id": "o1", "price": 2.5}

@@ -13,11 +13,13 @@ from propensity_spark import tables
 from propensity_spark.config import SourceConfig
 from propensity_spark.errors import MissingColumns, PropensityError, SourceError
 from propensity_spark.ingest.events import parse
+from propensity_spark.ingest.preflight import headers
 from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE, META, load
 from propensity_spark.loading import from_mapping
 
 Make = Callable[..., DataFrame]
 HEADER = "user,item,at"
+TWICE = {"user_id": "user", "product_id": "x1", "event_ts": "at"}
 
 
 def _source(path: Path | str | list[str], **more: Any) -> SourceConfig:
@@ -94,6 +96,20 @@ def test_a_file_without_header_takes_its_columns_from_the_configuration(spark: S
     # the user sees the mistake and corrects it: the same files mean something else now
     load(spark, _source(logs, columns=["user", "item", "at"], **more))
     assert _rows(spark) == [("ann", "mug", "1")]
+
+
+def test_names_that_come_twice_or_are_blank_do_no_harm(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    _write(logs / "1.csv", "user;Price;price;item;at;;", "ann;1;2;mug;3;4;5", "bob;1;2;cup;4;;")
+    load(spark, _source(logs, delimiter=";"))
+    expected = [("ann", "1", "2", "mug", "3", "4", "5"), ("bob", "1", "2", "cup", "4", None, None)]
+    assert _rows(spark, "user", "Price1", "price2", "item", "at", "_c5", "_c6") == expected
+    # the same by Spark itself, which reads the headers of files at an address
+    assert headers([f"{logs}/1.csv"], ";")[f"{logs}/1.csv"] == tuple(spark.read.csv(str(logs), sep=";", header=True).columns)
+    _write(logs / "2.csv", "user;item;at;AT", "cem;jug;5;6")
+    with pytest.raises(MissingColumns, match=r"2\.csv lacks \['at'\]; it has \['AT3', 'at2', 'item', 'user'\]"):
+        load(spark, _source(logs, delimiter=";"))
+    load(spark, _source(logs / "2.csv", header=False, delimiter=";", columns=["user", "x", "X", "at"], map=TWICE))
+    assert ("cem", "jug", "5", "6") in _rows(spark, "user", "x1", "X2", "at")
 
 
 def test_a_corrected_separator_reads_the_files_again(spark: SparkSession, warehouse: Path, logs: Path) -> None:
