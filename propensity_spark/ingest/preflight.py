@@ -127,9 +127,8 @@ def _values(layout: _Layout, file: Path, column: str, most: int) -> list[str]:
 
         first = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=most, columns=[column]), None)
         return [] if first is None else [_text(value) for value in first.column(0).to_pylist() if value is not None]
-    lines = head(file, most, layout.encoding)
+    lines = [line for line in head(file, most, layout.encoding) if line.strip()]
     if layout.format == "json":
-        lines = [line for line in lines if line.strip()]
         found = (as_object(line).get(column) for line in lines[:-1] or lines)  # the last one may be cut off
         return [str(value) for value in found if value is not None]
     rows = csv.reader(lines, delimiter=layout.delimiter)
@@ -245,12 +244,13 @@ def as_object(line: str) -> dict[str, object]:
 
 
 def first_row(file: Path, delimiter: str, encoding: str) -> list[str]:
-    """The fields of a CSV file's first line."""
-    return next(csv.reader(head(file, 1, encoding), delimiter=delimiter), [])
+    """The fields of a CSV file's first line that is not blank; none where there is no such line."""
+    line = next((line for line in _lines(file, encoding) if line.strip()), None)
+    return [] if line is None else next(csv.reader([line], delimiter=delimiter))
 
 
 def headers(files: Iterable[str], delimiter: str, encoding: str = "UTF-8") -> dict[str, tuple[str, ...]]:
-    """The first line's fields of each local CSV file; () where it has no line."""
+    """The columns of each local CSV file; () where it has no line."""
     return {file: apart(first_row(Path(file), delimiter, encoding)) for file in files}
 
 

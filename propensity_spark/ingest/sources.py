@@ -136,21 +136,22 @@ def _read(spark: SparkSession, source: SourceConfig, files: list[str] | None) ->
 
 
 def _by_header(spark: SparkSession, source: SourceConfig, paths: list[str]) -> dict[tuple[str, ...], list[str]]:
-    """The files by their columns: a shop may change their order from one file to the next."""
+    """The files by their columns: a shop may change their order from one file to the next. Those without a line hold nothing."""
     if not source.header:
         return {apart(source.columns): paths}
     mapped = {c for c in (getattr(source.map, part.name) for part in fields(source.map)) if c and not c.startswith("=")}
+    nothing = {tuple(sorted(mapped)) or ("_c0",): paths}  # of the columns that would be asked for
     if any(is_remote(path) for path in paths):
         there = (file for file, (size, _) in sorted(remote_files(spark, paths).items()) if size)
-        found = _remote_headers(spark, source, list(there))
-        if len(set(found.values())) < 2:  # read as they are given: Spark adds what partition folders say
-            return {next(iter(found.values()), ()): paths}
+        found = {file: names for file, names in _remote_headers(spark, source, list(there)).items() if names}
+        if len(set(found.values())) == 1:  # read as they are given: Spark adds what partition folders say
+            return {next(iter(found.values())): paths}
     else:
-        found = headers(paths, source.delimiter, source.encoding)
+        found = {file: names for file, names in headers(paths, source.delimiter, source.encoding).items() if names}
     for path, names in found.items():
-        if names and mapped - set(names):
+        if mapped - set(names):
             raise MissingColumns(path, mapped - set(names), names, f"Every file of sources.{source.name} must have them.")
-    return by_header(found)
+    return by_header(found) or nothing
 
 
 def _remote_headers(spark: SparkSession, source: SourceConfig, files: Sequence[str]) -> dict[str, tuple[str, ...]]:

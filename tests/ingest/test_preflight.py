@@ -65,9 +65,12 @@ def test_one_empty_file_among_others_is_told(tmp_path: Path) -> None:
     assert f"{tmp_path / 'b.csv'} is empty" in _only(_config(tmp_path))
 
 
-def test_a_packed_file_of_nothing_is_told(tmp_path: Path) -> None:
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b""))
+@pytest.mark.parametrize("held", [b"", b"\n", b"\xef\xbb\xbf", b"\r\n \r\n"])
+def test_a_file_of_nothing_is_told(tmp_path: Path, held: bytes) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(held))
     assert "it holds no rows" in _only(_config(tmp_path / "a.csv.gz"))
+    _write(tmp_path / "a.csv", "\n \nuser,item,at\n")
+    assert problems(_config(tmp_path / "a.csv")) == []
 
 
 @pytest.mark.parametrize(("separator", "said"), [(";", "';'"), ("\t", "'\\t'"), ("|", "'|'")])

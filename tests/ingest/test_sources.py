@@ -177,6 +177,23 @@ def test_a_file_of_a_header_only_adds_nothing_ever(spark: SparkSession, warehous
     assert tables.version(spark, "bronze.log") == version, "nothing new: no commit, or silver is made again every time"
 
 
+NOTHING = {"0.csv": b"\n", "2.csv.gz": gzip.compress(b""), "3.csv": b"\xef\xbb\xbf", "4.csv.gz": gzip.compress(b" \r\n\n")}
+
+
+@pytest.mark.parametrize("address", ["{}", "file://{}/"])
+def test_a_file_without_a_line_adds_nothing(spark: SparkSession, warehouse: Path, tmp_path: Path, address: str) -> None:
+    logs = tmp_path / "logs"
+    source = _source(address.format(logs))
+    for name, held in {"1.csv": b"\n\nuser,item,at\nann,mug,1\n", **NOTHING}.items():
+        logs.mkdir(exist_ok=True)
+        (logs / name).write_bytes(held)
+        assert load(spark, source)[1] in (1, 0)
+    assert _rows(spark) == [("ann", "mug", "1")], "nor does a blank line hide a header"
+    (logs / "1.csv").unlink()
+    assert load(spark, source) == ("bronze.log", 0)
+    assert _rows(spark) == []
+
+
 def test_a_column_may_have_spaces_and_signs_in_its_name(spark: SparkSession, warehouse: Path, logs: Path) -> None:
     _write(logs / "1.csv", "Customer ID,Item (SKU),At", "ann,mug,2024-03-01")
     source = _source(logs, map={"user_id": "Customer ID", "product_id": "Item (SKU)", "event_ts": "At"})
