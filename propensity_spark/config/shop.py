@@ -135,6 +135,7 @@ class ListedConfig:
     format: str = "csv"
     header: bool = True
     delimiter: str = ","
+    encoding: str = "UTF-8"
 
     @property
     def given(self) -> bool:

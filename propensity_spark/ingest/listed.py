@@ -35,14 +35,15 @@ def _read(spark: SparkSession, listed: ListedConfig) -> list[DataFrame]:
     is_local = not any(is_remote(p) for p in listed.path) and listed.format != "delta"
     paths = local if is_local else list(listed.path)
     if listed.format == "csv":
-        reader = spark.read.options(header=str(listed.header).lower(), sep=listed.delimiter, escape='"')
-        return [reader.csv(group) for group in (_by_header(paths, listed.delimiter) if is_local and listed.header else [paths])]
+        options = {"sep": listed.delimiter, "encoding": listed.encoding, "escape": '"', "header": str(listed.header).lower()}
+        reader = spark.read.options(**options)
+        return [reader.csv(group) for group in (_by_header(paths, listed) if is_local and listed.header else [paths])]
     return [spark.read.format(listed.format).load(paths if listed.format != "delta" else paths[0])]
 
 
-def _by_header(paths: list[str], delimiter: str) -> list[list[str]]:
+def _by_header(paths: list[str], listed: ListedConfig) -> list[list[str]]:
     """Files of equal headers together; those without a line hold nothing."""
-    groups = by_header(headers(paths, delimiter))
+    groups = by_header(headers(paths, listed.delimiter, listed.encoding))
     return [group for names, group in groups.items() if names] or [paths]
 
 

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
-from propensity_spark.config import Config, EntityConfig, SeriesConfig, SourceConfig
+from propensity_spark.config import Config, EntityConfig, ListedConfig, SeriesConfig, SourceConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
@@ -71,13 +71,13 @@ class _Layout:
 
 def _of_source(source: SourceConfig) -> Iterator[str]:
     wanted = [getattr(source.map, part.name) for part in fields(source.map)]
-    told = list(_of_files(_layout(source), source.path, wanted))
+    told = list(_of_files(_layout(source, f"sources.{source.name}"), source.path, wanted))
     yield from told or _of_times(source)
 
 
-def _layout(source: SourceConfig) -> _Layout:
-    where = f"sources.{source.name}"
-    return _Layout(where, source.format, source.delimiter, source.header, source.columns, source.encoding)
+def _layout(table: SourceConfig | ListedConfig, where: str = "") -> _Layout:
+    columns = table.columns if isinstance(table, SourceConfig) else ()
+    return _Layout(where, table.format, table.delimiter, table.header, columns, table.encoding)
 
 
 def _of_times(source: SourceConfig) -> Iterator[str]:
@@ -145,16 +145,15 @@ def _text(value: object) -> str:
 
 def _of_entity(name: str, entity: EntityConfig) -> Iterator[str]:
     wanted = [entity.id, entity.name, entity.category, entity.price, *entity.attributes, entity.valid_from, entity.known]
-    yield from _of_files(_Layout(name, entity.format, entity.delimiter, entity.header, (), "UTF-8"), entity.path, wanted)
+    yield from _of_files(_layout(entity, name), entity.path, wanted)
 
 
 def _of_series(series: SeriesConfig) -> Iterator[str]:
     where, members = f"series.{series.name}", series.members
     wanted = [series.day, series.until, series.region, series.campaign, series.known, *series.measured.values()]
-    yield from _of_files(_Layout(where, series.format, series.delimiter, series.header, (), "UTF-8"), series.path, wanted)
+    yield from _of_files(_layout(series, where), series.path, wanted)
     wanted = [members.campaign, members.user, members.day, members.until, members.known]
-    layout = _Layout(f"{where}.members", members.format, members.delimiter, members.header, (), "UTF-8")
-    yield from _of_files(layout, members.path, wanted)
+    yield from _of_files(_layout(members, f"{where}.members"), members.path, wanted)
 
 
 def _of_files(layout: _Layout, patterns: tuple[str, ...], wanted: list[str]) -> Iterator[str]:

@@ -144,6 +144,15 @@ def test_a_text_of_another_encoding_is_told_and_right_once_it_is_set(tmp_path: P
     assert problems(_config(tmp_path, encoding="ISO-8859-1")) == []
 
 
+def test_so_is_a_table_of_products_in_another_encoding(tmp_path: Path) -> None:
+    _write(tmp_path / "log.csv", "user,item,at\n")
+    (tmp_path / "goods.csv").write_bytes("sku,name\nmug,caf\xe9\n".encode("latin-1"))
+    log = {"sources": [{"name": "log", "path": f"{tmp_path}/log.csv", "map": MAP, "event": "purchase"}]}
+    goods = {"path": f"{tmp_path}/goods.csv", "id": "sku", "name": "name"}
+    assert _only(from_mapping({**log, "products": goods})).endswith("it is not UTF-8 text; set encoding")
+    assert problems(from_mapping({**log, "products": {**goods, "encoding": "ISO-8859-1"}})) == []
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfuser,item,at\r\nann,mug,2024-03-01\r\n")
     assert problems(_config(tmp_path)) == []

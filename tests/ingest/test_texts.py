@@ -176,6 +176,9 @@ def test_files_of_a_listed_table_are_read_each_by_its_own_header(spark: SparkSes
     users = EntityConfig(path=(str(tmp_path),), id="id", attributes=("city",))
     found = {row["user_id"]: row["attributes"]["city"] for row in catalog.listing(spark, users, "user_id").collect()}
     assert found == {"ann": "Rome", "bob": "Oslo", "cem": "Bern"}
+    (tmp_path / "5.csv").write_bytes("id,city\neva,K\xf6ln\n".encode("latin-1"))
+    western = EntityConfig(path=(f"{tmp_path}/5.csv",), id="id", attributes=("city",), encoding="ISO-8859-1")
+    assert catalog.listing(spark, western, "user_id").collect()[0]["attributes"] == {"city": "K\xf6ln"}
     (tmp_path / "5.csv").write_text("key,city\ndan,Kiel\n", encoding="utf-8")
     with pytest.raises(MissingColumns, match=r"the table of users lacks \['id'\]; it has \['city', 'key'\]"):
         catalog.listing(spark, users, "user_id")
