@@ -36,7 +36,7 @@ def _read(spark: SparkSession, listed: ListedConfig) -> list[DataFrame]:
     paths = local if is_local else list(listed.path)
     if listed.format == "csv":
         options = {"sep": listed.delimiter, "encoding": listed.encoding, "escape": '"', "header": str(listed.header).lower()}
-        reader = spark.read.options(**options)
+        reader = spark.read.options(**options, multiLine="true")  # a product's text may go over lines; the tables are small
         return [reader.csv(group) for group in (_by_header(paths, listed) if is_local and listed.header else [paths])]
     return [spark.read.format(listed.format).load(paths if listed.format != "delta" else paths[0])]
 

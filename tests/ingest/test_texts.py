@@ -182,3 +182,19 @@ def test_files_of_a_listed_table_are_read_each_by_its_own_header(spark: SparkSes
     (tmp_path / "5.csv").write_text("key,city\ndan,Kiel\n", encoding="utf-8")
     with pytest.raises(MissingColumns, match=r"the table of users lacks \['id'\]; it has \['city', 'key'\]"):
         catalog.listing(spark, users, "user_id")
+
+
+GOODS = 'id,name,kind,KIND,cost\r\np1,"Nice lamp\r\nwith ""shade"", caf\xe9",lamps,,19.90\r\n\r\np2,mug,cups,,2\r\n'
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "ISO-8859-1"])
+@pytest.mark.parametrize("address", ["{}", "file://{}"])
+def test_a_text_of_a_listed_table_may_go_over_lines(spark: SparkSession, tmp_path: Path, encoding: str, address: str) -> None:
+    mark = "\ufeff" if encoding == "UTF-8" else ""
+    (tmp_path / "goods.csv").write_bytes(f"{mark}{GOODS}".encode(encoding))
+    place = {"path": (address.format(tmp_path / "goods.csv"),), "encoding": encoding}
+    products = EntityConfig(**place, id="id", name="name", category="kind2", price="cost")
+    rows = {tuple(row)[:4] for row in catalog.listing(spark, products, "product_id").collect()}
+    assert rows == {("p1", 'Nice lamp\nwith "shade", caf\xe9', "lamps", 19.9), ("p2", "mug", "cups", 2.0)}
+    with pytest.raises(MissingColumns, match=r"lacks \['kind'\]; it has \['KIND3', 'cost', 'id', 'kind2', 'name'\]"):
+        catalog.listing(spark, EntityConfig(**place, id="id", category="kind"), "product_id")
