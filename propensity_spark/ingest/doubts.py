@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from propensity_spark.config import Config, SourceConfig
+from propensity_spark.config import Config, EntityConfig, SourceConfig
 from propensity_spark.ingest import preflight
 from propensity_spark.schemas import EVENT_TYPES
 
@@ -12,8 +12,11 @@ _FEW = 0.01  # of the rows: typing errors
 
 
 def doubts(config: Config) -> list[str]:
-    """Each doubt one line: what, where and what to do; looked for in the first rows of each source."""
+    """Each doubt one line: what, where and what to do; looked for in the first rows of each source and table."""
     found = [doubt for source in config.sources for doubt in _of_events(source)]
+    found += [
+        doubt for name, entity in (("users", config.users), ("products", config.products)) for doubt in _of_prices(name, entity)
+    ]
     if config.shop.time_zone == "UTC":
         found.append(
             "shop.time_zone is UTC: days begin at its midnight, and times without a zone are read as UTC; set the shop's own"
@@ -31,4 +34,16 @@ def _of_events(source: SourceConfig) -> Iterator[str]:
         yield (
             f"sources.{source.name}.event_types: {strange.total():,} of the first {len(values):,} rows of {file} are of types "
             f"that it does not name: {named}; such rows are refused, so say what they mean if they mean anything"
+        )
+
+
+def _of_prices(name: str, entity: EntityConfig) -> Iterator[str]:
+    """Some prices that are no numbers, in a table that has no row refused for it."""
+    file, values = (None, []) if entity.valid_from else preflight.sample(entity, entity.price)
+    told = [value for value in values if value.strip()]
+    odd = preflight.no_numbers(told)
+    if 0 < len(odd) < len(told):  # where all are, it is a problem
+        yield (
+            f"{name}.price: {len(odd):,} of the first {len(told):,} prices of {file} are no numbers, for one {odd[0]!r} in "
+            f"{entity.price}, and will be left out; {preflight.remedy_of_prices(entity.price)}"
         )

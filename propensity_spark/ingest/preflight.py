@@ -95,11 +95,11 @@ def _of_times(source: SourceConfig) -> Iterator[str]:
         yield f"{where}: {proof!r} of {column} is no {form!r}: day and month are the other way round; set time.format to {better!r}"
 
 
-def sample(source: SourceConfig, column: str) -> tuple[Path | None, list[str]]:
-    """What a column holds in the first rows of the source's first file, as text; no file and nothing where only Spark can tell."""
-    files = _local(source) if column and not column.startswith("=") else []
+def sample(table: SourceConfig | ListedConfig, column: str) -> tuple[Path | None, list[str]]:
+    """What a column holds in the first rows of the table's first file, as text; no file and nothing where only Spark can tell."""
+    files = _local(table) if column and not column.startswith("=") else []
     try:
-        return (files[0], _values(_layout(source), files[0], column, _SAMPLE_ROWS)) if files else (None, [])
+        return (files[0], _values(_layout(table), files[0], column, _SAMPLE_ROWS)) if files else (None, [])
     except _DAMAGE:
         return None, []  # damage further down: such rows are for quarantine
 
@@ -115,9 +115,9 @@ def _many(source: SourceConfig, column: str) -> list[str]:
     return found
 
 
-def _local(source: SourceConfig) -> list[Path]:
+def _local(table: SourceConfig | ListedConfig) -> list[Path]:
     """The files that can be looked at without Spark."""
-    return [] if source.format == "delta" else [file for path in source.path if not is_remote(path) for file in expand((path,))]
+    return [] if table.format == "delta" else [file for path in table.path if not is_remote(path) for file in expand((path,))]
 
 
 def _values(layout: _Layout, file: Path, column: str, most: int) -> list[str]:
@@ -145,7 +145,33 @@ def _text(value: object) -> str:
 
 def _of_entity(name: str, entity: EntityConfig) -> Iterator[str]:
     wanted = [entity.id, entity.name, entity.category, entity.price, *entity.attributes, entity.valid_from, entity.known]
-    yield from _of_files(_layout(entity, name), entity.path, wanted)
+    told = list(_of_files(_layout(entity, name), entity.path, wanted))
+    yield from told or _of_prices(name, entity)
+
+
+def _of_prices(name: str, entity: EntityConfig) -> Iterator[str]:
+    """Prices of which none is a number: all would be left out."""
+    file, values = sample(entity, entity.price)
+    odd = no_numbers(values)
+    if odd and len(odd) == sum(bool(value.strip()) for value in values):
+        yield f"{name}.price: no {entity.price} in {file} is a number, for one {odd[0]!r}; {remedy_of_prices(entity.price)}"
+
+
+def no_numbers(values: Iterable[str]) -> list[str]:
+    """Those that Spark would read no number from, blanks left out."""
+    return [value for value in values if value.strip() and not _is_number(value)]
+
+
+def _is_number(text: str) -> bool:
+    with suppress(ValueError):
+        float(text)
+        return "_" not in text
+    return False
+
+
+def remedy_of_prices(column: str) -> str:
+    """What to do about prices that are no numbers."""
+    return f"write 12.50 for 12,50, or map price: \"= replace({column}, ',', '.')\""
 
 
 def _of_series(series: SeriesConfig) -> Iterator[str]:

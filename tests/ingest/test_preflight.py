@@ -13,6 +13,7 @@ from propensity_spark.config import Config
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import preflight
+from propensity_spark.ingest.doubts import doubts
 from propensity_spark.ingest.preflight import check, expand, head, problems
 from propensity_spark.loading import from_mapping
 
@@ -213,6 +214,33 @@ def test_users_and_products_are_checked_as_sources_are(tmp_path: Path) -> None:
     assert found[0].startswith("users.map: ")
     assert "no column 'towm'" in found[0]
     assert found[1].startswith("products.path: nothing matches")
+
+
+def _goods(tmp_path: Path, *prices: str, **more: Any) -> Config:
+    _write(tmp_path / "log.csv", "user,item,at\n")
+    _write(tmp_path / "goods.csv", "\n".join(["sku;cost;since", *(f"p;{price};2024-03-01" for price in prices)]))
+    log = {"name": "log", "path": f"{tmp_path}/log.csv", "map": MAP, "event": "purchase"}
+    goods = {"path": f"{tmp_path}/goods.csv", "id": "sku", "price": "cost", "delimiter": ";"}
+    return from_mapping({"shop": {"time_zone": "Europe/Paris"}, "sources": [log], "products": {**goods, **more}})
+
+
+def test_prices_of_which_none_is_a_number_are_told(tmp_path: Path) -> None:
+    told = _only(_goods(tmp_path, "12,50", "", "n/a"))
+    assert told == (
+        f"products.price: no cost in {tmp_path}/goods.csv is a number, for one '12,50'; "
+        "write 12.50 for 12,50, or map price: \"= replace(cost, ',', '.')\""
+    )
+    assert problems(_goods(tmp_path, "12,50", price="= replace(cost, ',', '.')")) == []
+    for prices in (("12,50", "12.5"), (" 1e3 ",), ("",), ()):
+        assert problems(_goods(tmp_path, *prices)) == []
+
+
+def test_a_price_that_is_no_number_is_a_doubt_where_no_row_is_refused_for_it(tmp_path: Path) -> None:
+    (doubt,) = doubts(_goods(tmp_path, "1", "1_000", "", "12,50"))
+    told = "products.price: 2 of the first 3 prices of .*/goods.csv are no numbers, for one '1_000' in cost, and will be left out; "
+    assert re.match(told, doubt)
+    assert doubts(_goods(tmp_path, "12,50")) == [], "a problem, and told as one"
+    assert doubts(_goods(tmp_path, "1", "2.50", "")) == doubts(_goods(tmp_path, "1", "x", valid_from="since")) == []
 
 
 def test_remote_paths_and_tables_are_left_to_spark() -> None:
