@@ -9,22 +9,25 @@ from pyspark.sql import functions as F
 from propensity_spark.config import ListedConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns
-from propensity_spark.ingest import texts
+from propensity_spark.ingest import parquets, texts
 from propensity_spark.ingest.preflight import by_header, expand, headers
 
 
 def read(spark: SparkSession, listed: ListedConfig, wanted: Iterable[str], what: str) -> DataFrame:
-    """The table's rows as they are; local CSV files each by their own header.
+    """The table's rows as they are; local files each by their own header or schema.
 
     Takes   `wanted`: the mapped columns (blanks and `= SQL` are passed over); `what`: its name for messages.
-    Raises  MissingColumns where one of them is absent, from any file.
+    Raises  MissingColumns where one of them is absent, from any file; SourceError where Spark cannot read a file.
     """
     named = [c for c in wanted if c and not c.startswith("=")]
-    parts = _read(spark, listed)
+    try:
+        parts = _read(spark, listed)
+    except Exception as problem:
+        raise parquets.readable(problem, what) from problem
     for part in parts:
         if missing := [c for c in named if c not in part.columns]:
             raise MissingColumns(what, missing, part.columns, "Correct its mapping.")
-    return reduce(lambda above, below: above.unionByName(below, allowMissingColumns=True), parts)
+    return reduce(lambda above, below: above.unionByName(below, allowMissingColumns=True), parquets.alike(parts))
 
 
 def _read(spark: SparkSession, listed: ListedConfig) -> list[DataFrame]:
@@ -38,6 +41,8 @@ def _read(spark: SparkSession, listed: ListedConfig) -> list[DataFrame]:
         options = {"sep": listed.delimiter, "encoding": listed.encoding, "escape": '"', "header": str(listed.header).lower()}
         reader = spark.read.options(**options, multiLine="true")  # a product's text may go over lines; the tables are small
         return [reader.csv(group) for group in (_by_header(paths, listed) if is_local and listed.header else [paths])]
+    if listed.format == "parquet" and is_local:
+        return parquets.read(spark, paths)
     return [spark.read.format(listed.format).load(paths if listed.format != "delta" else paths[0])]
 
 

@@ -18,8 +18,8 @@ from pyspark.sql.types import StringType, StructField, StructType
 from propensity_spark import tables
 from propensity_spark.config import SourceConfig
 from propensity_spark.config.places import is_remote
-from propensity_spark.errors import MissingColumns, SourceError
-from propensity_spark.ingest import texts
+from propensity_spark.errors import MissingColumns, PropensityError, SourceError
+from propensity_spark.ingest import parquets, texts
 from propensity_spark.ingest.preflight import apart, by_header, expand, headers
 
 FILE, SIZE, MODIFIED, ARRIVED, CORRUPT = "_source_file", "_file_size", "_file_modified", "_arrived_at", "_corrupt"
@@ -66,6 +66,8 @@ def _reading(source: SourceConfig) -> str:
 
 
 def _readable(problem: Exception, source: SourceConfig) -> Exception:
+    if isinstance(problem, PropensityError):
+        return problem
     text = str(problem)
     if isinstance(problem, EOFError | zlib.error | gzip.BadGzipFile):
         text = "not in GZIP"
@@ -79,7 +81,7 @@ def _readable(problem: Exception, source: SourceConfig) -> Exception:
     ):
         if sign in text:
             return SourceError(f"sources.{source.name}: a file is damaged ({sign}); fetch it again. Nothing was changed.")
-    return problem
+    return parquets.readable(problem, f"sources.{source.name}")
 
 
 def _files(source: SourceConfig) -> Files | None:
@@ -132,6 +134,8 @@ def _read(spark: SparkSession, source: SourceConfig, files: list[str] | None) ->
         schema = spark.read.json(paths).schema
         wanted = StructType([*(f for f in schema.fields if f.name != CORRUPT), StructField(CORRUPT, StringType())])
         return [spark.read.schema(wanted).option("columnNameOfCorruptRecord", CORRUPT).json(paths)]
+    if source.format == "parquet" and files is not None:
+        return parquets.read(spark, files)
     return [spark.read.format(source.format).load(paths if source.format == "parquet" else paths[0])]
 
 
