@@ -131,8 +131,8 @@ def _values(layout: _Layout, file: Path, column: str, most: int) -> list[str]:
     if layout.format == "json":
         found = (as_object(line).get(column) for line in lines[:-1] or lines)  # the last one may be cut off
         return [str(value) for value in found if value is not None]
-    rows = csv.reader(lines, delimiter=layout.delimiter)
-    place = apart(next(rows, []) if layout.header else layout.columns).index(column)
+    place = _columns(layout, file).index(column)
+    rows = csv.reader(lines[1:] if layout.header else lines, delimiter=layout.delimiter)
     return [row[place] if place < len(row) else "" for row in rows if row]
 
 
@@ -234,6 +234,8 @@ def _columns(layout: _Layout, file: Path) -> list[str]:
     first = next(csv.reader([lines[0]], delimiter=layout.delimiter))
     if layout.header:
         return list(apart(first))
+    if not layout.columns:  # a users or products table: its columns are called as Spark calls them
+        return list(apart([""] * len(first)))
     if len(first) != len(layout.columns):
         raise ValueError(f"its first row has {len(first)} fields, `columns` names {len(layout.columns)}")
     return list(apart(layout.columns))

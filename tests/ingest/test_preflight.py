@@ -235,6 +235,13 @@ def test_prices_of_which_none_is_a_number_are_told(tmp_path: Path) -> None:
         assert problems(_goods(tmp_path, *prices)) == []
 
 
+def test_a_table_of_products_may_have_no_header(tmp_path: Path) -> None:
+    bare = {"header": False, "id": "_c0"}
+    assert "no _c2 in" in _only(_goods(tmp_path, "12.50", **bare, price="_c2"))
+    assert problems(_goods(tmp_path, "12.50", **bare, price="_c1")) == []
+    assert "no column '_c3'" in _only(_goods(tmp_path, "12.50", **bare, price="_c3"))
+
+
 def test_a_price_that_is_no_number_is_a_doubt_where_no_row_is_refused_for_it(tmp_path: Path) -> None:
     (doubt,) = doubts(_goods(tmp_path, "1", "1_000", "", "12,50"))
     told = "products.price: 2 of the first 3 prices of .*/goods.csv are no numbers, for one '1_000' in cost, and will be left out; "
