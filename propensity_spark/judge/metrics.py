@@ -188,9 +188,10 @@ def _roc_auc(positives: Vector, negatives: Vector) -> float:
 
 
 def average_precision(positives: Vector, weight: Vector) -> float:
-    """PR-AUC of cells, best first; a cell is one step of the curve."""
-    precision = np.cumsum(positives) / np.cumsum(weight)
-    return float((precision * positives).sum() / positives.sum())
+    """PR-AUC of cells, best first; a cell is one step of the curve, and an empty one none. NaN where nothing was bought."""
+    hits, above, bought = np.cumsum(positives), np.cumsum(weight), positives.sum()
+    precision = np.divide(hits, above, out=np.zeros(len(above)), where=above > 0)
+    return float((precision * positives).sum() / bought) if bought else float("nan")
 
 
 def _bins(weight: Vector, positives: Vector, predicted: Vector, count: int) -> list[Bin]:
@@ -202,10 +203,10 @@ def _bins(weight: Vector, positives: Vector, predicted: Vector, count: int) -> l
 
 
 def ece(weight: Vector, positives: Vector, predicted: Vector) -> float:
-    """Mean distance of what is predicted from what is observed, over CALIBRATION_BINS bins of cells, best first."""
+    """Mean distance of what is predicted from what is observed, over CALIBRATION_BINS bins of cells, best first; NaN of no rows."""
     bins = _bins(weight, positives, predicted, CALIBRATION_BINS)
     total = sum(b.weight for b in bins)
-    return float(sum(b.weight * abs(b.predicted - b.observed) for b in bins) / total)
+    return float(sum(b.weight * abs(b.predicted - b.observed) for b in bins) / total) if total else float("nan")
 
 
 def _curve(up: Vector, along: Vector) -> tuple[tuple[float, float], ...]:

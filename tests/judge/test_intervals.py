@@ -49,6 +49,27 @@ def test_a_sample_is_that_of_rows_counted_as_often_as_their_user(people: pd.Data
         assert made["predicted_over_observed"][number] == pytest.approx((w * p).sum() / (w * y).sum())
 
 
+def test_samples_without_the_best_cell_count_as_well() -> None:
+    """The best pair is one user's: a third of the samples miss her, and their figures are those of the other users."""
+    draw = np.random.default_rng(7)
+    blocks = pd.DataFrame({"key": np.arange(40), "bucket": draw.permutation(40), "weight": 1.0, "loss": 0.3})
+    blocks = blocks.assign(positives=(blocks["bucket"] > 30).astype(float), predicted=0.2)
+    times = intervals.drawn(40, 300, seed=6)
+    made = intervals.of_pairs(blocks, times)["pr_auc"]
+    assert np.isfinite(made).all()
+    for number in np.flatnonzero(times[:, blocks["bucket"].argmax()] == 0)[:20]:
+        often, y = times[number][blocks["key"]], blocks["positives"]
+        assert made[number] == pytest.approx(sk.average_precision_score(y, blocks["bucket"], sample_weight=often))
+
+
+def test_of_no_rows_and_of_no_purchases_nothing_is_known() -> None:
+    cells = pd.DataFrame({"key": [0], "bucket": [3], "weight": [2.0], "positives": [0.0], "predicted": [0.4], "loss": [0.5]})
+    made = intervals.of_pairs(cells, np.array([[1.0, 1.0], [0.0, 2.0]]))
+    assert np.isnan(made["pr_auc"]).all()
+    assert made["ece"] == pytest.approx([0.2, np.nan], nan_ok=True)
+    assert intervals.sure(0.2, made["ece"]) is None
+
+
 def test_blocks_of_users_are_as_sure_as_users_one_by_one(people: pd.DataFrame, found: pd.DataFrame) -> None:
     """The slow way: rows of users drawn with replacement, for the figure and for the lead of one scorer over the other."""
     user, label = people["user"].to_numpy(), people["label"].to_numpy()
