@@ -14,7 +14,7 @@ from propensity_spark.pipeline import rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.settle import settle
-from propensity_spark.trainset.split import Procedure, calibration_share, held_out
+from propensity_spark.trainset.split import Procedure, calibration_share, held_out, kept_apart
 
 Counts = Mapping[date, tuple[int, int, int]]
 _NONE = (0, 0, 0)  # rows, positives and buyers of a date that has none
@@ -29,11 +29,12 @@ class Parts:
     rows: DataFrame
     share: float  # of the users, who calibrate
     held: Column
+    apart: Column
 
     @property
     def train(self) -> DataFrame:
         """What the models that are calibrated learn from."""
-        return self.rows.where(~self.held)
+        return self.rows.where(~self.apart)
 
     @property
     def calibrate(self) -> DataFrame:
@@ -111,7 +112,8 @@ def parted(config: Config, procedure: Procedure, sampled: DataFrame, counts: Cou
     _, positives, _ = counts.get(procedure.calibrate, _NONE)
     share = calibration_share(config, positives)
     mine = sampled.where(F.col("as_of").isin(list(procedure.train)))
-    return Parts(procedure, mine, share, held_out(procedure, share, config.train.seed))
+    held = held_out(procedure, share, config.train.seed)
+    return Parts(procedure, mine, share, held, kept_apart(procedure, share, config.train.seed, config.labels.horizon_days))
 
 
 def rehearsed(spark: SparkSession, config: Config, moment: Moment, families: Sequence[str]) -> Parts:

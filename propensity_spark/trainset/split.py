@@ -78,8 +78,20 @@ class Timeline:
 
 
 def held_out(procedure: Procedure, share: float, seed: int) -> Column:
-    """Whether a row calibrates the procedure: that share of the users at its newest date. All else of its dates trains."""
-    return (F.col("as_of") == F.lit(procedure.calibrate)) & (uniform(seed + _SALT, "user_id") < share)
+    """Whether a row calibrates the procedure: that share of the users at its newest date."""
+    return (F.col("as_of") == F.lit(procedure.calibrate)) & _of_share(share, seed)
+
+
+def kept_apart(procedure: Procedure, share: float, seed: int, horizon_days: int) -> Column:
+    """Whether a row teaches nothing where `held_out` calibrates: of the same users, labels that reach into those that calibrate.
+
+    Where the dates lie a horizon apart these are the rows that calibrate; where they lie closer, older ones as well.
+    """
+    return (F.col("as_of") > F.lit(procedure.calibrate - horizon_days * _DAY)) & _of_share(share, seed)
+
+
+def _of_share(share: float, seed: int) -> Column:
+    return uniform(seed + _SALT, "user_id") < share
 
 
 def calibration_share(config: Config, positives: int) -> float:

@@ -74,7 +74,8 @@ def parts(table: Callable[..., DataFrame]) -> Parts:
     """Ten users who train, of whom two bought, and five who calibrate."""
     rows = [(str(DAY), f"u{n:02}", "p", int(n % 5 == 0), 1.0, "tea" if n % 2 else "jam", float(n)) for n in range(15)]
     ddl = "as_of DATE, user_id STRING, product_id STRING, label INT, weight DOUBLE, category STRING, x0 FLOAT"
-    return Parts(Procedure((DAY,), date(2024, 4, 29)), table(ddl, *rows), 1 / 3, F.col("user_id") >= "u10")
+    held = F.col("user_id") >= "u10"
+    return Parts(Procedure((DAY,), date(2024, 4, 29)), table(ddl, *rows), 1 / 3, held, held)
 
 
 @pytest.fixture
@@ -118,7 +119,8 @@ def test_who_calibrates_teaches_what_scores_and_not_what_is_calibrated(
     balanced = {"balance": {"method": "weights", "ratio": 0.0}}
     config = from_mapping({"train": balanced, "models": {"families": ["lightgbm"]}})
     monkeypatch.setattr(judging, "scored", lambda rows, *_: rows)
-    fits = fitting.fit(config, MOMENT, replace(parts, held=F.col("user_id") >= "u07"), "rehearsal", Progress(quiet=True))
+    some = F.col("user_id") >= "u07"
+    fits = fitting.fit(config, MOMENT, replace(parts, held=some, apart=some), "rehearsal", Progress(quiet=True))
     assert [name for name, _ in seen] == ["lightgbm", "lightgbm", "ranker"]
     assert (fits.apart.odds, fits.whole.odds) == (5 / 2, 12 / 3), "of seven users two bought, of fifteen three"
     made = fitting.calibrated(config, fits, parts, 1.0, Progress(quiet=True))

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from propensity_spark.errors import InsufficientData
 from propensity_spark.ingest.lateness import AT_ONCE, Lateness
 from propensity_spark.loading import from_mapping
-from propensity_spark.trainset.split import Procedure, Timeline, calibration_share, held_out, plan
+from propensity_spark.trainset.split import Procedure, Timeline, calibration_share, held_out, kept_apart, plan
 
 FIRST, AS_OF = date(2020, 1, 1), date(2023, 1, 1)
 DAY = timedelta(days=1)
@@ -122,6 +122,19 @@ def test_some_users_calibrate_at_the_newest_date_and_train_at_older_ones(rows: D
     assert held[final.calibrate] == pytest.approx(1000, abs=100)
     others = rows.where(held_out(final, 1 / 3, 43)).join(rows.where(held_out(final, 1 / 3, 42)), ["as_of", "user_id"], "left_semi")
     assert others.count() == pytest.approx(333, abs=80), "another seed, other users"
+
+
+@pytest.mark.parametrize(("step", "apart"), [(7, (7,)), (0, (7,)), (6, (7, 13)), (2, (7, 9, 11, 13)), (1, tuple(range(7, 14)))])
+def test_no_label_that_calibrates_was_learnt_at_an_older_date(spark: SparkSession, step: int, apart: tuple[int, ...]) -> None:
+    """Whoever calibrates teaches from dates alone whose labels end before the calibration's begin."""
+    final = _plan(7, FIRST, AS_OF - DAY, dates=12, step_days=step).final
+    made = [(day, f"u{user}") for day in final.train for user in range(60)]
+    rows = spark.createDataFrame(made, "as_of DATE, user_id STRING")
+    calibrate = {row["user_id"] for row in rows.where(held_out(final, 1 / 3, 42)).collect()}
+    assert 5 < len(calibrate) < 40
+    left_out = {(row["as_of"], row["user_id"]) for row in rows.where(kept_apart(final, 1 / 3, 42, 7)).collect()}
+    assert left_out == {(AS_OF - days * DAY, user) for days in apart for user in calibrate}
+    assert all(day + 7 * DAY <= final.calibrate for day, user in {*made} - left_out if user in calibrate)
 
 
 def test_half_of_few_purchases_calibrate_and_a_third_of_many() -> None:
