@@ -47,9 +47,10 @@ class Shop:
         as_of, settings = self.moments(dates), self.config.population
         human = self.events.where(~F.col("is_bot"))
         could = human if settings.event == "any" else human.where(F.col("event") == settings.event)
-        scored = population(compute.as_seen(could, as_of, settings.days), settings)
-        days, zone = self.config.cold_start.new_days, self.config.shop.time_zone
-        return self.with_segment(self._eligible(newcomers.unscored(self.users, scored, as_of, days, zone)))
+        known = min(settings.days, self.config.features.history_days)  # features know nothing of who came before
+        scored = population(compute.as_seen(could, as_of, known), settings)
+        new, zone = self.config.cold_start.new_days, self.config.shop.time_zone
+        return self.with_segment(self._eligible(newcomers.unscored(self.users, scored, as_of, new, zone)))
 
     def first_buyers(self, dates: Sequence[date]) -> DataFrame:
         """Whose first order falls within the horizon of the dates: as_of, user_id, history, segment."""

@@ -31,6 +31,7 @@ USERS, PRODUCTS = 0.25, 0.1  # hidden shares
 MOST = 20_000  # users who are judged, about
 _SALT_USERS, _SALT_PRODUCTS, _SALT_SAMPLE = 11, 12, 13
 _PART = "part"
+_K = 10  # products of a list, whatever judge.k is: the table's columns say so
 Row = tuple[object, ...]
 
 
@@ -74,7 +75,7 @@ def judged(spark: SparkSession, config: Config, timeline: Timeline) -> list[Row]
     rated = cold_start.rates(spark, of, procedure.score, users, known.counts)
     listed = settle(coldstart.best(rated, config.cold_start.products))
     bought = of.purchases([procedure.score], procedure.score).select("user_id", "product_id")
-    return _rows(timeline, known.given, *_figures(_parts(users, seed), listed, bought, seed, config.judge.k))
+    return _rows(timeline, known.given, *_figures(_parts(users, seed), listed, bought, seed))
 
 
 def _parts(users: DataFrame, seed: int) -> DataFrame:
@@ -92,7 +93,7 @@ def _held_out(seed: int) -> Column:
 
 
 def _figures(
-    users: DataFrame, listed: DataFrame, bought: DataFrame, seed: int, k: int
+    users: DataFrame, listed: DataFrame, bought: DataFrame, seed: int
 ) -> tuple[dict[str, dict[str, metrics.Metrics]], dict[str, dict[str, ranking.RankingMetrics]]]:
     """By part (history: held out) and scorer: of the probabilities, and of each part's lists."""
     part = F.concat_ws(": ", "history", "held_out")
@@ -108,10 +109,12 @@ def _figures(
     )
     rows, truth = settle(rows), settle(truth)
     good = metrics.of_keys(cells.collect(rows, [View(_PART, F.col(_PART), SCORERS)]), _PART, SCORERS)
-    with ranking.placed(rows, SCORERS, k, _PART) as placed:
-        sums = ranking.sums(ranking.buyers(placed, truth, SCORERS, k, _PART), SCORERS, {_PART: F.col(_PART)}, k)
+    with ranking.placed(rows, SCORERS, _K) as placed:
+        # the part is told by whose list it is: a buyer of nothing that is listed has no row that could say it
+        of_part = {_PART: F.substring_index("user_id", "|", 1)}
+        sums = ranking.sums(ranking.buyers(placed, truth, SCORERS, _K), SCORERS, of_part, _K)
     mine = sums[sums["view"] == _PART].groupby("key")
-    return good, {str(key): {name: ranking.of_sums(row, name, k) for name in SCORERS} for key, row in mine}
+    return good, {str(key): {name: ranking.of_sums(row, name, _K) for name in SCORERS} for key, row in mine}
 
 
 _REACHED = ("roc_auc", "log_loss", "ece", "predicted_over_observed")

@@ -230,6 +230,34 @@ def test_what_is_held_out_teaches_nothing_and_is_judged(
     assert again["none", "both", "constant"]["rows"] == 2
 
 
+def test_who_came_before_all_that_features_know_is_not_scored_and_is_told_of(shop: Written) -> None:
+    """The population reaches back no further than the history: nobody falls between the two."""
+    short = {"population": {"days": 90}, "features": {"segment_by": "region", "windows": [1], "history_days": 20}}
+    shop.run(from_mapping({**SETTINGS, **short}))
+    assert shop.unscored()["old hand"] == ("old", "unknown"), "came 60 days ago"
+    assert "north0" not in shop.unscored()
+    shop.run(from_mapping({**SETTINGS, "population": {"days": 90}}))
+    assert "old hand" not in shop.unscored()
+
+
+def test_a_buyer_of_nothing_that_is_listed_counts(table: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cold_trials, "hidden_product", lambda _: _in("product_id", "mug"))
+    users = table(
+        "user_id STRING, history STRING, segment STRING, is_hidden BOOLEAN",
+        *((name, "none", segment, False) for name, segment in (("finds", "north"), ("misses", "south"))),
+    )
+    rates = (0.5, 0.4, 0.3)
+    listed = table(
+        "history STRING, segment STRING, product_id STRING, propensity DOUBLE, product_rate DOUBLE, overall_rate DOUBLE",
+        *(("none", *place, *rates) for place in (("north", "mug"), ("north", "lamp"), ("south", "lamp"))),
+    )
+    bought = table("user_id STRING, product_id STRING", ("finds", "mug"), ("misses", "mug"))
+    good, lists = cold_trials._figures(users, listed, bought, 1)
+    assert list(good) == list(lists) == ["none: products"]
+    assert (lists["none: products"]["cold"].users, lists["none: products"]["cold"].recall) == (2, 1 / 2)
+    assert lists["none: products"]["cold"].k == 10, "as the table's column is called, whatever judge.k is"
+
+
 def _in(column: str, *names: str) -> Any:
     from pyspark.sql import functions as F
 
