@@ -190,7 +190,8 @@ def purchases(spark: SparkSession, config: Config, moment: Moment, as_of: date) 
     events = tables.read(spark, "silver.events")
     dates = compute.moments(events, [as_of], config.shop.time_zone)
     everyone = tables.read(spark, "trainset.candidates", f"as_of = DATE'{as_of}'").select("user_id").distinct()
-    pairs = bought(events, dates, moment.timeline.horizon_days, config.shop.time_zone, scored=as_of)
+    # as the labels of the candidates: what a label does not know of is no part of what was to be found
+    pairs = bought(events, dates, moment.timeline.horizon_days, config.shop.time_zone, scored=moment.timeline.as_of)
     mine = pairs.join(everyone, on="user_id", how="left_semi")
     return eligible.offered(spark, config, mine).select("user_id", "product_id")
 

@@ -11,12 +11,13 @@ from pyspark.sql import DataFrame, SparkSession
 from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.errors import ConfigError
-from propensity_spark.pipeline import eligible, judging, run
+from propensity_spark.pipeline import build_features, eligible, judging, run
 from propensity_spark.schemas import CANDIDATES, EVENTS, PRODUCTS
 
 Make = Callable[..., DataFrame]
 AS_OF = date(2024, 4, 1)
-MOMENT: Any = type("Moment", (), {"timeline": type("Timeline", (), {"horizon_days": 7})})
+TIMELINE: Any = type("Timeline", (), {"horizon_days": 7, "as_of": date(2024, 4, 8), "labelled": (AS_OF,)})
+MOMENT: Any = type("Moment", (), {"timeline": TIMELINE})
 
 
 def _rows(ddl_columns: tuple[str, ...], *said: dict[str, object]) -> list[tuple[object, ...]]:
@@ -53,6 +54,26 @@ def test_what_is_judged_is_what_is_offered(
 
     assert judged() == ({"ann mug", "ann card"}, {"mug", "card"})
     assert judged(candidates={"exclude": "category = 'gifts'"}) == ({"ann mug"}, {"mug"})
+
+
+def test_lists_are_held_against_what_the_labels_know_of(
+    spark: SparkSession, table: Make, warehouse: Path, config: Callable[..., Config]
+) -> None:
+    """A purchase of the window's last hours that is heard of after the scored date, and one whose cancellation is."""
+    late = {"known_ts": "2024-04-08 03:00:00"}
+    back = {"cancelled_ts": "2024-04-05 09:00:00", "cancelled_known_ts": "2024-04-08 00:00:00"}
+    known = {"cancelled_ts": "2024-04-05 09:00:00", "cancelled_known_ts": "2024-04-07 23:59:59"}
+    bought = [_bought("ann", "mug", 2), {**_bought("ann", "late", 7), **late}, {**_bought("ann", "back", 3), **back}]
+    bought += [{**_bought("ann", "known back", 3), **known}]
+    tables.overwrite(table(EVENTS.ddl, *_rows(EVENTS.columns, *bought)), EVENTS.name)
+    every = ("mug", "late", "back", "known back", "other")
+    said = {"as_of": f"{AS_OF}", "user_id": "ann", "candidate_source": "touched", "weight": 1.0}
+    pairs = table(CANDIDATES.ddl, *_rows(CANDIDATES.columns, *({**said, "product_id": name} for name in every)))
+    tables.replace(pairs, CANDIDATES.name, f"as_of = DATE'{AS_OF}'")
+    labels = build_features.attach_labels(spark, config(), TIMELINE, pairs.drop("label", "weight"))
+    positive = {row["product_id"] for row in labels.where("label = 1").collect()}
+    truth = {row["product_id"] for row in judging.purchases(spark, config(), MOMENT, AS_OF).collect()}
+    assert truth == positive == {"mug", "back"}
 
 
 def test_the_tables_of_rules_are_read_beside_the_events(config: Callable[..., Config]) -> None:
