@@ -72,13 +72,15 @@ def popular(products: DataFrame, config: CandidateConfig) -> DataFrame:
 def due(population: DataFrame, pairs: DataFrame, products: DataFrame, config: CandidateConfig) -> DataFrame:
     """What a user bought about one usual gap ago, the nearest to it first: her own gap, else that of the product's buyers.
 
-    From half a gap to two after the last order. Of what she bought long ago, too: `touched` may have left it out.
+    From half a gap to two after the last order; where neither is known nothing is due, and a gap is a day at least. Of what she
+    bought long ago, too: `touched` may have left it out.
     """
     gaps = products.select("as_of", "product_id", "product_gap")
     bought = pairs.where("pair_purchases_last IS NOT NULL").join(population, on=["as_of", "user_id"], how="left_semi")
-    gap = F.greatest(F.coalesce("pair_gap", "product_gap"), F.lit(1.0))
-    since = F.log(F.greatest("pair_purchases_last", F.lit(0.5)) / gap)
-    told = bought.join(gaps, on=["as_of", "product_id"], how="left").select(*KEYS, since.alias("_since"))
+    gap = F.coalesce("pair_gap", "product_gap")  # `greatest` alone would take a day for what is unknown
+    since = F.log(F.greatest("pair_purchases_last", F.lit(0.5)) / F.greatest(gap, F.lit(1.0)))
+    known = bought.join(gaps, on=["as_of", "product_id"], how="left").where(gap.isNotNull())
+    told = known.select(*KEYS, since.alias("_since"))
     near = told.where(F.exp("_since").between(_SOON, _LATE))
     return _marked(_top(near, ["as_of", "user_id"], [F.abs("_since").asc()], config.due), DUE)
 

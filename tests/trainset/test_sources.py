@@ -33,6 +33,7 @@ def test_due_is_what_was_bought_about_one_gap_ago_the_nearest_first(table: Make)
         (DAY, "ann", "late", 20.1, 20.1, 10.0),
         (DAY, "ann", "others", 30.0, 30.0, None),  # once: the gap of the product's buyers
         (DAY, "ann", "once", 30.0, 30.0, None),  # nobody ever bought it again
+        (DAY, "ann", "once lately", 1.0, 1.0, None),
         (DAY, "ann", "seen", 10.0, None, None),
         (DAY, "bob", "half", 5.0, 5.0, 10.0),  # nobody scores bob
     )
