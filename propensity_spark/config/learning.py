@@ -191,6 +191,7 @@ class TrainConfig:
         within("train.min_positives", self.min_positives, 1, 10**9)
         within("train.min_buyers", self.min_buyers, 1, 10**9)
         within("train.min_history_days", self.min_history_days, 1, 3650)
+        within("train.seed", self.seed, 0, 2**31 - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
