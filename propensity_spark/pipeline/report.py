@@ -91,7 +91,7 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
         as_of=str(moment.timeline.as_of),
         horizon_days=moment.timeline.horizon_days,
         made_at=_now(),
-        verdict=_verdict(judged["test"], champion, config.judge.k),
+        verdict=_verdict(judged["test"], champion),
         notes=(*undone, *(note for name in judged for note in _warnings(judged[name], champion, f"{name} as of {dates[name]}"))),
         facts=_facts(config, moment, trained),
         intake=_intake(spark),
@@ -118,9 +118,9 @@ def _judged(config: Config, moment: Moment, trained: registry.Run) -> tuple[dict
     return {name: json.loads(registry.read_text(config, trained.run_id, f"{name}.json")) for name in names}, undone
 
 
-def _verdict(judged: Judged, champion: str, k: int) -> str:
-    """The champion against the best baseline, in one sentence each for probabilities and for lists."""
-    found = figures.of_scorers(judged)
+def _verdict(judged: Judged, champion: str) -> str:
+    """The champion against the best baseline, in one sentence each for probabilities and for lists as long as training judged."""
+    found, k = figures.of_scorers(judged), figures.typed(judged)["ranking"][champion].k
     losses = {name: found[name]["log_loss"] for name in BASELINES if name in found}
     known = {name: loss for name, loss in losses.items() if loss is not None}
     mine, recall = found[champion]["log_loss"], found[champion][f"recall_at_{k}"]
