@@ -50,9 +50,10 @@ def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
 
     Raises InsufficientData where silver.events cannot carry the run, ConfigError where an encoder reads a column that no row has.
     """
-    found = ingest.extent(spark)
+    found = ingest.extent(spark, config)
     declared = feature_set(config.features, found.types, config.candidates.popular_days, config.shop.time_zone, config.series)
-    return Moment(plan(config, as_of, found.first, found.last, found.late), declared, attributes(config, declared))
+    timeline = plan(config, as_of, found.first, found.sold, found.late, found.full)
+    return Moment(timeline, declared, attributes(config, declared))
 
 
 def attributes(config: Config, declared: FeatureSet) -> tuple[Known, ...]:

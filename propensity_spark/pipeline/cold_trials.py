@@ -40,8 +40,8 @@ def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) ->
 
     Raises InsufficientData where there are too few days, or nobody without history.
     """
-    found = ingest.extent(spark)
-    timeline = plan(config, as_of, found.first, found.last, found.late)
+    found = ingest.extent(spark, config)
+    timeline = plan(config, as_of, found.first, found.sold, found.late, found.full)
     with progress.stage("cold start trials") as stage:
         written = judged(spark, config, timeline)
         stage.note = f"as of {timeline.rehearsal.score}"

@@ -41,7 +41,7 @@ def everything(config: Config) -> date:
     spark, progress = _opened(config)
     ingest.run(spark, config, progress)
     try:
-        moment = build_features.prepare(spark, config, _as_of(spark, config))
+        moment = build_features.prepare(spark, config, _as_of(spark, config, progress))
         progress.say(f"  as of {moment.timeline.as_of}, horizon {config.labels.horizon_days} days, {_dates(moment)}")
         build_features.run(spark, config, moment, progress)
         train.run(spark, config, moment, progress)
@@ -66,7 +66,7 @@ def one(name: str, config: Config) -> None:
     spark, progress = _opened(config)
     if name == "ingest":
         return ingest.run(spark, config, progress)
-    moment = build_features.prepare(spark, config, _as_of(spark, config))
+    moment = build_features.prepare(spark, config, _as_of(spark, config, progress))
     if name in _ON_ROWS:
         build_features.check_current(spark, config, moment)
     _STAGES[name](spark, config, moment, progress)
@@ -76,7 +76,7 @@ def one(name: str, config: Config) -> None:
 def audited(config: Config) -> audit.Report:
     """Look for leaks in what `build-features` wrote. Raises TablesStale as `one` does."""
     spark, progress = _opened(config)
-    moment = build_features.prepare(spark, config, _as_of(spark, config))
+    moment = build_features.prepare(spark, config, _as_of(spark, config, progress))
     build_features.check_current(spark, config, moment)
     return audit.run(spark, config, moment, progress)
 
@@ -97,14 +97,14 @@ def totals_current(config: Config, since: date | None, spine: str, out: str) -> 
     spark, progress = _opened(config)
     if spine:
         return spines.look_up(spark, config, spine, out, progress)
-    totals.run(spark, config, _as_of(spark, config), since, progress)
+    totals.run(spark, config, _as_of(spark, config, progress), since, progress)
     return None
 
 
 def compare_groups(config: Config) -> None:
     """Fit and judge each group of features at the configured date."""
     spark, progress = _opened(config)
-    groups.run(spark, config, _as_of(spark, config), progress)
+    groups.run(spark, config, _as_of(spark, config, progress), progress)
 
 
 def tuned(config: Config) -> None:
@@ -112,7 +112,7 @@ def tuned(config: Config) -> None:
     store.check(config)
     tune.check(config)
     spark, progress = _opened(config)
-    moment = build_features.prepare(spark, config, _as_of(spark, config))
+    moment = build_features.prepare(spark, config, _as_of(spark, config, progress))
     build_features.run(spark, config, moment, progress)
     tune.run(spark, config, moment, progress)
 
@@ -120,7 +120,7 @@ def tuned(config: Config) -> None:
 def compare_balances(config: Config) -> None:
     """Fit and judge the champion with each way of balancing its training rows at the configured date."""
     spark, progress = _opened(config)
-    imbalance.run(spark, config, _as_of(spark, config), progress)
+    imbalance.run(spark, config, _as_of(spark, config, progress), progress)
 
 
 def compare_families(config: Config, chosen: str, others: Sequence[Config] = ()) -> None:
@@ -134,7 +134,7 @@ def compare_families(config: Config, chosen: str, others: Sequence[Config] = ())
     found = []
     for shop in shops:
         spark, progress = _opened(shop)
-        found.append((shop.shop.name, families.run(spark, shop, _as_of(spark, shop), names, progress)))
+        found.append((shop.shop.name, families.run(spark, shop, _as_of(spark, shop, progress), names, progress)))
     if others:
         progress.say(families.told_together(found))
 
@@ -142,7 +142,7 @@ def compare_families(config: Config, chosen: str, others: Sequence[Config] = ())
 def judge_cold_start(config: Config) -> None:
     """Judge the rates of users and products without history at the configured date."""
     spark, progress = _opened(config)
-    cold_trials.run(spark, config, _as_of(spark, config), progress)
+    cold_trials.run(spark, config, _as_of(spark, config, progress), progress)
 
 
 def sql(config: Config, query: str, rows: int) -> None:
@@ -171,11 +171,17 @@ def _opened(config: Config) -> tuple[SparkSession, Progress]:
     return spark, progress
 
 
-def _as_of(spark: SparkSession, config: Config) -> date:
-    """The configured date, else the day after the last full day of data."""
+def _as_of(spark: SparkSession, config: Config, progress: Progress) -> date:
+    """The configured date, else the day after the last full day of data; where purchases end before other events, it is said."""
     if not tables.exists(spark, "silver.events"):
         tables.read(spark, "silver.events")  # says which job to run
-    return config.score.as_of or ingest.last_full_day(spark, config) + timedelta(days=1)
+    if config.score.as_of:
+        return config.score.as_of
+    found = ingest.extent(spark, config)
+    if found.sold < found.last:
+        days = (found.last - found.sold).days
+        progress.say(f"  purchases       end on {found.sold}, {days} days before other events: so does what is learnt from")
+    return found.full + timedelta(days=1)
 
 
 def _dates(moment: Moment) -> str:

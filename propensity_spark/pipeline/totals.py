@@ -88,7 +88,7 @@ def shop(spark: SparkSession, config: Config) -> Shop:
 
     Raises InsufficientData where that is empty.
     """
-    found = ingest.extent(spark)
+    found = ingest.extent(spark, config)
     declared = shop_totals(config.features, found.types)
     events = tables.read(spark, "silver.events")
     return Shop(events, declared, found.first, found.last, config.shop.time_zone, tasks(spark, found.rows))

@@ -99,9 +99,12 @@ def calibration_share(config: Config, positives: int) -> float:
     return config.train.calibration_share or (_SHARE if positives >= _FEW else _SHARE_OF_FEW)
 
 
-def plan(config: Config, as_of: date, first_day: date, last_day: date, late: Lateness = AT_ONCE) -> Timeline:
+def plan(
+    config: Config, as_of: date, first_day: date, last_day: date, late: Lateness = AT_ONCE, full_day: date | None = None
+) -> Timeline:
     """Lay out the dates for scoring `as_of` from data that cover `[first_day, last_day]` and are known so late.
 
+    `full_day`: the last one that they cover to its end, where that is not the last: labels that judge end there.
     Raises InsufficientData where as_of has no history, lies behind the data, or the horizon is too long for them.
     """
     _check_as_of(as_of, first_day, last_day)
@@ -116,7 +119,7 @@ def plan(config: Config, as_of: date, first_day: date, last_day: date, late: Lat
             f"days need {needed} days of history; the data begin on {first_day}, {(as_of - first_day).days} days before. "
             "Set labels.horizon_days lower, --as-of later, or bring more history."
         )
-    backtest = as_of + matured <= last_day + timedelta(days=1)
+    backtest = as_of + matured <= (full_day or last_day) + _DAY
     return Timeline(final, rehearsal, config.labels.horizon_days, backtest)
 
 
@@ -125,7 +128,7 @@ def _check_as_of(as_of: date, first_day: date, last_day: date) -> None:
         raise InsufficientData(f"nothing is known before {as_of}: the data begin on {first_day}. Choose a later --as-of.")
     if as_of > last_day + timedelta(days=1):
         raise InsufficientData(
-            f"the data end on {last_day}; as of {as_of} part of the past is unknown. "
+            f"the data end on {last_day}, with the logs that bring purchases; as of {as_of} part of the past is unknown. "
             f"Choose --as-of {last_day + timedelta(days=1)} or earlier."
         )
 

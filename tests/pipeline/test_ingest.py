@@ -4,9 +4,9 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -335,10 +335,14 @@ def test_a_new_file_makes_silver_anew(spark: SparkSession, copied: Shop, monkeyp
     assert made == [16 + 6 + 1]
 
 
+SPANNED = "event_date DATE, event STRING, event_ts TIMESTAMP, known_ts TIMESTAMP, source STRING"
+
+
 def _days(table: Make, *ends: str) -> DataFrame:
     """One event a day at midnight and one at its end; ends are UTC."""
     rows = [(day, end) for end in ends for day in [end[:10]]]
-    return table("event_date DATE, event_ts TIMESTAMP", *rows, *((day, f"{day} 00:00:00") for day, _ in rows))
+    ddl = "event_date DATE, event_ts TIMESTAMP, known_ts TIMESTAMP, event STRING, source STRING"
+    return table(ddl, *((day, at, at, "purchase", "shop") for day, end in rows for at in (end, f"{day} 00:00:00")))
 
 
 USUAL = [f"2024-02-0{day} 22:00:00" for day in range(1, 9)]
@@ -365,32 +369,68 @@ def test_a_last_day_that_ends_two_hours_early_is_cut_off(
 ) -> None:  # fmt: skip
     frame = _days(table, *ends)
     monkeypatch.setattr(tables, "read", lambda spark, name: frame)
-    assert str(ingest.last_full_day(spark, config(shop={"time_zone": zone}))) == expected
+    assert str(ingest.extent(spark, config(shop={"time_zone": zone})).full) == expected
 
 
-def test_without_events_there_is_no_last_day(
+def _heard(day: int, source: str, event: str) -> tuple[object, ...]:
+    date_ = f"{FIRST + timedelta(days=day)}"
+    return date_, event, f"{date_} 23:00:00", f"{date_} 23:00:00", source
+
+
+FIRST = date(2024, 1, 1)
+LOOKS = [_heard(day, "clicks", "view") for day in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("orders", "sold"),
+    [
+        (range(93), 92),  # every day, and then no more: the log ends
+        (range(98), 97),
+        (range(99), 99),  # a day without orders is no more than what lies between two of them
+        ((*range(60), *range(66, 93)), 99),  # seven days of silence are nothing new
+        ((*range(60), *range(66, 92)), 91),  # eight are
+        ((1, 2, *range(9, 96)), 95),  # nor is it known whether a silence of so long ago means anything
+        ((1, *range(9, 96), 97), 99),
+        ((96,), 99),  # nothing to compare with
+        ((), 99),
+    ],
+)
+def test_where_purchases_end_before_other_events_so_does_what_is_learnt_from(
+    spark: SparkSession,
+    table: Make,
+    config: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    orders: Sequence[int],
+    sold: int,
+) -> None:
+    rows = [*LOOKS, *(_heard(day, "orders", "return" if day % 2 else "purchase") for day in orders)]
+    monkeypatch.setattr(tables, "read", lambda *_: table(SPANNED, *rows))
+    found = ingest.extent(spark, config())
+    assert (found.last, found.sold, found.full) == (FIRST + timedelta(days=99), *[FIRST + timedelta(days=sold)] * 2)
+
+
+def test_one_log_of_all_events_ends_where_it_ends(
     spark: SparkSession, table: Make, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = _days(table)
-    monkeypatch.setattr(tables, "read", lambda spark, name: frame)
-    with pytest.raises(InsufficientData, match="nothing was accepted"):
-        ingest.last_full_day(spark, config())
+    rows = [*LOOKS, *(_heard(day, "clicks", "purchase") for day in range(50))]
+    monkeypatch.setattr(tables, "read", lambda *_: table(SPANNED, *rows))
+    assert ingest.extent(spark, config()).sold == FIRST + timedelta(days=99)
 
 
 def test_what_the_events_span_and_how_late_their_newest_purchases_were_known(
-    spark: SparkSession, table: Make, monkeypatch: pytest.MonkeyPatch
+    spark: SparkSession, table: Make, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at, ddl = "12:00:00", "event_date DATE, event STRING, event_ts TIMESTAMP, known_ts TIMESTAMP"
+    at, ddl = "12:00:00", SPANNED
     imported = [(f"2024-01-{d:02}", "purchase", f"2024-01-{d:02} {at}", f"2024-02-01 {at}") for d in range(1, 21)]  # long after
     live = [(f"2024-02-{d:02}", "purchase", f"2024-02-{d:02} {at}", f"2024-02-{d:02} {late}:00:00") for d in range(1, 29)
             for late in (12, 12, 12, 16)]  # fmt: skip
     looks = [("2024-03-01", "view", f"2024-03-01 {at}", f"2024-03-09 {at}")]
-    monkeypatch.setattr(tables, "read", lambda spark, name: table(ddl, *imported, *live, *looks))
-    found = ingest.extent(spark)
+    monkeypatch.setattr(tables, "read", lambda spark, name: table(ddl, *((*row, "shop") for row in (*imported, *live, *looks))))
+    found = ingest.extent(spark, config())
     assert (str(found.first), str(found.last), found.types, found.rows) == ("2024-01-01", "2024-03-01", {"purchase", "view"}, 133)
     assert found.late == Lateness(timedelta(hours=1), timedelta(hours=4))
-    monkeypatch.setattr(tables, "read", lambda spark, name: table(ddl, *looks))
-    assert ingest.extent(spark).late == AT_ONCE, "of purchases alone"
+    monkeypatch.setattr(tables, "read", lambda spark, name: table(ddl, *((*row, "shop") for row in looks)))
+    assert ingest.extent(spark, config()).late == AT_ONCE, "of purchases alone"
     monkeypatch.setattr(tables, "read", lambda spark, name: table(ddl))
     with pytest.raises(InsufficientData, match="nothing was accepted"):
-        ingest.extent(spark)
+        ingest.extent(spark, config())

@@ -76,6 +76,12 @@ def test_the_backtest_needs_the_whole_horizon_in_the_data() -> None:
     assert not _plan(7, FIRST, AS_OF + 5 * DAY).backtest
 
 
+def test_labels_that_judge_end_with_the_last_day_that_is_whole() -> None:
+    last = AS_OF + 6 * DAY
+    assert not plan(from_mapping({"labels": {"horizon_days": 7}}), AS_OF, FIRST, last, full_day=last - DAY).backtest
+    assert plan(from_mapping({"labels": {"horizon_days": 6}}), AS_OF, FIRST, last, full_day=last - DAY).backtest
+
+
 @pytest.mark.parametrize(
     ("as_of", "horizon", "said"),
     [
