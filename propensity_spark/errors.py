@@ -110,3 +110,7 @@ class TrainingFailed(PropensityError, RuntimeError):
     """A fit ended without a usable model, or did not end within its limit."""
 
     code = "training_failed"
+
+
+class NothingLearnt(TrainingFailed):
+    """The rows tell a fit nothing: it found nothing to split on."""

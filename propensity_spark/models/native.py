@@ -15,7 +15,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from propensity_spark.errors import TrainingFailed
+from propensity_spark.errors import NothingLearnt
 from propensity_spark.models import focal
 from propensity_spark.models.contract import learn_weight
 from propensity_spark.models.layout import ORDER, numbered
@@ -81,9 +81,9 @@ def told(fitted: Any, text: str, curves: Losses | None = None) -> pa.RecordBatch
 
 
 def found(fitted: Sequence[Any]) -> Native:
-    """The model of what a fit's tasks handed back. Raises TrainingFailed where it has nothing to split on."""
+    """The model of what a fit's tasks handed back. Raises NothingLearnt where it has nothing to split on."""
     if not fitted or not fitted[0]["splits"]:
-        raise TrainingFailed("LightGBM found nothing to split on. Bring more rows, or a smaller models.lightgbm.min_data_in_leaf.")
+        raise NothingLearnt("LightGBM found nothing to split on. Bring more rows, or a smaller models.lightgbm.min_data_in_leaf.")
     curves = {name: tuple(losses) for name, losses in json.loads(fitted[0]["curves"]).items()}
     return Native(str(fitted[0]["model"]), curves)
 

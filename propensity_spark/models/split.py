@@ -6,6 +6,7 @@ contradict it: scores of the same rows must at least rise together.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.config import ModelsConfig, SplitConfig
-from propensity_spark.errors import TrainingFailed
+from propensity_spark.errors import NothingLearnt, TrainingFailed
 from propensity_spark.features.spec import Feature
 from propensity_spark.models import fast, staged
 from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, vector_column
@@ -48,14 +49,16 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a level's own model is worth on held-out users: by how much its log loss is lower than the pooled one's, and how well
-    their logits agree (correlation; None: unknown)."""
+    """What a level's own model is worth on held-out users: by how much its log loss is lower than the pooled one's (None: it has
+    too few rows for one), and how well their logits agree (correlation; None: unknown)."""
 
-    gain: float
+    gain: float | None
     agreement: float | None
 
     def refusal(self, least: float) -> str:
         """Why the level stays pooled; empty where it has a model of its own."""
+        if self.gain is None:
+            return "too few rows"
         if self.agreement is None or self.agreement < least:
             return "contradicts" if self.agreement is not None else "tells nothing apart"
         return "" if self.gain > 0 else "no gain"
@@ -77,12 +80,17 @@ def fit_split(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig
     levels = _levels(rows, key, settings)
 
     def fitted(some: DataFrame, chosen: Sequence[Level]) -> dict[str, Fitted]:
-        mine = {level.scorer: some.where(F.col(settings.column).cast("string") == level.name) for level in chosen}
-        return {name: base(part, features, config, seed) for name, part in {POOLED: some, **mine}.items()}
+        """The pooled model, and that of each level whose rows tell it anything."""
+        models = {POOLED: base(some, features, config, seed)}
+        for level in chosen:
+            mine = some.where(F.col(settings.column).cast("string") == level.name)
+            with suppress(NothingLearnt):
+                models[level.scorer] = base(mine, features, config, seed)
+        return models
 
     verdicts = _verdicts(rows, key, levels, fitted, seed) if levels else {}
-    kept = [level for level in levels if not verdicts[level].refusal(settings.min_agreement)]
-    models = fitted(rows, kept)
+    models = fitted(rows, [level for level in levels if not verdicts[level].refusal(settings.min_agreement)])
+    kept = [level for level in levels if level.scorer in models]
     payload = {name: model.scorer.to_json() for name, model in models.items()}
     scorer = make_scorer(FAMILY, features, json.dumps(payload), (key,))
     pipeline = PipelineModel(stages=[staged.stage(scorer, vector_column(FAMILY, "probability"))])
@@ -129,13 +137,19 @@ def _verdicts(rows: DataFrame, key: Key, levels: Sequence[Level], fitted: Fits, 
     scored = fast.score(others, list(scorers.values()), [LABEL, "_bucket", *learn_weight(rows)])
     weight = F.col(*learn_weight(rows)) if learn_weight(rows) else F.lit(1.0)
     pooled = scorers[POOLED].column
-    own = F.coalesce(*(F.when(F.col("_bucket") == level.bucket, F.col(scorers[level.scorer].column)) for level in levels))
+    told = [level for level in levels if level.scorer in scorers]
+    if not told:
+        return dict.fromkeys(levels, _UNFITTED)
+    own = F.coalesce(*(F.when(F.col("_bucket") == level.bucket, F.col(scorers[level.scorer].column)) for level in told))
     gain = F.avg(weight * (_loss(F.col(pooled)) - _loss(own))).alias("gain")
     agreement = F.corr(_logit(F.col(pooled)), _logit(own)).alias("agreement")
     found = {
         row["_bucket"]: row.asDict() for row in scored.where(own.isNotNull()).groupBy("_bucket").agg(gain, agreement).collect()
     }
-    return {level: _verdict(found.get(level.bucket, {})) for level in levels}
+    return {level: _verdict(found.get(level.bucket, {})) if level in told else _UNFITTED for level in levels}
+
+
+_UNFITTED = Verdict(None, None)
 
 
 def _verdict(row: Mapping[str, Any]) -> Verdict:

@@ -14,7 +14,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 
 from propensity_spark.config import ModelsConfig, XGBoostConfig
-from propensity_spark.errors import SetupError, TrainingFailed
+from propensity_spark.errors import NothingLearnt, SetupError
 from propensity_spark.features.spec import Feature
 from propensity_spark.models import slots
 from propensity_spark.models.contract import LABEL, LEARN_WEIGHT, Fitted, learn_weight, make_scorer, shares, vector_column
@@ -53,7 +53,7 @@ def fit_xgboost(rows: DataFrame, features: Sequence[Feature], config: ModelsConf
     booster = _best(model.get_booster(), settings)
     gains = booster.get_score(importance_type="total_gain")
     if not gains:
-        raise TrainingFailed("XGBoost found nothing to split on. Bring more rows, or a smaller models.xgboost.min_child_weight.")
+        raise NothingLearnt("XGBoost found nothing to split on. Bring more rows, or a smaller models.xgboost.min_child_weight.")
     scorer = make_scorer(FAMILY, features, booster.save_raw("json").decode("utf-8"))
     importance = shares([float(gains.get(f"f{place}", 0.0)) for place in range(len(features))], features)
     facts = {"trees": float(booster.num_boosted_rounds()), "workers": float(settings.workers)}

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from sklearn.metrics import roc_auc_score
 
 from propensity_spark.config import ModelsConfig, SplitConfig
-from propensity_spark.errors import TrainingFailed
+from propensity_spark.errors import NothingLearnt, TrainingFailed
 from propensity_spark.features.spec import Feature
 from propensity_spark.models import fast
 from propensity_spark.models.contract import Fitted
@@ -100,10 +100,29 @@ def test_the_fits_that_decide_are_stopped_as_the_last_ones_are(
         (Verdict(0.1, 0.49), "contradicts"),
         (Verdict(0.0, 0.9), "no gain"),
         (Verdict(0.1, None), "tells nothing apart"),
+        (Verdict(None, None), "too few rows"),
     ],
 )
 def test_a_refusal_says_why(verdict: Verdict, said: str) -> None:
     assert verdict.refusal(0.5) == said
+
+
+@pytest.mark.parametrize(("told", "kept"), [(("books", "toys"), 2.0), ((), 0.0)])
+def test_a_level_that_cannot_be_fitted_stays_pooled(
+    rows: DataFrame, monkeypatch: pytest.MonkeyPatch, told: tuple[str, ...], kept: float
+) -> None:
+    base = FAMILIES[SETTINGS.family]
+
+    def fit(some: DataFrame, *asked: object) -> Fitted:
+        levels = {row["category"] for row in some.select("category").distinct().collect()}
+        if len(levels) == 1 and not levels.intersection(told):
+            raise NothingLearnt("found nothing to split on")
+        return base.fit(some, *asked)
+
+    monkeypatch.setitem(FAMILIES, SETTINGS.family, replace(base, fit=fit))
+    fitted = _fit(rows)
+    assert fitted.facts == {"levels": kept, "levels_tried": 3.0}
+    assert "food (too few rows)" in fitted.note
 
 
 def test_where_no_level_has_the_rows_all_are_pooled(rows: DataFrame) -> None:
