@@ -12,6 +12,7 @@ from datetime import date
 from pyspark.sql import DataFrame
 
 from propensity_spark.config import Config
+from propensity_spark.errors import NothingLearnt
 from propensity_spark.features import encoders
 from propensity_spark.judge import band, buckets, calibrate, intervals, thresholds
 from propensity_spark.judge.baselines import KINDS
@@ -60,15 +61,19 @@ class Fits:
 def fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Progress) -> Fits:
     """The procedure's encoders, models and ranker; `what` names it in the progress.
 
-    A ranker learns from all rows in any case: its scores are not calibrated.
+    A ranker learns from all rows in any case: its scores are not calibrated. Where lists have nothing to tell it (a shop of one
+    product) there is none, and the champion orders them.
     """
     apart = _fit(config, moment, parts, parts.train, f"{what}, some users left out", progress)
     whole = _fit(config, moment, parts, parts.rows, what, progress) if config.train.refit else apart
     if not config.models.ranker.rounds:
         return Fits(apart, whole)
-    with progress.stage("fit ranker"):
+    with progress.stage("fit ranker") as stage:
         made = (*inputs(moment.features), *whole.encoders.features)
-        ranker = fit_ranker(whole.encoders.out_of_fold(parts.rows), made, config.models, config.train.seed)
+        try:
+            ranker = fit_ranker(whole.encoders.out_of_fold(parts.rows), made, config.models, config.train.seed)
+        except NothingLearnt:
+            ranker, stage.note = None, "none: within the users' lists nothing tells what is bought; the champion orders them"
     return Fits(apart, replace(whole, ranker=ranker))
 
 

@@ -20,6 +20,7 @@ from propensity_spark.loading import from_mapping
 from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
+from propensity_spark.models.ranker import fit_ranker
 from propensity_spark.pipeline import fitting, groups, imbalance, judging, learning, trials
 from propensity_spark.pipeline.parts import Parts
 from propensity_spark.pipeline.trials import Trial
@@ -127,6 +128,18 @@ def test_who_calibrates_teaches_what_scores_and_not_what_is_calibrated(
     assert tasks["lightgbm"].shift == pytest.approx(math.log(RATE) - math.log(5 / 2)), "fitted on the scores of the first"
     assert made.calibrators["lightgbm"].shift == pytest.approx(math.log(RATE) - math.log(12 / 3)), "applied to those of the second"
     assert made.models is fits.whole.models
+
+
+def test_where_lists_tell_a_ranker_nothing_there_is_none(
+    parts: Parts, seen: Seen, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A user's list of one product has no order."""
+    monkeypatch.setattr(fitting, "fit_ranker", fit_ranker)
+    config = from_mapping({"models": {"families": ["lightgbm"], "lightgbm": {"min_data_in_leaf": 1}}})
+    fits = fitting.fit(config, MOMENT, parts, "rehearsal", Progress())
+    assert fits.whole.ranker is None
+    assert set(fits.whole.models) == {"lightgbm"}
+    assert "none: within the users' lists nothing tells what is bought" in capsys.readouterr().err
 
 
 def test_without_a_second_fit_scores_what_was_calibrated(parts: Parts, seen: Seen) -> None:
