@@ -94,5 +94,6 @@ def _curves(sample: buckets.Buckets, made: Calibrator, task: Task, at: Vector) -
     curve = np.log(p / (1 - p))
     if not made.by:
         return {NONE: curve}
-    offsets = dict(segments.fit(again.on(sample.x), sample.weight, sample.positives, sample.keys, task.shrinkage))
-    return {NONE: curve, **{key: curve + offsets.get(key, 0.0) for key, _ in made.offsets}}
+    mine = [key for key, _ in made.offsets]  # a sample's own largest may be others
+    offsets = dict(segments.fit(again.on(sample.x), sample.weight, sample.positives, sample.keys, task.shrinkage, mine))
+    return {NONE: curve, **{key: curve + offsets.get(key, 0.0) for key in mine}}

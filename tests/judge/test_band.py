@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from propensity_spark.judge import band, buckets, calibrate, intervals
+from propensity_spark.judge import band, buckets, calibrate, intervals, segments
 from propensity_spark.judge.calibrator import PROBABILITY, Calibrator
 from propensity_spark.judge.isotonic import Vector
 from propensity_spark.judge.task import Task
@@ -146,6 +147,26 @@ def test_blocks_hold_every_row_once_and_change_nothing_else(spark: SparkSession)
 def test_where_nothing_was_fitted_nothing_is_said() -> None:
     rows, task = _buckets(_people(1)), Task(score="s", method="none", blocks=BLOCKS)
     assert band.fit(rows, "m", task.corrected, task, TIMES, 0.9).band == ()
+
+
+def test_segments_are_those_of_the_calibrator_whichever_are_large_in_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty categories as large as one another: of the twenty that have an offset each sample has some of its own twenty."""
+    people = _people(1)
+    rows = pd.concat([_buckets(people[people["user"] % 40 == k]).assign(by="category", key=f"c{k:02}") for k in range(40)])
+    offsets = tuple((f"c{k:02}", 1.0) for k in range(20))
+    made = Calibrator(kind=PROBABILITY, method="platt", by="category", offsets=offsets)
+    asked = []
+
+    def fit(*given: object) -> object:
+        asked.append(segments.fit(*given))  # type: ignore[arg-type]
+        return asked[-1]
+
+    monkeypatch.setattr(band, "segments", SimpleNamespace(fit=fit, NONE=segments.NONE))
+    task = Task(score="s", method="platt", by=("category",), blocks=BLOCKS)
+    told = band.fit(rows, "m", made, task, TIMES[:31], 0.9)
+    assert {key for key, _ in told.band} == {"", *(key for key, _ in offsets)}
+    assert all({key for key, _ in each} <= {key for key, _ in offsets} for each in asked)
+    assert min(map(len, asked)) > 15, "but for those of whom a sample has no user"
 
 
 def test_of_too_few_samples_with_both_classes_nothing_is_said() -> None:
