@@ -22,6 +22,7 @@ COARSE = 0.05  # where there may be many segments
 COARSEST = 0.1  # of blocks of users
 EVERYONE = -1  # in place of a block's number: all users
 _FEW = ("", EXISTS, ACTIVITY)
+MOST_KEYS = 100  # of a kind of segments, those with the most purchases: a shop may have thousands of categories
 _SALT = 2
 
 
@@ -79,10 +80,11 @@ def collect(scored: DataFrame, tasks: Mapping[str, Task], price: Column | None =
     """The buckets of every task (name), of all rows and of the segments that it tries (by, key), where the rows tell them.
 
     Returns per half of the users and bucket of the axis: weight, positives, their value by `price`, how many of them have a price
-            (priced), and the mean x; of tasks with blocks once more by block, in wider buckets of both halves.
+            (priced), and the mean x; of tasks with blocks once more by block, in wider buckets of both halves. Where there are
+            more than MOST_KEYS segments of a kind the others are in none.
     """
     worth = F.lit(0.0) if price is None else F.coalesce(price.cast("double"), F.lit(0.0))
-    entries = F.explode(F.array(*_entries(scored, tasks))).alias("s")
+    entries = F.explode(F.array(*_entries(tasks, _keys(scored, tasks)))).alias("s")
     long = scored.select("weight", "label", worth.alias("price"), entries).select("weight", "label", "price", "s.*")
     w, y = F.col("weight"), F.col("label")
     grouped = long.groupBy("name", "by", "key", "block", "half", F.floor(F.col("x") / F.col("width")).alias("bucket")).agg(
@@ -95,18 +97,30 @@ def collect(scored: DataFrame, tasks: Mapping[str, Task], price: Column | None =
     return grouped.toPandas().sort_values(["name", "by", "key", "block", "half", "bucket"])
 
 
-def _entries(scored: DataFrame, tasks: Mapping[str, Task]) -> Iterator[Column]:
+def _keys(scored: DataFrame, tasks: Mapping[str, Task]) -> dict[str, Column]:
+    """The segment of a row by each kind that the rows tell, as text."""
+    tried = [by for by in dict.fromkeys(by for task in tasks.values() for by in task.by) if segments.READS[by] in scored.columns]
+    return {by: segments.key(by) if by in _FEW else _bounded(scored, segments.key(by)) for by in tried}
+
+
+def _bounded(scored: DataFrame, key: Column) -> Column:
+    """The key, where it is among those with the most purchases."""
+    bought = F.sum(F.col("weight") * F.col("label")).alias("bought")
+    most = scored.groupBy(key.alias("key")).agg(bought).orderBy(F.col("bought").desc(), "key").limit(MOST_KEYS).collect()
+    return F.when(key.isin([row["key"] for row in most]), key).otherwise(segments.NONE)
+
+
+def _entries(tasks: Mapping[str, Task], keys: Mapping[str, Column]) -> Iterator[Column]:
     """A row's entries: one per scorer and way to part the rows."""
-    half = (uniform(_SALT, "user_id") < 0.5).cast("int")
+    half, everyone = (uniform(_SALT, "user_id") < 0.5).cast("int"), F.lit(segments.NONE)
     for name, task in tasks.items():
-        x, tried = axis(F.col(task.score), task.kind), [by for by in task.by if segments.READS[by] in scored.columns]
+        x, tried = axis(F.col(task.score), task.kind), [by for by in task.by if by in keys]
         for by in ("", *tried):
-            yield _entry(name, by, F.lit(EVERYONE), half, width(by), x)
+            yield _entry(name, by, keys.get(by, everyone), F.lit(EVERYONE), half, width(by), x)
         for by in (tried or [""]) if task.blocks else []:
-            yield _entry(name, by, intervals.block(task.blocks), F.lit(0), COARSEST, x)
+            yield _entry(name, by, keys.get(by, everyone), intervals.block(task.blocks), F.lit(0), COARSEST, x)
 
 
-def _entry(name: str, by: str, block: Column, half: Column, wide: float, x: Column) -> Column:
-    key = segments.key(by) if by else F.lit(segments.NONE)
+def _entry(name: str, by: str, key: Column, block: Column, half: Column, wide: float, x: Column) -> Column:
     parts = {"name": F.lit(name), "by": F.lit(by), "key": key, "block": block, "half": half, "width": F.lit(wide), "x": x}
     return F.struct(*(part.alias(n) for n, part in parts.items()))

@@ -4,7 +4,7 @@ After the overall calibration each segment gets a logit offset that brings its p
 towards none: predicted x (observed + shrinkage) / (predicted + shrinkage), the gamma-Poisson mean. A segment never seen has none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +28,18 @@ def key(by: str) -> Column:
     return F.coalesce(made[by] if by in made else F.col(by), F.lit(NONE))
 
 
-def fit(p: Vector, weight: Vector, positives: Vector, keys: Keys, shrinkage: float) -> Offsets:
-    """The offset of each of the MOST segments, by key."""
+def fit(
+    p: Vector, weight: Vector, positives: Vector, keys: Keys, shrinkage: float, asked: Collection[str] | None = None
+) -> Offsets:
+    """The offset of each of the MOST segments, by key; or of those that are `asked` for."""
     names, place = np.unique(keys, return_inverse=True)
     predicted, observed = (np.bincount(place, sums).astype(np.float64) for sums in (weight * p, positives))
     target = predicted * (observed + shrinkage) / (predicted + shrinkage)
     found = _solved(np.log(p / (1 - p)), weight, place, target)
-    most = [at for at in np.argsort(-predicted, kind="stable") if names[at] != NONE][:MOST]
+    if asked is None:
+        most = [at for at in np.argsort(-predicted, kind="stable") if names[at] != NONE][:MOST]
+    else:
+        most = [at for at, name in enumerate(names) if name in asked]
     return tuple((str(names[at]), float(found[at])) for at in sorted(most))
 
 

@@ -123,7 +123,8 @@ def _summed(
 ) -> Summed:
     """One pass for the probabilities of all views, one for the lists."""
     champion, k, block = config.models.champion, config.judge.k, intervals.block(config.judge.blocks)
-    parts = slices.of_rows(ready, config.judge, _categories(spark, as_of))
+    segments = _segments(spark, as_of) if "segment" in ready.columns else []
+    parts = slices.of_rows(ready, config.judge, _categories(spark, as_of), segments)
     in_blocks = {name: column for name, column in probabilities.items() if name in (champion, *BASELINES)}
     apart = {name: probabilities[name] for name in (champion, REFERENCE)}
     views = [View(by, key, probabilities if by == slices.EXISTS else apart) for by, key in parts.items()]
@@ -209,6 +210,13 @@ def _categories(spark: SparkSession, as_of: date) -> list[str]:
     named = _products(spark, as_of).where("category IS NOT NULL").groupBy("category")
     most = named.agg(F.sum("product_buyers_recent").alias("n")).orderBy(F.col("n").desc_nulls_last(), "category")
     return [row["category"] for row in most.limit(slices.MOST_CATEGORIES).collect()]
+
+
+def _segments(spark: SparkSession, as_of: date) -> list[str]:
+    """The segments that are judged apart: those with the most users at the date."""
+    users = tables.read(spark, "features.user", f"as_of = DATE'{as_of}'").where("segment IS NOT NULL")
+    most = users.groupBy("segment").count().orderBy(F.col("count").desc(), "segment").limit(slices.MOST_SEGMENTS)
+    return [row["segment"] for row in most.collect()]
 
 
 def _products(spark: SparkSession, as_of: date) -> DataFrame:

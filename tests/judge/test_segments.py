@@ -99,6 +99,20 @@ def test_a_segment_never_seen_or_unknown_stays_at_the_overall_level(spark: Spark
     assert (jam, unknown) == pytest.approx((0.2, 0.2))
 
 
+def test_of_very_many_segments_those_with_the_most_purchases_are_told_apart(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buckets, "MOST_KEYS", 2)
+    made = [("much", 6), ("some", 3), ("more", 4), ("none", 0), (None, 0)]
+    rows = [(f"u{n}", 0.2, 1.0, int(n < bought), name, 1.0) for name, bought in made for n in range(10)]
+    frame = spark.createDataFrame(rows, "user_id STRING, raw DOUBLE, weight DOUBLE, label INT, category STRING, pair_orders DOUBLE")
+    found = buckets.collect(frame, {"it": Task(score="raw", by=("category", "exists"), blocks=5)})
+    for mine in (found[found["block"] == buckets.EVERYONE], found[found["block"] != buckets.EVERYONE]):
+        by_key = mine[mine["by"] == "category"].groupby("key")["positives"].sum()
+        assert dict(by_key) == {"much": 6.0, "more": 4.0, "": 3.0}
+    assert set(found[found["by"] == "exists"]["key"]) == {"repeat"}
+
+
 def test_an_older_calibrator_has_no_segments() -> None:
     old = json.loads(Calibrator(kind=PROBABILITY, method="platt", slope=0.9).to_json())
     for later in ("slope_high", "by", "offsets", "segment_losses"):
