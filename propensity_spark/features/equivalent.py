@@ -8,6 +8,7 @@ from datetime import date
 
 from propensity_spark.errors import ConfigError
 from propensity_spark.features import lineage, segments
+from propensity_spark.features.categories import UNTOLD, Categories
 from propensity_spark.features.spec import CANDIDATE, KEYS, ROW, SERIES, Feature, FeatureSet, Measure
 from propensity_spark.schemas import EVENTS
 
@@ -42,7 +43,7 @@ _MARKS = {
 }
 
 
-def query(declared: FeatureSet, names: Sequence[str], as_of: date, time_zone: str) -> str:
+def query(declared: FeatureSet, names: Sequence[str], as_of: date, time_zone: str, told: Categories = UNTOLD) -> str:
     """Spark SQL for features of one entity at one as_of: its keys, then the features by name.
 
     A joined row's features are those of the candidate pairs of the date.
@@ -58,6 +59,7 @@ def query(declared: FeatureSet, names: Sequence[str], as_of: date, time_zone: st
     has_taste = bool(lineage.tastes_of(every))
     measures = lineage.measures_of(declared, every)
     steps = [
+        ("told", _told(told, f"to_utc_timestamp(DATE'{as_of}', '{time_zone}')")),
         ("marked", _marked(measures)),
         ("seen", _seen(declared, measures, as_of, time_zone)),
         ("pairs", _pairs(measures)),
@@ -96,7 +98,23 @@ def _pairs(measures: Sequence[Measure]) -> str:
     return f"""  SELECT counted.*, category FROM (
     SELECT user_id, product_id{made}
     FROM seen GROUP BY user_id, product_id
-  ) AS counted LEFT JOIN silver.products AS p ON p.product_id = counted.product_id"""
+  ) AS counted LEFT JOIN told ON told.product_id = counted.product_id"""
+
+
+def _told(told: Categories, moment: str) -> str:
+    """The products with the category that was known at the moment, else the first one that was told."""
+    asked = [("silver.product_versions", "valid_from")] if told.by_catalogue else []
+    asked += [("silver.events", "event_ts")] if told.by_events else []
+    joins = "".join(f"\n  LEFT JOIN (\n{_said(*one, moment)}\n  ) AS _{n} USING (product_id)" for n, one in enumerate(asked))
+    every = [*(f"_{n}.{which}" for which in ("known", "first") for n in range(len(asked))), "p.category"]
+    return f"  SELECT product_id, coalesce({', '.join(every)}) AS category FROM silver.products AS p{joins}"
+
+
+def _said(table: str, since: str, moment: str) -> str:
+    newest = f"struct({since}, known_ts, category)"
+    return f"""    SELECT product_id, min_by(category, {newest}) AS first,
+      max_by(category, {newest}) FILTER (WHERE {since} < {moment} AND known_ts < {moment}) AS known
+    FROM {table} WHERE category IS NOT NULL GROUP BY product_id"""
 
 
 def _measure(measure: Measure) -> str:
@@ -167,6 +185,6 @@ def _joined(made_of: dict[str, tuple[Feature, ...]], names: Sequence[str], as_of
     return f"""SELECT user_id, product_id, {", ".join(names)} FROM (
   SELECT *{_derived(made_of[ROW])}
   FROM (
-    SELECT * FROM {pairs} LEFT JOIN (SELECT product_id, category FROM silver.products) USING (product_id){joins}
+    SELECT * FROM {pairs} LEFT JOIN told USING (product_id){joins}
   )
 )"""

@@ -13,6 +13,7 @@ from propensity_spark.config import SCALERS, Config, TrainConfig
 from propensity_spark.errors import ConfigError, TableMissing, TablesStale
 from propensity_spark.features import compute, segments
 from propensity_spark.features.attributes import Known
+from propensity_spark.features.categories import UNTOLD, Categories, add_category, told_by
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.series import series_at
 from propensity_spark.features.spec import KEYS, SERIES, FeatureSet
@@ -38,11 +39,12 @@ _CALLED = {"silver": "events", "beside": "tables beside the events", "timeline":
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a run is about: its dates, its declared features, and the attributes that encoders read."""
+    """What a run is about: its dates, its declared features, the attributes that encoders read, and who tells categories."""
 
     timeline: Timeline
     features: FeatureSet
     attributes: tuple[Known, ...] = ()
+    categories: Categories = UNTOLD
 
 
 def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
@@ -53,7 +55,15 @@ def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
     found = ingest.extent(spark, config)
     declared = feature_set(config.features, found.types, config.candidates.popular_days, config.shop.time_zone, config.series)
     timeline = plan(config, as_of, found.first, found.sold, found.late, found.full)
-    return Moment(timeline, declared, attributes(config, declared))
+    return Moment(timeline, declared, attributes(config, declared), told_by(config))
+
+
+def products_at(spark: SparkSession, moment: Moment, dates: Sequence[date]) -> DataFrame:
+    """The products with their categories at the dates: see categories.add_category."""
+    told = moment.categories
+    versions = tables.read(spark, VERSIONS["product_id"]) if told.by_catalogue else None
+    events = tables.read(spark, "silver.events") if told.by_events else None
+    return told.at(dates, tables.read(spark, "silver.products"), versions, events)
 
 
 def attributes(config: Config, declared: FeatureSet) -> tuple[Known, ...]:
@@ -147,6 +157,7 @@ def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
         "features": moment.features.version,
         "settings": repr((config.features, config.candidates, config.population, sampled, config.labels)),
         "timeline": repr(moment.timeline),
+        **({"categories": repr(moment.categories)} if moment.categories.told else {}),
         "shop": repr(config.shop),
     }
     return json.dumps(parts, sort_keys=True)
@@ -164,9 +175,8 @@ def _write_features(
     spark: SparkSession, config: Config, moment: Moment, seen: DataFrame, fingerprint: str, progress: Progress
 ) -> None:
     declared, where = moment.features, on_dates(moment.timeline.dates)
-    categories = tables.read(spark, "silver.products").select("product_id", "category")
-    measured = compute.measure_pairs(seen, declared.measures).join(F.broadcast(categories), on="product_id", how="left")
-    measured = measured.persist()
+    products = F.broadcast(products_at(spark, moment, moment.timeline.dates))
+    measured = add_category(compute.measure_pairs(seen, declared.measures), products).persist()
     version = compute.version_of(declared)
     try:
         with progress.stage("features pair") as stage:
@@ -218,7 +228,7 @@ def _write_candidates(
     with progress.stage("candidates") as stage:
         everyone = eligible.users(spark, config, population(seen, config.population))
         told = {entity: tables.read(spark, f"features.{entity}", where) for entity in ("pair", "product", "user_category", "user")}
-        told["products"] = tables.read(spark, "silver.products")
+        told["products"] = products_at(spark, moment, timeline.dates)
         past = collaborative.history(seen, config.candidates.history)
         left_out = eligible.excluded(spark, config, told["product"].select("as_of", "product_id"))
         found = candidates(everyone, told, past, config.candidates, learning(config, moment.features), left_out)

@@ -11,6 +11,7 @@ from propensity_spark import session, tables
 from propensity_spark.config import FEATURE_GROUPS, Config, SourceConfig
 from propensity_spark.errors import ConfigError
 from propensity_spark.features import equivalent, lineage
+from propensity_spark.features.categories import told_by
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.lineage import Definition
 from propensity_spark.features.spec import CANDIDATE, KEYS, ROW, SERIES, FeatureSet
@@ -88,7 +89,7 @@ def description(config: Config, name: str) -> str:
     if entity in (CANDIDATE, SERIES):
         return "\n".join(lines)
     told = f"-- the same values by SQL, as of {as_of} (choose with --as-of)"
-    return "\n".join([*lines, "", told, equivalent.query(declared, [name], as_of, config.shop.time_zone)])
+    return "\n".join([*lines, "", told, equivalent.query(declared, [name], as_of, config.shop.time_zone, told_by(config))])
 
 
 def changes(config: Config) -> str:

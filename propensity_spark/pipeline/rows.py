@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import TrainConfig
-from propensity_spark.pipeline.build_features import Moment, kept, on_dates
+from propensity_spark.pipeline.build_features import Moment, kept, on_dates, products_at
 from propensity_spark.schemas import VERSIONS
 from propensity_spark.trainset import assemble, sampling
 
@@ -23,7 +23,7 @@ def of_dates(spark: SparkSession, moment: Moment, dates: Sequence[date], learnt:
     if learnt:
         candidates = _thin(candidates, tables.read(spark, "features.product", where), learnt)
     features = {entity: tables.read(spark, f"features.{entity}", where) for entity in kept(moment.features)}
-    features["products"] = tables.read(spark, "silver.products")
+    features["products"] = products_at(spark, moment, dates)
     for known in moment.attributes:  # while the rows are narrow
         candidates = known.add_to(candidates, tables.read(spark, VERSIONS[known.key]))
     also = [column for known in moment.attributes for column in known.columns]

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from propensity_spark.features.categories import add_category
 from propensity_spark.features.compute import derive
 from propensity_spark.features.spec import Feature, FeatureSet
 
@@ -53,7 +54,7 @@ def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared:
     """Join each pair with the features of its pair, user, product, category, segment and shop at the same as_of.
 
     Takes   trainset.candidates rows; `features`: pair, user, product, user_category, category, segment_category, shop,
-            series (their tables) and products (silver.products, for the category); `also`: further columns of the candidates.
+            series (their tables) and products (see categories.add_category); `also`: further columns of the candidates.
     Returns as_of, user_id, product_id, category, candidate_source, label, weight, the inputs and `also`; unknown is null.
     """
     joined = _with_narrow(candidates, features, declared)
@@ -77,7 +78,7 @@ def _with_narrow(candidates: DataFrame, features: Mapping[str, DataFrame], decla
     It comes first: each join writes the whole row anew, above a hundred columns without code of its own, and the tables of
     pairs and of users by category are too large to be broadcast, so that the rows are shuffled for each.
     """
-    joined = candidates.join(features["products"].select("product_id", "category"), ["product_id"], "left")
+    joined = add_category(candidates, features["products"])
     if declared.category:
         joined = joined.join(_only(features["category"], declared.category, "category"), ["as_of", "category"], "left")
     if declared.shop:

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark.config import CandidateConfig
 from propensity_spark.errors import MissingColumns
+from propensity_spark.features.categories import add_category
 
 KEYS = ("as_of", "user_id", "product_id")
 TOUCHED, POPULAR, TOGETHER, ALS, AFFINITY, DUE, CATEGORY, SEGMENT, FRESH = (1 << place for place in range(9))
@@ -33,7 +34,7 @@ def found(population: DataFrame, tables: Tables, config: CandidateConfig) -> lis
     """The pairs of every source that is switched on: as_of, user_id, product_id, source INT.
 
     Takes   population as_of, user_id; `tables`: features.pair, product and, for their sources, user_category and user (with
-            segment), by their short names; products (silver.products).
+            segment), by their short names; products (see categories.add_category).
     Raises  MissingColumns where a source needs what the shop does not have.
     """
     made = []
@@ -112,9 +113,8 @@ def _favourites(population: DataFrame, user_categories: DataFrame) -> DataFrame:
 
 def _shelved(tables: Tables) -> DataFrame:
     """The products that anybody had to do with before as_of, with their category."""
-    categories = tables["products"].where("category IS NOT NULL").select("product_id", "category")
     known = tables["product"].select("as_of", "product_id", "product_buyers_recent", "product_age")
-    return known.join(categories, "product_id", "inner")
+    return add_category(known, tables["products"]).where("category IS NOT NULL")
 
 
 def _of_categories(favourites: DataFrame, shelved: DataFrame, most: int, source: int, where: str) -> DataFrame:

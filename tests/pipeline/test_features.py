@@ -11,9 +11,10 @@ from propensity_spark import cli, tables
 from propensity_spark.config import Config
 from propensity_spark.errors import DefinitionChanged
 from propensity_spark.features import equivalent, lineage
+from propensity_spark.features.categories import told_by
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.spec import KEYS, ROW, FeatureSet
-from propensity_spark.pipeline import features
+from propensity_spark.pipeline import build_features, features
 from propensity_spark.trainset.assemble import assemble
 
 pytestmark = pytest.mark.fit  # on the shop that all tests of the pipeline share
@@ -48,7 +49,7 @@ def test_a_feature_equals_its_sql(spark: SparkSession, whole_shop: Config, decla
     table = tables.read(spark, f"features.{entity}")
     as_of = table.agg(F.max("as_of")).collect()[0][0]
     written = table.where(F.col("as_of") == F.lit(as_of))
-    told = spark.sql(equivalent.query(declared, names, as_of, whole_shop.shop.time_zone))
+    told = spark.sql(equivalent.query(declared, names, as_of, whole_shop.shop.time_zone, told_by(whole_shop)))
     assert written.count() > 0
     assert _differing(told, written, KEYS[entity], names) == {}
 
@@ -58,10 +59,9 @@ def test_a_joined_feature_equals_its_sql(spark: SparkSession, whole_shop: Config
     rows = tables.read(spark, "trainset.candidates")
     as_of = rows.agg(F.max("as_of")).collect()[0][0]
     made = {entity: tables.read(spark, f"features.{entity}") for entity in KEYS}
-    joined = assemble(
-        rows.where(F.col("as_of") == F.lit(as_of)), {**made, "products": tables.read(spark, "silver.products")}, declared
-    )
-    told = spark.sql(equivalent.query(declared, names, as_of, whole_shop.shop.time_zone))
+    products = build_features.products_at(spark, build_features.prepare(spark, whole_shop, as_of), [as_of])
+    joined = assemble(rows.where(F.col("as_of") == F.lit(as_of)), {**made, "products": products}, declared)
+    told = spark.sql(equivalent.query(declared, names, as_of, whole_shop.shop.time_zone, told_by(whole_shop)))
     assert _differing(told, joined, ("user_id", "product_id"), names) == {}
 
 
