@@ -84,7 +84,7 @@ def test_rows_ask_every_table_once(spark: SparkSession, whole_shop: Config) -> N
     moment = build_features.prepare(spark, whole_shop, _gold(whole_shop, "propensity")["as_of"].iloc[0])
     found = rows.of_dates(spark, moment, moment.timeline.learnt, whole_shop.train)
     asked = found._jdf.queryExecution().optimizedPlan().toString().count("Relation [")
-    assert 10 <= asked <= 12, "ten tables, and the candidates once more for what was known of their users"
+    assert 10 <= asked <= 13, "eleven tables (versions tell categories), and the candidates once more for their users"
 
 
 def test_the_report_stands_and_is_whole(whole_shop: Config) -> None:
