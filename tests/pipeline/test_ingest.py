@@ -18,7 +18,7 @@ from propensity_spark.config import Config, StorageConfig
 from propensity_spark.errors import InsufficientData, SourceError
 from propensity_spark.ingest.lateness import AT_ONCE, Lateness
 from propensity_spark.loading import from_mapping
-from propensity_spark.pipeline import ingest
+from propensity_spark.pipeline import ingest, run
 from propensity_spark.progress import Progress
 
 Make = Callable[..., DataFrame]
@@ -407,6 +407,22 @@ def test_where_purchases_end_before_other_events_so_does_what_is_learnt_from(
     monkeypatch.setattr(tables, "read", lambda *_: table(SPANNED, *rows))
     found = ingest.extent(spark, config())
     assert (found.last, found.sold, found.full) == (FIRST + timedelta(days=99), *[FIRST + timedelta(days=sold)] * 2)
+
+
+def test_it_is_said_where_purchases_end_before_other_events(
+    spark: SparkSession,
+    table: Make,
+    config: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    frame = table(SPANNED, *LOOKS, *(_heard(day, "orders", "purchase") for day in range(93)))
+    monkeypatch.setattr(tables, "exists", lambda *_: True)
+    monkeypatch.setattr(tables, "read", lambda *_: frame)
+    assert run._as_of(spark, config(), Progress()) == FIRST + timedelta(days=93), "the day after the last that is known in full"
+    assert "end on 2024-04-02, 7 days before other events" in capsys.readouterr().err
+    assert run._as_of(spark, config(score={"as_of": date(2024, 4, 9)}), Progress()) == date(2024, 4, 9)
+    assert "end on" not in capsys.readouterr().err
 
 
 def test_one_log_of_all_events_ends_where_it_ends(

@@ -23,7 +23,7 @@ SETTINGS = ("tune.family=logistic", "tune.share=1.0", "tune.folds=1", "tune.para
 @pytest.fixture
 def moment(spark: SparkSession, whole_shop: Config) -> Moment:
     """The shop's date."""
-    return build_features.prepare(spark, whole_shop, run._as_of(spark, whole_shop))
+    return build_features.prepare(spark, whole_shop, run._as_of(spark, whole_shop, Progress(quiet=True)))
 
 
 def test_a_search_goes_on_where_it_was_left_and_its_best_can_be_used(
