@@ -114,7 +114,8 @@ def _judged(config: Config, moment: Moment, trained: registry.Run) -> tuple[dict
             names = ["backtest", "test"]
         else:  # the horizon ended after the scores were made, or nothing was scored with this run
             day = moment.timeline.as_of
-            undone = (f"the labels of {day} are known by now: `propensity score --as-of {day}` judges its scores.",)
+            again = f"`propensity build-features --as-of {day}` and then `propensity score --as-of {day}`"
+            undone = (f"the labels of {day} are known by now: {again} judge its scores.",)
     return {name: json.loads(registry.read_text(config, trained.run_id, f"{name}.json")) for name in names}, undone
 
 

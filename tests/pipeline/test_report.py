@@ -33,7 +33,34 @@ def test_a_date_whose_horizon_passed_after_it_was_scored_shows_its_test_and_says
     assert report._judged(config, _moment(False), run) == ({"test": {"rows": 1}}, ())
     judged, notes = report._judged(config, _moment(True), run)
     assert judged == {"test": {"rows": 1}}
-    assert notes == ("the labels of 2024-04-01 are known by now: `propensity score --as-of 2024-04-01` judges its scores.",)
+    assert notes == (
+        "the labels of 2024-04-01 are known by now: `propensity build-features --as-of 2024-04-01` and then "
+        "`propensity score --as-of 2024-04-01` judge its scores.",
+    )
     registry.add(config, run.run_id, {}, {"backtest.json": json.dumps({"rows": 2})})
     judged, notes = report._judged(config, _moment(True), run)
     assert (list(judged.items()), notes) == ([("backtest", {"rows": 2}), ("test", {"rows": 1})], ())
+
+
+def test_lists_are_named_by_the_length_that_training_judged() -> None:
+    """Whatever judge.k says by now."""
+    probabilities = {"reliability": [], "roc": [], "precision_recall": []}
+    known = {
+        "rows": 9,
+        "positives": 3,
+        "base_rate": 0.1,
+        "mean_predicted": 0.1,
+        "roc_auc": 0.8,
+        "pr_auc": 0.3,
+        "brier": 0.1,
+        "ece": 0.0,
+    }
+    lists = {"k": 5, "users": 3, "ndcg": 0.4, "hit_rate": 0.5, "recall_ceiling": 1.0, "coverage": 0.9}
+    judged = {
+        "metrics": {name: {**known, **probabilities, "log_loss": loss} for name, loss in (("lightgbm", 0.2), ("own", 0.3))},
+        "ranking": {name: {**lists, "recall": recall} for name, recall in (("lightgbm", 0.5), ("own", 0.25))},
+        "repeat": {},
+        "new": {},
+    }
+    said = report._verdict(judged, "lightgbm")
+    assert "finds 50.0% of what each buyer bought in her 5 best, ahead of the 25.0%" in said
