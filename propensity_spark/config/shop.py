@@ -30,7 +30,7 @@ class ShopConfig:
 class ColumnMap:
     """Which column of a source plays each part: a column's name, or `= SQL expression` over its columns.
 
-    `amount` is the whole line's; where it is blank or not mapped it is price x quantity.
+    `amount` is the whole line's; where it is blank or not mapped it is price x quantity. Where `price` is, it is amount / quantity.
     """
 
     user_id: str = ""

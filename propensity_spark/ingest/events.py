@@ -228,7 +228,11 @@ def _judged(typed: DataFrame, source: SourceConfig, config: Config) -> DataFrame
     cut = quality.corrupt(CORRUPT)
     # a line that is cut off has every other fault as well: one reason says it
     every = F.when(cut.isNotNull(), F.array(cut)).otherwise(F.concat(quality.reasons(*found), col("_own")))
-    return typed.select(*(c for c in typed.columns if c not in _JUDGED_BY), every.alias("reasons"))
+    # the price of a piece where the log has the line's amount alone: judged is what the log says
+    amount, pieces = col("_amount_given"), col("quantity")
+    told = F.coalesce("price", F.when((pieces > 0) & (amount > 0), amount / pieces)).alias("price")
+    kept = (told if c == "price" else F.col(c) for c in typed.columns if c not in _JUDGED_BY)
+    return typed.select(*kept, every.alias("reasons"))
 
 
 def with_id(events: DataFrame) -> DataFrame:

@@ -393,6 +393,15 @@ def test_an_amount_that_the_shop_says_is_taken_instead_of_the_product(table: Mak
     assert [row["amount"] for row in _parsed(table, config, {"pieces": "4"})] == [4.0]
 
 
+def test_where_a_log_has_lines_amounts_alone_a_piece_costs_its_part(table: Make) -> None:
+    config = _config(map={**SOURCE["map"], "price": "", "quantity": "pieces", "amount": "= '12.0'"})
+    rows = _parsed(table, config, {"pieces": "4"}, {"pieces": ""}, {"pieces": "0"})
+    assert [(row["price"], row["amount"]) for row in rows] == [(3.0, 12.0), (12.0, 12.0), (None, 12.0)]
+    free = _config(map={**SOURCE["map"], "price": "", "quantity": "pieces", "amount": "= '0'"})
+    assert [row["price"] for row in _parsed(table, free, {"pieces": "4"})] == [None], "nothing costs nothing"
+    assert rows[0]["reasons"] == rows[1]["reasons"] == []
+
+
 def test_an_amount_that_is_no_number_is_refused_and_a_blank_one_is_the_product(table: Make) -> None:
     config = _config(map={**SOURCE["map"], "quantity": "", "amount": "pieces"})
     texts = ("4", None, " ", "1,299.00", "NaN", "-Infinity")
