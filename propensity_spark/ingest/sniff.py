@@ -36,6 +36,7 @@ _PARTS = {  # part -> words by which shops call it, in some of their languages, 
     "event": _words("event_type eventtype behaviour behavior action event status type ereignis aktion evento evenement"),
     "price": _words("unit_price unitprice price stuckpreis einzelpreis preis precio prix"),
     "quantity": _words("quantity qty pieces count menge anzahl cantidad quantite"),
+    "amount": _words("line_total linetotal line_amount sales_value amount", "zeilensumme betrag montant importe"),
     "order_id": _words(
         "order_id orderid invoiceno invoice transaction_id basket_id order",
         "bestellnr bestellnummer bestellung rechnung pedido commande",
@@ -89,6 +90,8 @@ def sniff(file: Path) -> Sniffed:
 
     Raises SourceError where the file is absent, empty or none of these.
     """
+    if file.is_dir():
+        raise SourceError(f"{file} is a folder; give one file of it, and name the folder in the YAML that is written")
     if not file.is_file() or not file.stat().st_size:
         raise SourceError(f"{file} does not exist or is empty; give a sample of your log (CSV, JSON lines or Parquet)")
     try:

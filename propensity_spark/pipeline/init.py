@@ -92,6 +92,9 @@ def _place(one: Sniffed, indent: str) -> list[str]:
     return [indent + line for line in said]
 
 
+_MARKS = {"amount": "        # CHECK: the whole line's, all its pieces together; not the order's"}
+
+
 def _source(one: Sniffed, number: int) -> str:
     lines = [f"  - name: {_name(one, number)}", *_place(one, "    ")]
     lines.append(f"    map:                # CHECK; the file has: {', '.join(one.columns)}")
@@ -102,13 +105,14 @@ def _source(one: Sniffed, number: int) -> str:
         "event",
         "price",
         "quantity",
+        "amount",
         "order_id",
         "session_id",
         "category",
         "product_name",
     ):
         if part in one.parts:
-            lines.append(f"      {part}: {_quoted(one.parts[part])}")
+            lines.append(f"      {part}: {_quoted(one.parts[part])}{_MARKS.get(part, '')}")
         elif part in one.missing:
             lines.append(f"      {part}: ''            # CHECK: not recognised, name the column")
     lines += _events(one)

@@ -265,3 +265,14 @@ def test_patterns_are_read_as_spark_reads_them(spark: SparkSession) -> None:
     read = rows.select("text", *(F.to_timestamp("text", form).isNotNull().alias(str(place)) for place, form in enumerate(forms)))
     for row in read.collect():
         assert {form: not misfit(form, [row["text"]]) for form in forms} == dict(zip(forms, row[1:], strict=True)), row["text"]
+
+
+def test_a_folder_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="is a folder; give one file of it"):
+        sniff(tmp_path)
+
+
+def test_a_lines_amount_is_recognised_and_marked_for_a_look(tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_text("customer,sku,ordered_at,order_id,pieces,line_total\nann,mug,2024-03-01,o1,2,9.00\n", encoding="utf-8")
+    assert sniff(file).parts["amount"] == "line_total"
