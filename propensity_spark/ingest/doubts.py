@@ -1,7 +1,8 @@
 """What a configuration says that is perhaps not meant: nothing that would keep a run from starting, but worth a look before it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
+from itertools import combinations
 
 from propensity_spark.config import Config, EntityConfig, SourceConfig
 from propensity_spark.ingest import preflight
@@ -9,6 +10,7 @@ from propensity_spark.schemas import EVENT_TYPES
 
 _NAMED = 3  # values that a line gives as examples
 _FEW = 0.01  # of the rows: typing errors
+_TWICE = 3  # orders in common that are no chance
 
 
 def doubts(config: Config) -> list[str]:
@@ -17,6 +19,7 @@ def doubts(config: Config) -> list[str]:
     found += [
         doubt for name, entity in (("users", config.users), ("products", config.products)) for doubt in _of_prices(name, entity)
     ]
+    found += _told_twice(config.sources)
     if config.shop.time_zone == "UTC":
         found.append(
             "shop.time_zone is UTC: days begin at its midnight, and times without a zone are read as UTC; set the shop's own"
@@ -37,6 +40,24 @@ def _of_events(source: SourceConfig) -> Iterator[str]:
         )
 
 
+def _told_twice(sources: Sequence[SourceConfig]) -> Iterator[str]:
+    """Two logs that bring purchases, with orders in common: rows of two logs seldom say the very same, and so both count."""
+    selling = [source for source in sources if "purchase" in _types(source) and source.map.order_id]
+    orders = {one.name: {value.strip() for value in preflight.sample(one, one.map.order_id)[1]} - {""} for one in selling}
+    for one, other in combinations(orders, 2):
+        both = sorted(orders[one] & orders[other])
+        if len(both) >= _TWICE:
+            yield (
+                f"sources.{one} and sources.{other} both bring purchases, and {len(both):,} orders of their first rows stand in "
+                f"both, for one {both[0]!r}: unless their rows say the very same, all of it counts twice; map purchases in one"
+            )
+
+
+def _types(source: SourceConfig) -> Collection[str]:
+    """The event types that a source may bring."""
+    return {source.event} if source.event else {*source.event_types.values()} if source.event_types else EVENT_TYPES
+
+
 def _of_prices(name: str, entity: EntityConfig) -> Iterator[str]:
     """Some prices that are no numbers, in a table that has no row refused for it."""
     file, values = (None, []) if entity.valid_from else preflight.sample(entity, entity.price)
@@ -45,5 +66,5 @@ def _of_prices(name: str, entity: EntityConfig) -> Iterator[str]:
     if 0 < len(odd) < len(told):  # where all are, it is a problem
         yield (
             f"{name}.price: {len(odd):,} of the first {len(told):,} prices of {file} are no numbers, for one {odd[0]!r} in "
-            f"{entity.price}, and will be left out; {preflight.remedy_of_prices(entity.price)}"
+            f"{entity.price}, and will be left out; {preflight.remedy_of_prices(entity.price, odd)}"
         )

@@ -154,7 +154,7 @@ def _of_prices(name: str, entity: EntityConfig) -> Iterator[str]:
     file, values = sample(entity, entity.price)
     odd = no_numbers(values)
     if odd and len(odd) == sum(bool(value.strip()) for value in values):
-        yield f"{name}.price: no {entity.price} in {file} is a number, for one {odd[0]!r}; {remedy_of_prices(entity.price)}"
+        yield f"{name}.price: no {entity.price} in {file} is a number, for one {odd[0]!r}; {remedy_of_prices(entity.price, odd)}"
 
 
 def no_numbers(values: Iterable[str]) -> list[str]:
@@ -169,8 +169,10 @@ def _is_number(text: str) -> bool:
     return False
 
 
-def remedy_of_prices(column: str) -> str:
-    """What to do about prices that are no numbers."""
+def remedy_of_prices(column: str, values: Iterable[str]) -> str:
+    """What to do about prices that are no numbers, as these are written."""
+    if any("." in value and "," in value for value in values):
+        return f"write 1234.50 for 1.234,50, or map price: \"= replace(replace({column}, '.', ''), ',', '.')\""
     return f"write 12.50 for 12,50, or map price: \"= replace({column}, ',', '.')\""
 
 

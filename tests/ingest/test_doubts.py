@@ -53,3 +53,26 @@ def test_a_source_of_one_type_or_of_a_computed_one_or_without_rows_raises_no_dou
 def test_midnight_in_utc_is_told_since_few_shops_keep_it(log: Path) -> None:
     (told,) = _doubts(log, zone="UTC", event_types={"buy": "purchase", "pv": "view", "fav": "favourite"})
     assert told.startswith("shop.time_zone is UTC: days begin at its midnight")
+
+
+def test_orders_that_two_logs_bring_are_told_since_they_would_count_twice(tmp_path: Path) -> None:
+    shop, web = tmp_path / "shop.csv", tmp_path / "web.csv"
+    shop.write_text("user,item,at,order\n" + "".join(f"ann,mug,2024-03-0{n},o{n}\n" for n in range(1, 8)), encoding="utf-8")
+    lines = ["ann,mug,2024-03-01,look,", *(f"ann,mug,2024-03-0{n},paid, o{n}" for n in range(1, 4))]
+    web.write_text("\n".join(["user,item,at,what,order", *lines]), encoding="utf-8")
+    columns = {"user_id": "user", "product_id": "item", "event_ts": "at", "order_id": "order"}
+
+    def told(web_types: dict[str, str], **more: Any) -> list[str]:
+        of_shop = {"name": "shop", "path": str(shop), "map": columns, "event": "purchase"}
+        of_web = {"name": "web", "path": str(web), "map": {**columns, "event": "what", **more}, "event_types": web_types}
+        return doubts(from_mapping({"shop": {"time_zone": "Europe/Paris"}, "sources": [of_shop, of_web]}))
+
+    (doubt,) = told({"look": "view", "paid": "purchase"})
+    assert doubt == (
+        "sources.shop and sources.web both bring purchases, and 3 orders of their first rows stand in both, for one 'o1': unless "
+        "their rows say the very same, all of it counts twice; map purchases in one"
+    )
+    assert told({"look": "view", "paid": "cart"}) == [], "it brings no purchases"
+    assert told({"look": "view", "paid": "purchase"}, order_id="") == [], "nothing to know them by"
+    web.write_text("\n".join(["user,item,at,what,order", *lines[:3]]), encoding="utf-8")
+    assert told({"look": "view", "paid": "purchase"}) == [], "two may be chance"

@@ -327,3 +327,8 @@ def test_times_are_looked_at_in_json_and_parquet_too(tmp_path: Path) -> None:
     table = pa.table({"user": ["ann"], "item": ["mug"], "at": ["5 May"]})
     pq.write_table(table, tmp_path / "a.parquet")
     assert "the pattern in which they are written" in _only(_config(tmp_path / "a.parquet", format="parquet"))
+
+
+def test_the_remedy_of_prices_reads_those_that_it_is_shown() -> None:
+    assert "replace(replace(Preis, '.', ''), ',', '.')" in preflight.remedy_of_prices("Preis", ["12,50", "1.762,60"])
+    assert "\"= replace(Preis, ',', '.')\"" in preflight.remedy_of_prices("Preis", ["12,50"])
