@@ -12,6 +12,7 @@ from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
 from propensity_spark.ingest.preflight import apart, as_object, head
 
+_UTF_8, _WESTERN = "UTF-8", "windows-1252"
 _LINES = 2000
 _MANY_LINES = 100_000  # where fewer leave it open whether the day or the month comes first
 
@@ -76,6 +77,7 @@ class Sniffed:
     events: Mapping[str, str]
     time_format: str
     other_time_format: str = ""
+    encoding: str = _UTF_8
     entity: str = ""
     describing: tuple[str, ...] = ()
 
@@ -95,7 +97,8 @@ def sniff(file: Path) -> Sniffed:
     if not file.is_file() or not file.stat().st_size:
         raise SourceError(f"{file} does not exist or is empty; give a sample of your log (CSV, JSON lines or Parquet)")
     try:
-        form, delimiter, rows = _rows(file, _LINES)
+        encoding = _encoding(file)
+        form, delimiter, rows = _rows(file, _LINES, encoding)
     except (OSError, ValueError, csv.Error) as problem:
         raise SourceError(f"{file} cannot be read as CSV, JSON lines or Parquet: {problem}") from None
     if not rows:
@@ -104,11 +107,12 @@ def sniff(file: Path) -> Sniffed:
     parts = _by_values(_assign(columns), rows)
     said = {row[parts["event"]] for row in rows if row[parts["event"]].strip()} if "event" in parts else set()
     events = {value: _event(value) for value in sorted(said)}
-    time_format, other = _time_format(file, parts["event_ts"], rows) if "event_ts" in parts else ("iso", "")
+    time_format, other = _time_format(file, parts["event_ts"], rows, encoding) if "event_ts" in parts else ("iso", "")
     return Sniffed(
         file=file,
         format=form,
         delimiter=delimiter,
+        encoding=encoding,
         columns=columns,
         parts=parts,
         events=events,
@@ -119,13 +123,27 @@ def sniff(file: Path) -> Sniffed:
     )
 
 
-def _rows(file: Path, most: int) -> tuple[str, str, list[dict[str, str]]]:
+def _encoding(file: Path) -> str:
+    """UTF-8, or where the first lines are none Western Windows, as Excel saves a CSV. Raises ValueError where it is neither."""
+    if file.suffix == ".parquet":
+        return _UTF_8
+    try:
+        head(file, _LINES)
+    except ValueError as problem:
+        lines = head(file, _LINES, _WESTERN)
+        if "\0" in lines[0] or lines[0].startswith("{"):  # UTF-16; and lines of JSON are read as UTF-8 alone
+            raise ValueError("it is not UTF-8 text; save it so") from problem
+        return _WESTERN
+    return _UTF_8
+
+
+def _rows(file: Path, most: int, encoding: str) -> tuple[str, str, list[dict[str, str]]]:
     if file.suffix == ".parquet":
         import pyarrow.parquet
 
         table = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=most), None)
         return "parquet", ",", [] if table is None else _filled(table.to_pylist())
-    lines = [line for line in head(file, most) if line.strip()]
+    lines = [line for line in head(file, most, encoding) if line.strip()]
     if lines and lines[0].lstrip().startswith("{"):
         return "json", ",", _filled([as_object(line) for line in lines[:-1] or lines])
     delimiter = max((",", ";", "\t", "|"), key=lambda mark: lines[0].count(mark)) if lines else ","
@@ -139,13 +157,13 @@ def _of_csv(lines: Iterator[list[str]]) -> list[dict[str, str]]:
     return [{name: row[place] if place < len(row) else "" for place, name in named} for row in lines if row]
 
 
-def _time_format(file: Path, column: str, rows: Sequence[Mapping[str, str]]) -> tuple[str, str]:
+def _time_format(file: Path, column: str, rows: Sequence[Mapping[str, str]], encoding: str) -> tuple[str, str]:
     """How the times are written, and how else they may be: the day comes first unless one above 12 stands in the second place."""
     times = [row[column] for row in rows]
     form = timeforms.recognise(times) or "iso"
     if timeforms.undecided(form, times):
         with suppress(OSError, ValueError, csv.Error):  # damage further down
-            times = [row.get(column, "") for row in _rows(file, _MANY_LINES)[2]]
+            times = [row.get(column, "") for row in _rows(file, _MANY_LINES, encoding)[2]]
         form = timeforms.swapped(form) if timeforms.contradiction(form, times) else form
     return form, timeforms.undecided(form, times)
 

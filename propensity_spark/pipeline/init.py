@@ -89,6 +89,8 @@ def _place(one: Sniffed, indent: str) -> list[str]:
     said = [f"path: {one.file}        # CHECK: a file, folder or glob; a list of them too", f"format: {one.format}"]
     if one.format == "csv" and one.delimiter != ",":
         said.append(f"delimiter: {_quoted(one.delimiter)}")
+    if one.encoding != "UTF-8":
+        said.append(f"encoding: {one.encoding}        # CHECK: the file is not UTF-8")
     return [indent + line for line in said]
 
 

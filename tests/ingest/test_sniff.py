@@ -276,3 +276,19 @@ def test_a_lines_amount_is_recognised_and_marked_for_a_look(tmp_path: Path) -> N
     file = tmp_path / "orders.csv"
     file.write_text("customer,sku,ordered_at,order_id,pieces,line_total\nann,mug,2024-03-01,o1,2,9.00\n", encoding="utf-8")
     assert sniff(file).parts["amount"] == "line_total"
+
+
+def test_a_csv_of_excel_is_read_as_it_is_and_its_encoding_written(tmp_path: Path) -> None:
+    file = tmp_path / "products.csv"
+    file.write_text(
+        "Artikelnr;Bezeichnung;Kategorie\na1;Mütze;Hüte\na2;Hut;Hüte\na3;Schal;Tücher\na4;Tuch;Tücher\n", encoding="cp1252"
+    )
+    found = sniff(file)
+    assert (found.encoding, found.delimiter, found.parts["product_name"]) == ("windows-1252", ";", "Bezeichnung")
+    assert "encoding: windows-1252        # CHECK: the file is not UTF-8" in "\n".join(init._place(found, ""))
+    file.write_text("Artikelnr;Bezeichnung\na1;Mütze\n", encoding="utf-8")
+    assert sniff(file).encoding == "UTF-8"
+    for text, encoding in (('{"user": "Jürgen"}\n', "cp1252"), ("user,item\nann,mug\n", "utf-16")):
+        file.write_text(text, encoding=encoding)
+        with pytest.raises(SourceError, match="it is not UTF-8 text; save it so"):
+            sniff(file)
