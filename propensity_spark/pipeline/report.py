@@ -82,7 +82,7 @@ def _now() -> str:
 
 
 def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry.Run, seconds: Mapping[str, float]) -> Page:
-    judged, undone = _judged(config, moment, trained)
+    judged, noted = _judged(config, moment, trained)
     dates = {"test": moment.timeline.rehearsal.score, "backtest": moment.timeline.as_of}
     champion = trained.bundle.champion
     rules = _rules(config, trained)
@@ -92,7 +92,10 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
         horizon_days=moment.timeline.horizon_days,
         made_at=_now(),
         verdict=_verdict(judged["test"], champion),
-        notes=(*undone, *(note for name in judged for note in _warnings(judged[name], champion, f"{name} as of {dates[name]}"))),
+        notes=(
+            *noted,
+            *(note for name in judged for note in _warnings(judged[name], champion, f"{name} as of {dates[name]}")),
+        ),
         facts=_facts(config, moment, trained),
         intake=_intake(spark),
         labels=_labels(spark, moment),
@@ -107,16 +110,17 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
 
 
 def _judged(config: Config, moment: Moment, trained: registry.Run) -> tuple[dict[str, Judged], tuple[str, ...]]:
-    """The run's figures by period, the backtest first, and where that could be made by now and was not, how to make it."""
-    names, undone = ["test"], tuple[str, ...]()
+    """The run's figures by period, the backtest first; and what was noted when it was promoted, and where the backtest could be
+    made by now and was not, how to make it."""
+    names, noted = ["test"], list(filter(None, [registry.reason(config, trained.run_id)]))
     if moment.timeline.backtest:
         if registry.has(config, trained.run_id, "backtest.json"):
             names = ["backtest", "test"]
         else:  # the horizon ended after the scores were made, or nothing was scored with this run
             day = moment.timeline.as_of
             again = f"`propensity build-features --as-of {day}` and then `propensity score --as-of {day}`"
-            undone = (f"the labels of {day} are known by now: {again} judge its scores.",)
-    return {name: json.loads(registry.read_text(config, trained.run_id, f"{name}.json")) for name in names}, undone
+            noted.append(f"the labels of {day} are known by now: {again} judge its scores.")
+    return {name: json.loads(registry.read_text(config, trained.run_id, f"{name}.json")) for name in names}, tuple(noted)
 
 
 def _verdict(judged: Judged, champion: str) -> str:

@@ -281,6 +281,11 @@ def read_text(config: Config, run_id: str, name: str) -> str:
         return Path(fetched).read_text(encoding="utf-8")
 
 
+def reason(config: Config, run_id: str) -> str:
+    """What was noted when a run was promoted: a doubt, whom its champion stands in for, a gate that was off. Mostly empty."""
+    return str(connect(config).MlflowClient().get_run(run_id).data.tags.get(_REASON, ""))
+
+
 def has(config: Config, run_id: str, name: str) -> bool:
     """Whether a run has an artifact of this name, at the top."""
     return any(artifact.path == name for artifact in connect(config).MlflowClient().list_artifacts(run_id))

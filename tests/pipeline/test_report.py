@@ -16,11 +16,11 @@ from propensity_spark.serve.bundle import Bundle
 DAY = date(2024, 4, 1)
 
 
-def _run(config: Config) -> registry.Run:
+def _run(config: Config, noted: str = "") -> registry.Run:
     """A run that was tested, and promoted none of its models to the registry."""
     parts = {"shop": "a", "as_of": DAY, "horizon_days": 28, "champion": "logistic", "feature_version": "v"}
     bundle = Bundle(**parts, scorers={}, calibrators={}, versions={})  # type: ignore[arg-type]
-    return registry.log(config, bundle, {}, {}, {"test.json": json.dumps({"rows": 1})}, Verdict(False))
+    return registry.log(config, bundle, {}, {}, {"test.json": json.dumps({"rows": 1})}, Verdict(False, noted))
 
 
 def _moment(backtest: bool) -> Any:
@@ -64,3 +64,9 @@ def test_lists_are_named_by_the_length_that_training_judged() -> None:
     }
     said = report._verdict(judged, "lightgbm")
     assert "finds 50.0% of what each buyer bought in her 5 best, ahead of the 25.0%" in said
+
+
+def test_what_was_noted_when_a_run_was_promoted_is_told(tmp_path: Path) -> None:
+    config = from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path)}})
+    assert report._judged(config, _moment(False), _run(config))[1] == ()
+    assert report._judged(config, _moment(False), _run(config, "the gate was off"))[1] == ("the gate was off",)
