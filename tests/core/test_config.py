@@ -249,6 +249,13 @@ def test_the_history_must_hold_the_longest_window() -> None:
         FeatureConfig(windows=(1, 30), history_days=29)
 
 
+def test_a_seed_is_one_that_all_libraries_take(config: Make) -> None:
+    for seed in (-1, 2**31):
+        with pytest.raises(ConfigError, match=r"train\.seed must be in \[0, 2147483647\]"):
+            config(train={"seed": seed})
+    assert config(train={"seed": 0}).train.seed == 0
+
+
 def test_one_source_of_candidates_must_be_on(config: Make) -> None:
     none = dict.fromkeys(("touched", "popular", "together", "als", "affinity", "due"), 0)
     config(candidates={**none, "touched": 1})
