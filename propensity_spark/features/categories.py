@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.config import Config
@@ -53,7 +53,7 @@ class Categories:
             known = (F.col(f"_known_{of}")[n] for of in places)
             then = F.coalesce(*known, *(F.col(f"_first_{of}") for of in places), "category")
             at_dates.append(F.struct(F.lit(day).alias("key"), then.alias("value")))
-        others = F.filter(F.array(*at_dates), lambda one: one["value"] != F.col("category"))
+        others = F.filter(F.array(*at_dates), lambda one: ~one["value"].eqNullSafe(F.col("category")))
         then = F.when(F.size(others) > 0, F.map_from_entries(others)).alias(THEN)
         return joined.select("product_id", "category", then)
 
@@ -83,8 +83,4 @@ def add_category(rows: DataFrame, products: DataFrame) -> DataFrame:
     if THEN not in products.columns:
         return rows.join(products.select("product_id", "category"), on="product_id", how="left")
     joined = rows.join(products.select("product_id", "category", THEN), on="product_id", how="left")
-    return joined.withColumn("category", _at("as_of")).drop(THEN)
-
-
-def _at(day: str) -> Column:
-    return F.coalesce(F.col(THEN)[F.col(day)], F.col("category"))
+    return joined.withColumn("category", F.coalesce(F.col(THEN)[F.col("as_of")], "category")).drop(THEN)

@@ -65,7 +65,7 @@ EXPECTED = {  # at the three dates
     "of logs": ("a", "b", "c"),
     "never": (None, None, None),
 }
-LAST = {"begins late": "second"}
+LAST = {"begins late": "second", "unnamed": None}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,9 @@ def test_a_category_is_the_one_known_when_the_date_begins(spark: SparkSession) -
     assert products.count() == len(EXPECTED), "a row per product"
     assert _found(spark, products) == EXPECTED
     moved = {row.product_id for row in products.where(f"{THEN} IS NOT NULL").collect()}
-    assert moved == {"lamp", "midnight", "just", "heard late", "begins late", "both", "of logs"}, "the others need no date"
+    assert moved == {"lamp", "midnight", "just", "heard late", "begins late", "unnamed", "both", "of logs"}, (
+        "the others need no date"
+    )
 
 
 def test_where_nobody_dates_them_categories_are_the_last_ones(spark: SparkSession) -> None:
