@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from propensity_spark.judge import intervals, segments
@@ -15,6 +15,7 @@ from propensity_spark.judge.isotonic import Vector
 from propensity_spark.judge.segments import Keys
 from propensity_spark.judge.slices import ACTIVITY, EXISTS
 from propensity_spark.judge.task import Task
+from propensity_spark.settle import settle
 from propensity_spark.trainset.sampling import uniform
 
 WIDTH = 0.01  # of a score bucket, on the axis of `axis`
@@ -24,6 +25,8 @@ EVERYONE = -1  # in place of a block's number: all users
 _FEW = ("", EXISTS, ACTIVITY)
 MOST_KEYS = 100  # of a kind of segments, those with the most purchases: a shop may have thousands of categories
 _SALT = 2
+_CELL = ("name", "by", "key", "block", "half", "bucket")
+_SUMS = ("weight", "positives", "value", "priced", "moment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +87,38 @@ def collect(scored: DataFrame, tasks: Mapping[str, Task], price: Column | None =
             more than MOST_KEYS segments of a kind the others are in none.
     """
     worth = F.lit(0.0) if price is None else F.coalesce(price.cast("double"), F.lit(0.0))
-    entries = F.explode(F.array(*_entries(tasks, _keys(scored, tasks)))).alias("s")
+    keys = _keys(scored, tasks)
+    entries = F.explode(F.array(*_entries(tasks, keys))).alias("s")
     long = scored.select("weight", "label", worth.alias("price"), entries).select("weight", "label", "price", "s.*")
     w, y = F.col("weight"), F.col("label")
-    grouped = long.groupBy("name", "by", "key", "block", "half", F.floor(F.col("x") / F.col("width")).alias("bucket")).agg(
+    cells = long.groupBy(*_CELL[:-1], F.floor(F.col("x") / F.col("width")).alias("bucket")).agg(
         F.sum("weight").alias("weight"),
         F.sum(w * y).alias("positives"),
         F.sum(w * y * F.col("price")).alias("value"),
         F.sum(F.when(F.col("price") > 0, w * y).otherwise(0.0)).alias("priced"),
-        (F.sum(F.col("x") * w) / F.sum("weight")).alias("x"),
+        F.sum(F.col("x") * w).alias("moment"),
     )
-    return grouped.toPandas().sort_values(["name", "by", "key", "block", "half", "bucket"])
+    grouped = _bounded(cells) if any(by not in _FEW for by in keys) else cells
+    mean = (F.col("moment") / F.col("weight")).alias("x")
+    return grouped.select(*_CELL, *_SUMS[:-1], mean).toPandas().sort_values(list(_CELL))
 
 
 def _keys(scored: DataFrame, tasks: Mapping[str, Task]) -> dict[str, Column]:
     """The segment of a row by each kind that the rows tell, as text."""
     tried = [by for by in dict.fromkeys(by for task in tasks.values() for by in task.by) if segments.READS[by] in scored.columns]
-    return {by: segments.key(by) if by in _FEW else _bounded(scored, segments.key(by)) for by in tried}
+    return {by: segments.key(by) for by in tried}
 
 
-def _bounded(scored: DataFrame, key: Column) -> Column:
-    """The key, where it is among those with the most purchases."""
-    bought = F.sum(F.col("weight") * F.col("label")).alias("bought")
-    most = scored.groupBy(key.alias("key")).agg(bought).orderBy(F.col("bought").desc(), "key").limit(MOST_KEYS).collect()
-    return F.when(key.isin([row["key"] for row in most]), key).otherwise(segments.NONE)
+def _bounded(cells: DataFrame) -> DataFrame:
+    """The cells, where segments of a kind beyond those with the most purchases are none. The rows themselves are read once."""
+    settled = settle(cells)
+    many = settled.where(~F.col("by").isin(list(_FEW)) & (F.col("block") == EVERYONE))
+    bought = many.groupBy("by", "key").agg(F.sum("positives").alias("bought"))
+    place = F.row_number().over(Window.partitionBy("by").orderBy(F.col("bought").desc(), "key"))
+    others = bought.select("by", "key", (place > MOST_KEYS).alias("beyond")).where("beyond")
+    told = settled.join(others, on=["by", "key"], how="left")
+    key = F.when(F.col("beyond"), segments.NONE).otherwise(F.col("key"))
+    return told.withColumn("key", key).groupBy(*_CELL).agg(*(F.sum(name).alias(name) for name in _SUMS))
 
 
 def _entries(tasks: Mapping[str, Task], keys: Mapping[str, Column]) -> Iterator[Column]:

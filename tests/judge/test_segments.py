@@ -1,6 +1,7 @@
 """A segment's predictions are brought to what was bought there, less where little is known, and only where it helps."""
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -106,11 +107,20 @@ def test_of_very_many_segments_those_with_the_most_purchases_are_told_apart(
     made = [("much", 6), ("some", 3), ("more", 4), ("none", 0), (None, 0)]
     rows = [(f"u{n}", 0.2, 1.0, int(n < bought), name, 1.0) for name, bought in made for n in range(10)]
     frame = spark.createDataFrame(rows, "user_id STRING, raw DOUBLE, weight DOUBLE, label INT, category STRING, pair_orders DOUBLE")
+    scored = spark.sparkContext.accumulator(0)
+
+    def counted(pages: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        for page in pages:
+            scored.add(len(page))
+            yield page
+
+    frame = frame.mapInPandas(counted, frame.schema)
     found = buckets.collect(frame, {"it": Task(score="raw", by=("category", "exists"), blocks=5)})
     for mine in (found[found["block"] == buckets.EVERYONE], found[found["block"] != buckets.EVERYONE]):
         by_key = mine[mine["by"] == "category"].groupby("key")["positives"].sum()
         assert dict(by_key) == {"much": 6.0, "more": 4.0, "": 3.0}
     assert set(found[found["by"] == "exists"]["key"]) == {"repeat"}
+    assert scored.value == len(rows), "a row is scored once"
 
 
 def test_an_older_calibrator_has_no_segments() -> None:
