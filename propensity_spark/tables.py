@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from propensity_spark.config import StorageConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns, SchemaMismatch, StorageError, TableMissing
+from propensity_spark.history import WRITE_MARK, last_change
 from propensity_spark.schemas import TABLES, Table
 
 SCHEMAS = ("bronze", "silver", "features", "trainset", "gold")
@@ -27,15 +28,6 @@ _OWN_CATALOG = "spark_catalog"  # that every session has
 _NOTE = "spark.databricks.delta.commitInfo.userMetadata"
 _MAPPING = "delta.columnMapping.mode"
 _SIGNS = " ,;{}()\n\t="  # in a column's name Delta takes these by mapping names only; logs as received have them
-_WRITE_MARK = "propensity.write"  # the property whose change carries the note of a write that made no commit
-_SET = "SET TBLPROPERTIES"
-# What Delta, its owner or a platform does to a table whose rows stay as they are. Anything else counts as a change.
-_UPKEEP = (
-    *("OPTIMIZE", "REORG", "VACUUM START", "VACUUM END", "COMPUTE STATS", "ANALYZE", "CLUSTER BY"),
-    *(_SET, "UNSET TBLPROPERTIES", "UPGRADE PROTOCOL", "DROP FEATURE", "ADD CONSTRAINT", "DROP CONSTRAINT"),
-    *("ROW TRACKING BACKFILL", "EMPTY COMMIT"),
-)
-_LOOKS = (1, 20, None)  # how much of a history is read, until there is a change in it: nearly always the newest entry is one
 
 
 def check_writable(storage: StorageConfig) -> None:
@@ -206,7 +198,7 @@ def state_of_path(spark: SparkSession, path: str) -> str:
 def _state(handle: Callable[[], DeltaTable]) -> str:
     try:
         # the time too: a table that was dropped and made anew counts from 0
-        last = _last_change(handle().history)
+        last = last_change(handle().history)
     except PySparkException:
         return ""
     return f"version {last['version']} of {last['at']}"
@@ -276,32 +268,12 @@ def _map_columns(spark: SparkSession, table: str) -> None:
 def _last_write(spark: SparkSession, name: str) -> Row:
     """What the table's log says of its last change."""
     if not _prefix(spark):
-        return _last_change(DeltaTable.forPath(spark, path(spark, name)).history)
+        return last_change(DeltaTable.forPath(spark, path(spark, name)).history)
 
     def history(most: int | None) -> DataFrame:  # DeltaTable.forName takes a catalog's name on Databricks only
         return spark.sql(f"DESCRIBE HISTORY {_prefix(spark)}{name}{f' LIMIT {most}' if most else ''}")
 
-    return _last_change(history)
-
-
-def _last_change(history: Callable[[int | None], DataFrame]) -> Row:
-    """The newest entry that changed the table's rows: version, at (as text), operation, userMetadata and operationMetrics.
-
-    Where a cleaned log tells of upkeep alone, its oldest entry: the change is not younger.
-    """
-    for most in _LOOKS:
-        told = history(most).withColumn("at", F.col("timestamp").cast("string"))
-        entries = told.select("version", "at", "operation", "operationParameters", "userMetadata", "operationMetrics").collect()
-        for entry in entries:
-            if not _is_upkeep(entry):
-                return entry
-    return entries[-1]
-
-
-def _is_upkeep(entry: Row) -> bool:
-    """Whether a commit left the rows as they were; a mark of ours stands for a write."""
-    ours = entry["operation"] == _SET and _WRITE_MARK in entry["operationParameters"].get("properties", "")
-    return str(entry["operation"]).startswith(_UPKEEP) and not ours
+    return last_change(history)
 
 
 def _rows_written(spark: SparkSession, name: str) -> int:
@@ -316,7 +288,7 @@ def _noted(spark: SparkSession, table: str, note: str) -> int:
     before = spark.conf.get(_NOTE, None)
     spark.conf.set(_NOTE, note)
     try:
-        spark.sql(f"ALTER TABLE {name(spark, table)} SET TBLPROPERTIES ('{_WRITE_MARK}' = '{uuid4().hex}')")
+        spark.sql(f"ALTER TABLE {name(spark, table)} SET TBLPROPERTIES ('{WRITE_MARK}' = '{uuid4().hex}')")
     finally:
         spark.conf.set(_NOTE, before) if before else spark.conf.unset(_NOTE)
     return 0

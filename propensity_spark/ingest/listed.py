@@ -10,7 +10,7 @@ from propensity_spark.config import ListedConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns
 from propensity_spark.ingest import parquets, texts
-from propensity_spark.ingest.preflight import by_header, expand, headers
+from propensity_spark.ingest.heads import by_header, expand, headers
 
 
 def read(spark: SparkSession, listed: ListedConfig, wanted: Iterable[str], what: str) -> DataFrame:

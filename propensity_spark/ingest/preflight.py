@@ -1,23 +1,19 @@
 """What is wrong with the sources, found without Spark: each problem one line that says what, where and what to do."""
 
 import csv
-import glob
-import gzip
-import json
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from itertools import islice
 from pathlib import Path
 
 from propensity_spark.config import Config, EntityConfig, ListedConfig, SeriesConfig, SourceConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
+from propensity_spark.ingest.heads import apart, as_object, expand, head, lines_of
 
 _SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 20
@@ -44,17 +40,6 @@ def problems(config: Config) -> list[str]:
         if entity.given:
             found += _of_entity(name, entity)
     return found + [problem for series in config.series for problem in _of_series(series)]
-
-
-def expand(patterns: tuple[str, ...]) -> list[Path]:
-    """The files that paths, folders and globs name, in order; hidden and marker files (_SUCCESS) left out."""
-    files: list[Path] = []
-    for pattern in patterns:
-        for name in sorted(glob.glob(pattern)):
-            path = Path(name)
-            inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-            files += [p for p in inside if not p.name.startswith((".", "_")) and "_delta_log" not in p.parts]
-    return files
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +237,7 @@ def _keys(files: list[Path], encoding: str, named: list[str]) -> tuple[list[str]
     left, whole = _OF_ALL_FILES, True
     for file in files:
         least = max(left - _OF_A_FILE, 0)
-        for line in _lines(file, encoding, "replace"):
+        for line in lines_of(file, encoding, "replace"):
             if left <= least:
                 whole = False
                 break
@@ -262,54 +247,6 @@ def _keys(files: list[Path], encoding: str, named: list[str]) -> tuple[list[str]
             if found.keys() >= set(named):
                 return list(found), False
     return list(found), not whole
-
-
-def as_object(line: str) -> dict[str, object]:
-    """A line of JSON; ValueError where it is no object."""
-    value = json.loads(line)
-    if not isinstance(value, dict):
-        raise ValueError("each line must be one JSON object")
-    return value
-
-
-def first_row(file: Path, delimiter: str, encoding: str) -> list[str]:
-    """The fields of a CSV file's first line that is not blank; none where there is no such line."""
-    line = next((line for line in _lines(file, encoding) if line.strip()), None)
-    return [] if line is None else next(csv.reader([line], delimiter=delimiter))
-
-
-def headers(files: Iterable[str], delimiter: str, encoding: str = "UTF-8") -> dict[str, tuple[str, ...]]:
-    """The columns of each local CSV file; () where it has no line."""
-    return {file: apart(first_row(Path(file), delimiter, encoding)) for file in files}
-
-
-def apart(names: Sequence[str]) -> tuple[str, ...]:
-    """Columns as Spark names them by a header: one without a name, and those of one name (case aside), after their places."""
-    times = Counter(name.lower() for name in names)
-    is_alone = [bool(name) and times[name.lower()] == 1 for name in names]
-    return tuple(name if is_alone[place] else f"{name or '_c'}{place}" for place, name in enumerate(names))
-
-
-def by_header(found: Mapping[str, tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
-    """Files of equal headers together: Spark would read all by the header of one, whatever the order of columns in the others."""
-    groups: dict[tuple[str, ...], list[str]] = {}
-    for file, names in found.items():
-        groups.setdefault(names, []).append(file)
-    return groups
-
-
-def head(file: Path, lines: int, encoding: str = "UTF-8") -> list[str]:
-    """The first lines of a text file, gzipped or not, without line ends and a byte order mark."""
-    return list(islice(_lines(file, encoding), lines))
-
-
-def _lines(file: Path, encoding: str, errors: str = "strict") -> Iterator[str]:
-    unpacked = gzip.open if file.suffix == ".gz" else open
-    with unpacked(file, "rt", encoding=encoding, errors=errors) as text:
-        try:
-            yield from (line.rstrip("\r\n").lstrip("\ufeff") for line in text)
-        except UnicodeDecodeError:
-            raise ValueError(f"it is not {encoding} text; set encoding") from None
 
 
 def _other_separator(first: str, delimiter: str) -> str:

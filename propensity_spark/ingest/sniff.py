@@ -10,7 +10,7 @@ from pathlib import Path
 
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
-from propensity_spark.ingest.preflight import apart, as_object, head
+from propensity_spark.ingest.heads import apart, as_object, head
 
 _UTF_8, _WESTERN = "UTF-8", "windows-1252"
 _LINES = 2000

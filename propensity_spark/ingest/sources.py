@@ -20,7 +20,7 @@ from propensity_spark.config import SourceConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns, PropensityError, SourceError
 from propensity_spark.ingest import parquets, texts
-from propensity_spark.ingest.preflight import apart, by_header, expand, headers
+from propensity_spark.ingest.heads import apart, by_header, expand, headers
 
 FILE, SIZE, MODIFIED, ARRIVED, CORRUPT = "_source_file", "_file_size", "_file_modified", "_arrived_at", "_corrupt"
 META = (FILE, SIZE, MODIFIED, ARRIVED, CORRUPT)

@@ -22,7 +22,7 @@ from propensity_spark.config.places import is_remote
 from propensity_spark.errors import InsufficientData, SourceError
 from propensity_spark.ingest import catalog, events, sources, visits
 from propensity_spark.ingest.lateness import AT_ONCE, Lateness
-from propensity_spark.ingest.preflight import expand
+from propensity_spark.ingest.heads import expand
 from propensity_spark.pipeline import listings
 from propensity_spark.pipeline.listings import Listing
 from propensity_spark.progress import Progress

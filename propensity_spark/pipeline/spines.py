@@ -13,7 +13,7 @@ from propensity_spark.features import totals as arithmetic
 from propensity_spark.features.declared import ENTITIES
 from propensity_spark.ingest import listed
 from propensity_spark.ingest.events import identifier, moment
-from propensity_spark.ingest.preflight import expand
+from propensity_spark.ingest.heads import expand
 from propensity_spark.pipeline import totals
 from propensity_spark.progress import Progress
 

@@ -11,7 +11,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from propensity_spark import tables
+from propensity_spark import history, tables
 from propensity_spark.config import StorageConfig
 from propensity_spark.errors import MissingColumns, SchemaMismatch, StorageError, TableMissing
 from propensity_spark.pipeline.build_features import ENTITIES
@@ -108,8 +108,8 @@ def test_upkeep_changes_neither_the_version_nor_the_note(
     _upkeep(spark, "silver.intake")
     done = {row["operation"] for row in spark.sql("DESCRIBE HISTORY silver.intake").collect()}
     assert done == {"WRITE", "OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES"}
-    for looks in (tables._LOOKS, (1, 2, None)):  # the second and the last look find it
-        monkeypatch.setattr(tables, "_LOOKS", looks)
+    for looks in (history._LOOKS, (1, 2, None)):  # the second and the last look find it
+        monkeypatch.setattr(history, "_LOOKS", looks)
         assert (tables.version(spark, "silver.intake"), tables.last_note(spark, "silver.intake")) == (1, "second")
         assert tables.state_of_name(spark, "silver.intake") == state
     then = spark.read.format("delta").option("versionAsOf", 1).load(tables.path(spark, "silver.intake"))

@@ -14,7 +14,8 @@ from propensity_spark.config.places import is_remote
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import preflight
 from propensity_spark.ingest.doubts import doubts
-from propensity_spark.ingest.preflight import check, expand, head, problems
+from propensity_spark.ingest.heads import expand, head
+from propensity_spark.ingest.preflight import check, problems
 from propensity_spark.loading import from_mapping
 
 MAP = {"user_id": "user", "product_id": "item", "event_ts": "at"}

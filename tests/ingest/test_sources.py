@@ -13,7 +13,7 @@ from propensity_spark import tables
 from propensity_spark.config import SourceConfig
 from propensity_spark.errors import MissingColumns, PropensityError, SourceError
 from propensity_spark.ingest.events import parse
-from propensity_spark.ingest.preflight import headers
+from propensity_spark.ingest.heads import headers
 from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE, META, load
 from propensity_spark.loading import from_mapping
 

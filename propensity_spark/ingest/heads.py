@@ -1,0 +1,70 @@
+"""The files that a configuration names, and what stands at their heads, read without Spark."""
+
+import csv
+import glob
+import gzip
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+
+def expand(patterns: tuple[str, ...]) -> list[Path]:
+    """The files that paths, folders and globs name, in order; hidden and marker files (_SUCCESS) left out."""
+    files: list[Path] = []
+    for pattern in patterns:
+        for name in sorted(glob.glob(pattern)):
+            path = Path(name)
+            inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+            files += [p for p in inside if not p.name.startswith((".", "_")) and "_delta_log" not in p.parts]
+    return files
+
+
+def head(file: Path, lines: int, encoding: str = "UTF-8") -> list[str]:
+    """The first lines of a text file, gzipped or not, without line ends and a byte order mark."""
+    return list(islice(lines_of(file, encoding), lines))
+
+
+def lines_of(file: Path, encoding: str, errors: str = "strict") -> Iterator[str]:
+    """The lines of a text file, gzipped or not, without line ends and a byte order mark; ValueError where it is no such text."""
+    unpacked = gzip.open if file.suffix == ".gz" else open
+    with unpacked(file, "rt", encoding=encoding, errors=errors) as text:
+        try:
+            yield from (line.rstrip("\r\n").lstrip("\ufeff") for line in text)
+        except UnicodeDecodeError:
+            raise ValueError(f"it is not {encoding} text; set encoding") from None
+
+
+def as_object(line: str) -> dict[str, object]:
+    """A line of JSON; ValueError where it is no object."""
+    value = json.loads(line)
+    if not isinstance(value, dict):
+        raise ValueError("each line must be one JSON object")
+    return value
+
+
+def _first_row(file: Path, delimiter: str, encoding: str) -> list[str]:
+    """The fields of a CSV file's first line that is not blank; none where there is no such line."""
+    line = next((line for line in lines_of(file, encoding) if line.strip()), None)
+    return [] if line is None else next(csv.reader([line], delimiter=delimiter))
+
+
+def headers(files: Iterable[str], delimiter: str, encoding: str = "UTF-8") -> dict[str, tuple[str, ...]]:
+    """The columns of each local CSV file; () where it has no line."""
+    return {file: apart(_first_row(Path(file), delimiter, encoding)) for file in files}
+
+
+def apart(names: Sequence[str]) -> tuple[str, ...]:
+    """Columns as Spark names them by a header: one without a name, and those of one name (case aside), after their places."""
+    times = Counter(name.lower() for name in names)
+    is_alone = [bool(name) and times[name.lower()] == 1 for name in names]
+    return tuple(name if is_alone[place] else f"{name or '_c'}{place}" for place, name in enumerate(names))
+
+
+def by_header(found: Mapping[str, tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
+    """Files of equal headers together: Spark would read all by the header of one, whatever the order of columns in the others."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for file, names in found.items():
+        groups.setdefault(names, []).append(file)
+    return groups
