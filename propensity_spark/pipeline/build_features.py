@@ -19,7 +19,8 @@ from propensity_spark.features.series import series_at
 from propensity_spark.features.spec import KEYS, SERIES, FeatureSet
 from propensity_spark.features.taste import add_taste
 from propensity_spark.ingest.events import midnight
-from propensity_spark.pipeline import eligible, ingest
+from propensity_spark.pipeline import eligible, extent
+from propensity_spark.pipeline.extent import Extent
 from propensity_spark.pipeline.features import keep_definitions
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import SERIES as SERIES_ROWS
@@ -47,12 +48,12 @@ class Moment:
     categories: Categories = UNTOLD
 
 
-def prepare(spark: SparkSession, config: Config, as_of: date) -> Moment:
-    """Lay out the dates and the features that this shop's events can fill.
+def prepare(spark: SparkSession, config: Config, as_of: date, found: Extent | None = None) -> Moment:
+    """Lay out the dates and the features that this shop's events can fill; `found`: what they span, where that is known.
 
     Raises InsufficientData where silver.events cannot carry the run, ConfigError where an encoder reads a column that no row has.
     """
-    found = ingest.extent(spark, config)
+    found = found or extent.look(spark, config)
     declared = feature_set(config.features, found.types, config.candidates.popular_days, config.shop.time_zone, config.series)
     timeline = plan(config, as_of, found.first, found.sold, found.late, found.full)
     return Moment(timeline, declared, attributes(config, declared), told_by(config))

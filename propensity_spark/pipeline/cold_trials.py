@@ -15,7 +15,7 @@ from propensity_spark.errors import InsufficientData
 from propensity_spark.judge import cells, metrics, ranking
 from propensity_spark.judge.cells import View
 from propensity_spark.models import coldstart
-from propensity_spark.pipeline import cold_start, ingest, trials
+from propensity_spark.pipeline import cold_start, extent, trials
 from propensity_spark.pipeline.cold_start import FIRST_ORDER
 from propensity_spark.pipeline.shown import Shown, figures, lines
 from propensity_spark.progress import Progress
@@ -40,7 +40,7 @@ def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) ->
 
     Raises InsufficientData where there are too few days, or nobody without history.
     """
-    found = ingest.extent(spark, config)
+    found = extent.look(spark, config)
     timeline = plan(config, as_of, found.first, found.sold, found.late, found.full)
     with progress.stage("cold start trials") as stage:
         written = judged(spark, config, timeline)

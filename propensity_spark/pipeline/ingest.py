@@ -6,33 +6,25 @@ Dated versions of users and products, and series, stand in `listings`.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import reduce
-from itertools import pairwise
-from statistics import median
 from uuid import uuid4
 
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import Config, ListedConfig
 from propensity_spark.config.places import is_remote
-from propensity_spark.errors import InsufficientData, SourceError
+from propensity_spark.errors import SourceError
 from propensity_spark.ingest import catalog, events, sources, visits
-from propensity_spark.ingest.lateness import AT_ONCE, Lateness
 from propensity_spark.ingest.heads import expand
 from propensity_spark.pipeline import listings
 from propensity_spark.pipeline.listings import Listing
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import EVENTS
 
-_ENDS_EARLY = 2 * 3600  # seconds before the usual end of a day
-_USUAL_DAYS = 28
-_QUIET = timedelta(days=90)
-_MOST = 0.95  # of a day's purchases
-_EMPTY = "silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons."
 _Row = tuple[str, str, str, int]  # of silver.intake
 _SILVER = ("silver.events", "silver.events_rejected", "silver.products", "silver.users", "silver.intake")
 
@@ -223,79 +215,3 @@ def _steps(name: str, counts: _Taken, accepted: int) -> list[_Row]:
         (name, "duplicate", "said the same as another row", duplicates),
         (name, "accepted", "", accepted),
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """What silver.events spans: its first and last day, its event types, its rows, and how late its newest purchases were known.
-
-    `sold`: the last day to which the logs that bring purchases reach. `full`: the last one of these that the data cover to its end.
-    """
-
-    first: date
-    last: date
-    sold: date
-    full: date
-    types: frozenset[str]
-    rows: int
-    late: Lateness
-
-
-def extent(spark: SparkSession, config: Config) -> Extent:
-    """Look at silver.events.
-
-    Raises InsufficientData where there are no events.
-    """
-    bought = F.col("event") == "purchase"
-    after = F.when(bought, F.col("known_ts").cast("double") - F.col("event_ts").cast("double"))
-    local = F.from_utc_timestamp("event_ts", config.shop.time_zone)
-    end = F.max(F.hour(local) * 3600 + F.minute(local) * 60 + F.second(local)).alias("end")
-    told = (
-        tables.read(spark, "silver.events")
-        .groupBy("event_date")
-        .agg(
-            F.collect_set("event").alias("types"),
-            F.count(F.lit(1)).alias("rows"),
-            F.avg(after).alias("late"),
-            F.percentile_approx(after, _MOST).alias("latest"),
-            F.collect_set("source").alias("sources"),
-            F.collect_set(F.when(bought, F.col("source"))).alias("sellers"),
-            end,
-        )
-    )
-    days = sorted(told.collect(), key=lambda row: row["event_date"])
-    if not days:
-        raise InsufficientData(_EMPTY)
-    types = frozenset(event for day in days for event in day["types"])
-    lately = [(day["late"], day["latest"]) for day in days if day["late"] is not None][-_USUAL_DAYS:]
-    # the median day: an import of old rows does not count as lateness
-    late = Lateness(*(timedelta(seconds=median(each)) for each in zip(*lately, strict=True))) if lately else AT_ONCE
-    sold = _sold(days)
-    full = _last_full([(day["event_date"], int(day["end"])) for day in days if day["event_date"] <= sold])
-    return Extent(days[0]["event_date"], days[-1]["event_date"], sold, full, types, sum(int(day["rows"]) for day in days), late)
-
-
-def _sold(days: Sequence[Row]) -> date:
-    """The last day to which the logs that bring purchases reach.
-
-    That is the last day of all, but where these logs were silent up to it for longer than they ever were in the days of _QUIET
-    before: they end earlier than others, and labels beyond would lack what was bought.
-    """
-    last: date = days[-1]["event_date"]
-    sellers = {source for day in days for source in day["sellers"]}
-    heard: list[date] = [day["event_date"] for day in days if sellers.intersection(day["sources"])]
-    lately = [day for day in heard if day >= heard[-1] - _QUIET]
-    silences = [later - earlier for earlier, later in pairwise(lately)]
-    return heard[-1] if silences and last - heard[-1] > max(silences) else last
-
-
-def _last_full(days: Sequence[tuple[date, int]]) -> date:
-    """Of days and the second of their last event, the last day that is whole.
-
-    The last day counts as cut off when its last event comes more than two hours before the usual end of the day (the
-    lower quartile of the 28 days before it).
-    """
-    *before, (last, end) = days
-    earlier = sorted(second for _, second in before[-_USUAL_DAYS:])
-    is_cut_off = bool(earlier) and end < earlier[len(earlier) // 4] - _ENDS_EARLY
-    return before[-1][0] if is_cut_off else last

@@ -13,6 +13,7 @@ from propensity_spark.pipeline import (
     audit,
     build_features,
     cold_trials,
+    extent,
     families,
     groups,
     imbalance,
@@ -25,6 +26,7 @@ from propensity_spark.pipeline import (
     tune,
 )
 from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.extent import Extent
 from propensity_spark.progress import Progress
 from propensity_spark.serve import store, views
 from propensity_spark.serve.printed import printed
@@ -41,7 +43,7 @@ def everything(config: Config) -> date:
     spark, progress = _opened(config)
     ingest.run(spark, config, progress)
     try:
-        moment = build_features.prepare(spark, config, _as_of(spark, config, progress))
+        moment = _moment(spark, config, progress)
         progress.say(f"  as of {moment.timeline.as_of}, horizon {config.labels.horizon_days} days, {_dates(moment)}")
         build_features.run(spark, config, moment, progress)
         train.run(spark, config, moment, progress)
@@ -66,7 +68,7 @@ def one(name: str, config: Config) -> None:
     spark, progress = _opened(config)
     if name == "ingest":
         return ingest.run(spark, config, progress)
-    moment = build_features.prepare(spark, config, _as_of(spark, config, progress))
+    moment = _moment(spark, config, progress)
     if name in _ON_ROWS:
         build_features.check_current(spark, config, moment)
     _STAGES[name](spark, config, moment, progress)
@@ -76,7 +78,7 @@ def one(name: str, config: Config) -> None:
 def audited(config: Config) -> audit.Report:
     """Look for leaks in what `build-features` wrote. Raises TablesStale as `one` does."""
     spark, progress = _opened(config)
-    moment = build_features.prepare(spark, config, _as_of(spark, config, progress))
+    moment = _moment(spark, config, progress)
     build_features.check_current(spark, config, moment)
     return audit.run(spark, config, moment, progress)
 
@@ -112,7 +114,7 @@ def tuned(config: Config) -> None:
     store.check(config)
     tune.check(config)
     spark, progress = _opened(config)
-    moment = build_features.prepare(spark, config, _as_of(spark, config, progress))
+    moment = _moment(spark, config, progress)
     build_features.run(spark, config, moment, progress)
     tune.run(spark, config, moment, progress)
 
@@ -171,13 +173,26 @@ def _opened(config: Config) -> tuple[SparkSession, Progress]:
     return spark, progress
 
 
+def _moment(spark: SparkSession, config: Config, progress: Progress) -> Moment:
+    """What the run is about, at the configured date or else at the newest."""
+    _check_events(spark)
+    found = extent.look(spark, config)
+    return build_features.prepare(spark, config, config.score.as_of or _newest(found, progress), found)
+
+
 def _as_of(spark: SparkSession, config: Config, progress: Progress) -> date:
-    """The configured date, else the day after the last full day of data; where purchases end before other events, it is said."""
+    """The configured date, else the newest."""
+    _check_events(spark)
+    return config.score.as_of or _newest(extent.look(spark, config), progress)
+
+
+def _check_events(spark: SparkSession) -> None:
     if not tables.exists(spark, "silver.events"):
         tables.read(spark, "silver.events")  # says which job to run
-    if config.score.as_of:
-        return config.score.as_of
-    found = ingest.extent(spark, config)
+
+
+def _newest(found: Extent, progress: Progress) -> date:
+    """The day after the last full day of data; where purchases end before other events, it is said."""
     if found.sold < found.last:
         days = (found.last - found.sold).days
         progress.say(f"  purchases       end on {found.sold}, {days} days before other events: so does what is learnt from")

@@ -23,7 +23,7 @@ from propensity_spark.features import incremental, totals
 from propensity_spark.features.declared import ENTITIES, Total
 from propensity_spark.features.definitions import shop_totals
 from propensity_spark.features.kernel import Calendar
-from propensity_spark.pipeline import ingest
+from propensity_spark.pipeline import extent
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import TOTALS
 
@@ -88,7 +88,7 @@ def shop(spark: SparkSession, config: Config) -> Shop:
 
     Raises InsufficientData where that is empty.
     """
-    found = ingest.extent(spark, config)
+    found = extent.look(spark, config)
     declared = shop_totals(config.features, found.types)
     events = tables.read(spark, "silver.events")
     return Shop(events, declared, found.first, found.last, config.shop.time_zone, tasks(spark, found.rows))

@@ -4,9 +4,8 @@ import gzip
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark import tables
 from propensity_spark.config import Config, StorageConfig
-from propensity_spark.errors import InsufficientData, SourceError
-from propensity_spark.ingest.lateness import AT_ONCE, Lateness
+from propensity_spark.errors import SourceError
 from propensity_spark.loading import from_mapping
-from propensity_spark.pipeline import ingest, run
+from propensity_spark.pipeline import ingest
 from propensity_spark.progress import Progress
 
 Make = Callable[..., DataFrame]
@@ -333,120 +331,3 @@ def test_a_new_file_makes_silver_anew(spark: SparkSession, copied: Shop, monkeyp
     finally:
         new.unlink()
     assert made == [16 + 6 + 1]
-
-
-SPANNED = "event_date DATE, event STRING, event_ts TIMESTAMP, known_ts TIMESTAMP, source STRING"
-
-
-def _days(table: Make, *ends: str) -> DataFrame:
-    """One event a day at midnight and one at its end; ends are UTC."""
-    rows = [(day, end) for end in ends for day in [end[:10]]]
-    ddl = "event_date DATE, event_ts TIMESTAMP, known_ts TIMESTAMP, event STRING, source STRING"
-    return table(ddl, *((day, at, at, "purchase", "shop") for day, end in rows for at in (end, f"{day} 00:00:00")))
-
-
-USUAL = [f"2024-02-0{day} 22:00:00" for day in range(1, 9)]
-
-
-@pytest.mark.parametrize(
-    ("zone", "ends", "expected"),
-    [
-        ("UTC", [*USUAL, "2024-02-09 20:00:00"], "2024-02-09"),  # two hours early is still a day
-        ("UTC", [*USUAL, "2024-02-09 19:59:59"], "2024-02-08"),  # a second more is not
-        ("UTC", ["2024-02-09 09:00:00"], "2024-02-09"),  # nothing to compare with
-        # the shop's clock: 22:00 and 21:00 in Tokyo, with the day of the shop
-        ("Asia/Tokyo", ["2024-02-08 13:00:00", "2024-02-09 12:00:00"], "2024-02-09"),
-        # an early quarter of days: 12:00 is usual, so that 10:00 is in order
-        ("UTC", ["2024-02-01 12:00:00", "2024-02-02 12:00:00", *USUAL[2:6], "2024-02-09 10:00:00"], "2024-02-09"),
-        ("UTC", ["2024-02-01 12:00:00", *USUAL[1:4], "2024-02-09 19:59:59"], "2024-02-04"),
-        ("UTC", ["2024-01-11 08:00:00", *(f"2024-01-{d} 22:00:00" for d in range(12, 31)), *USUAL, "2024-02-09 09:00:00"],
-         "2024-02-08"),
-    ],
-)  # fmt: skip
-def test_a_last_day_that_ends_two_hours_early_is_cut_off(
-    spark: SparkSession, table: Make, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, zone: str,
-    ends: list[str], expected: str,
-) -> None:  # fmt: skip
-    frame = _days(table, *ends)
-    monkeypatch.setattr(tables, "read", lambda spark, name: frame)
-    assert str(ingest.extent(spark, config(shop={"time_zone": zone})).full) == expected
-
-
-def _heard(day: int, source: str, event: str) -> tuple[object, ...]:
-    date_ = f"{FIRST + timedelta(days=day)}"
-    return date_, event, f"{date_} 23:00:00", f"{date_} 23:00:00", source
-
-
-FIRST = date(2024, 1, 1)
-LOOKS = [_heard(day, "clicks", "view") for day in range(100)]
-
-
-@pytest.mark.parametrize(
-    ("orders", "sold"),
-    [
-        (range(93), 92),  # every day, and then no more: the log ends
-        (range(98), 97),
-        (range(99), 99),  # a day without orders is no more than what lies between two of them
-        ((*range(60), *range(66, 93)), 99),  # seven days of silence are nothing new
-        ((*range(60), *range(66, 92)), 91),  # eight are
-        ((1, 2, *range(9, 96)), 95),  # nor is it known whether a silence of so long ago means anything
-        ((1, *range(9, 96), 97), 99),
-        ((96,), 99),  # nothing to compare with
-        ((), 99),
-    ],
-)
-def test_where_purchases_end_before_other_events_so_does_what_is_learnt_from(
-    spark: SparkSession,
-    table: Make,
-    config: Callable[..., Config],
-    monkeypatch: pytest.MonkeyPatch,
-    orders: Sequence[int],
-    sold: int,
-) -> None:
-    rows = [*LOOKS, *(_heard(day, "orders", "return" if day % 2 else "purchase") for day in orders)]
-    monkeypatch.setattr(tables, "read", lambda *_: table(SPANNED, *rows))
-    found = ingest.extent(spark, config())
-    assert (found.last, found.sold, found.full) == (FIRST + timedelta(days=99), *[FIRST + timedelta(days=sold)] * 2)
-
-
-def test_it_is_said_where_purchases_end_before_other_events(
-    spark: SparkSession,
-    table: Make,
-    config: Callable[..., Config],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    frame = table(SPANNED, *LOOKS, *(_heard(day, "orders", "purchase") for day in range(93)))
-    monkeypatch.setattr(tables, "exists", lambda *_: True)
-    monkeypatch.setattr(tables, "read", lambda *_: frame)
-    assert run._as_of(spark, config(), Progress()) == FIRST + timedelta(days=93), "the day after the last that is known in full"
-    assert "end on 2024-04-02, 7 days before other events" in capsys.readouterr().err
-    assert run._as_of(spark, config(score={"as_of": date(2024, 4, 9)}), Progress()) == date(2024, 4, 9)
-    assert "end on" not in capsys.readouterr().err
-
-
-def test_one_log_of_all_events_ends_where_it_ends(
-    spark: SparkSession, table: Make, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = [*LOOKS, *(_heard(day, "clicks", "purchase") for day in range(50))]
-    monkeypatch.setattr(tables, "read", lambda *_: table(SPANNED, *rows))
-    assert ingest.extent(spark, config()).sold == FIRST + timedelta(days=99)
-
-
-def test_what_the_events_span_and_how_late_their_newest_purchases_were_known(
-    spark: SparkSession, table: Make, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    at, ddl = "12:00:00", SPANNED
-    imported = [(f"2024-01-{d:02}", "purchase", f"2024-01-{d:02} {at}", f"2024-02-01 {at}") for d in range(1, 21)]  # long after
-    live = [(f"2024-02-{d:02}", "purchase", f"2024-02-{d:02} {at}", f"2024-02-{d:02} {late}:00:00") for d in range(1, 29)
-            for late in (12, 12, 12, 16)]  # fmt: skip
-    looks = [("2024-03-01", "view", f"2024-03-01 {at}", f"2024-03-09 {at}")]
-    monkeypatch.setattr(tables, "read", lambda spark, name: table(ddl, *((*row, "shop") for row in (*imported, *live, *looks))))
-    found = ingest.extent(spark, config())
-    assert (str(found.first), str(found.last), found.types, found.rows) == ("2024-01-01", "2024-03-01", {"purchase", "view"}, 133)
-    assert found.late == Lateness(timedelta(hours=1), timedelta(hours=4))
-    monkeypatch.setattr(tables, "read", lambda spark, name: table(ddl, *((*row, "shop") for row in looks)))
-    assert ingest.extent(spark, config()).late == AT_ONCE, "of purchases alone"
-    monkeypatch.setattr(tables, "read", lambda spark, name: table(ddl))
-    with pytest.raises(InsufficientData, match="nothing was accepted"):
-        ingest.extent(spark, config())
