@@ -53,6 +53,11 @@ class StorageConfig:
         """The report's file: as configured, or in `folder`."""
         return Path(self.report) if self.report else self.folder / f"{shop}_report.html"
 
+    def refused_path(self, shop: str) -> Path:
+        """The file of a run that was not promoted, beside the report: what was scored keeps its page."""
+        page = self.report_path(shop)
+        return page.with_name(f"{page.stem}_refused{page.suffix}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackingConfig:

@@ -103,13 +103,14 @@ def render(page: Page) -> str:
 
 
 def _headline(page: Page) -> str:
-    if page.problem:
-        return f'<p class="problem"><b>Nothing was scored.</b> {escape(page.problem[:1].upper() + page.problem[1:])}</p>'
+    problem = f'<p class="problem"><b>Nothing was scored.</b> {escape(page.problem[:1].upper() + page.problem[1:])}</p>'
+    if not page.verdict:
+        return problem
     notes = "".join(f"<li>{escape(note)}</li>" for note in page.notes)
     about = f"Probability that a user buys a product within {page.horizon_days} days from {page.as_of}."
     words = '<a href="#words">Words</a> are explained at the end.' if page.periods else ""
     listed = f'<ul class="notes">{notes}</ul>' if notes else ""
-    return f'<p class="verdict">{escape(page.verdict)}</p><p>{escape(about)} {words}</p>{listed}'
+    return f'{problem if page.problem else ""}<p class="verdict">{escape(page.verdict)}</p><p>{escape(about)} {words}</p>{listed}'
 
 
 def _intake(rows: Sequence[tuple[str, str, str, int]]) -> str:

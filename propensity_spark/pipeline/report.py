@@ -1,7 +1,7 @@
 """Job: the HTML report of a date, from what the other jobs left in the tables and in the MLflow run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ _ABOUT = {
 }
 _STRONGEST, _SAMPLE = 12, 10
 _OFF = 0.25  # a mean prediction further off than this is worth a warning
-_ORDER = ("received", "rejected", "refused", "duplicate", "accepted", "bot")
+_ORDER = ("received", "ignored", "rejected", "refused", "duplicate", "accepted", "bot")
 
 
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
@@ -41,7 +41,20 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     with progress.stage("report") as stage:
         trained = registry.latest(config, moment.timeline.as_of)
         page = _page(spark, config, moment, trained, progress.seconds)
-        file = _write(config, page)
+        file = _write(page, config.storage.report_path(config.shop.name))
+        registry.attach(config, trained.run_id, file)
+        stage.note = str(file)
+
+
+def refused(spark: SparkSession, config: Config, moment: Moment, reason: str, progress: Progress) -> None:
+    """The page of the date's newest run, which was not promoted: how it was judged and what it rests on, and no scores.
+
+    It lies beside the report, which goes on to tell of what was scored.
+    """
+    with progress.stage("report") as stage:
+        trained = registry.newest(config, moment.timeline.as_of)
+        page = _page(spark, config, moment, trained, progress.seconds, reason)
+        file = _write(page, config.storage.refused_path(config.shop.name))
         registry.attach(config, trained.run_id, file)
         stage.note = str(file)
 
@@ -65,11 +78,10 @@ def without_scores(spark: SparkSession, config: Config, reason: str, progress: P
             importance={},
             timings=tuple(progress.seconds.items()),
         )
-        stage.note = str(_write(config, page))
+        stage.note = str(_write(page, config.storage.report_path(config.shop.name)))
 
 
-def _write(config: Config, page: Page) -> Path:
-    file = config.storage.report_path(config.shop.name)
+def _write(page: Page, file: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     scratch = file.with_suffix(".part")
     scratch.write_text(render(page), encoding="utf-8")
@@ -81,8 +93,11 @@ def _now() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
 
 
-def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry.Run, seconds: Mapping[str, float]) -> Page:
-    judged, noted = _judged(config, moment, trained)
+def _page(
+    spark: SparkSession, config: Config, moment: Moment, trained: registry.Run, seconds: Mapping[str, float], problem: str = ""
+) -> Page:
+    """What is to be said of a run; `problem`: why it was not promoted."""
+    judged, noted = (_read(config, trained, ["test"]), ()) if problem else _judged(config, moment, trained)
     dates = {"test": moment.timeline.rehearsal.score, "backtest": moment.timeline.as_of}
     champion = trained.bundle.champion
     rules = _rules(config, trained)
@@ -104,7 +119,7 @@ def _page(spark: SparkSession, config: Config, moment: Moment, trained: registry
         groups=_groups(spark, moment),
         groups_as_of=str(moment.timeline.rehearsal.score),
         listed=report_tables.found(spark, moment),
-        scores=_sample(spark, moment),
+        scores=() if problem else _sample(spark, moment),
         timings=tuple(seconds.items()),
     )
 
@@ -120,7 +135,11 @@ def _judged(config: Config, moment: Moment, trained: registry.Run) -> tuple[dict
             day = moment.timeline.as_of
             again = f"`propensity build-features --as-of {day}` and then `propensity score --as-of {day}`"
             noted.append(f"the labels of {day} are known by now: {again} judge its scores.")
-    return {name: json.loads(registry.read_text(config, trained.run_id, f"{name}.json")) for name in names}, tuple(noted)
+    return _read(config, trained, names), tuple(noted)
+
+
+def _read(config: Config, trained: registry.Run, names: Sequence[str]) -> dict[str, Judged]:
+    return {name: json.loads(registry.read_text(config, trained.run_id, f"{name}.json")) for name in names}
 
 
 def _verdict(judged: Judged, champion: str) -> str:

@@ -7,7 +7,7 @@ from pyspark.sql import SparkSession
 
 from propensity_spark import session, tables
 from propensity_spark.config import Config
-from propensity_spark.errors import InsufficientData
+from propensity_spark.errors import InsufficientData, NotPromoted
 from propensity_spark.ingest import preflight
 from propensity_spark.pipeline import (
     audit,
@@ -36,7 +36,7 @@ from propensity_spark.trainset import rules
 def everything(config: Config) -> date:
     """Ingest, build features, train, score, report; returns the date that was scored.
 
-    Raises InsufficientData where the data cannot carry a model, after a report that says so.
+    Raises InsufficientData where the data cannot carry a model, NotPromoted where a baseline is better, after a page that says so.
     """
     preflight.check(config)
     store.check(config)
@@ -46,7 +46,7 @@ def everything(config: Config) -> date:
         moment = _moment(spark, config, progress)
         progress.say(f"  as of {moment.timeline.as_of}, horizon {config.labels.horizon_days} days, {_dates(moment)}")
         build_features.run(spark, config, moment, progress)
-        train.run(spark, config, moment, progress)
+        _refused_told(train.run)(spark, config, moment, progress)
         score.run(spark, config, moment, progress)
     except InsufficientData as reason:
         report.without_scores(spark, config, str(reason), progress)
@@ -84,11 +84,26 @@ def audited(config: Config) -> audit.Report:
 
 
 Stage = Callable[[SparkSession, Config, Moment, Progress], object]
+
+
+def _refused_told(stage: Stage) -> Stage:
+    """The stage, with a page of how a model was judged that was not promoted."""
+
+    def told(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> object:
+        try:
+            return stage(spark, config, moment, progress)
+        except NotPromoted as reason:
+            report.refused(spark, config, moment, str(reason), progress)
+            raise
+
+    return told
+
+
 _STAGES: dict[str, Stage] = {
     "build-features": build_features.run,
-    "train": train.run,
+    "train": _refused_told(train.run),
     "score": score.run,
-    "report": report.run,
+    "report": _refused_told(report.run),
 }
 _ON_MODELS = ("train", "score", "report")
 _ON_ROWS = ("train", "score")  # the report tells what was scored, whatever was built since

@@ -195,6 +195,24 @@ def latest(config: Config, as_of: date) -> Run:
 
     Raises TableMissing where there is none: `propensity train` writes it; NotPromoted where all were refused.
     """
+    found = _of_date(config, as_of)
+    promoted = [run for run in found if _is_promoted(run)]
+    if not promoted:
+        reason = found[0].data.tags.get(_REASON, "")
+        raise NotPromoted(f"no model as of {as_of} was promoted: {reason}. `propensity compare` shows the runs; train another.")
+    return _loaded(config, promoted[0])
+
+
+def newest(config: Config, as_of: date) -> Run:
+    """The newest finished run of this shop for this date and horizon, promoted or not.
+
+    Raises TableMissing as `latest` does.
+    """
+    return _loaded(config, _of_date(config, as_of)[0])
+
+
+def _of_date(config: Config, as_of: date) -> Sequence[Any]:
+    """The finished runs of this shop for this date and horizon, the newest first."""
     mlflow = connect(config)
     wanted = {"shop": config.shop.name, "as_of": str(as_of), "horizon_days": str(config.labels.horizon_days)}
     query = " and ".join(f"tags.{tag} = '{wanted[tag]}'" for tag in _TAGS)
@@ -206,11 +224,11 @@ def latest(config: Config, as_of: date) -> Run:
     )
     if not found:
         raise TableMissing(f"MLflow run of {config.shop.name} as of {as_of}", "train")
-    promoted = [run for run in found if _is_promoted(run)]
-    if not promoted:
-        reason = found[0].data.tags.get(_REASON, "")
-        raise NotPromoted(f"no model as of {as_of} was promoted: {reason}. `propensity compare` shows the runs; train another.")
-    run_id = str(promoted[0].info.run_id)
+    return list(found)
+
+
+def _loaded(config: Config, run: Any) -> Run:
+    run_id = str(run.info.run_id)
     return Run(run_id, Bundle.from_json(read_text(config, run_id, _BUNDLE)))
 
 

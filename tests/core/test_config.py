@@ -347,6 +347,7 @@ def test_a_table_of_users_needs_its_key() -> None:
 def test_the_report_and_the_runs_lie_in_the_warehouse_unless_told_otherwise() -> None:
     assert StorageConfig(warehouse="w").report_path("shop") == Path("w/shop_report.html")
     assert StorageConfig(warehouse="w", report="r.html").report_path("shop") == Path("r.html")
+    assert StorageConfig(warehouse="w", report="a/r.html").refused_path("shop") == Path("a/r_refused.html")
     for elsewhere in (StorageConfig(warehouse="s3a://bucket/w"), StorageConfig(warehouse="dbfs:/w"), StorageConfig(catalog="main")):
         assert elsewhere.report_path("shop") == Path("shop_report.html"), "only Spark reaches it"
     assert TrackingConfig().resolved(StorageConfig(warehouse="w")) == f"sqlite:///{Path('w').absolute()}/mlflow.db"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import deltalake
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from pyspark.sql import SparkSession
 
 from propensity_spark import cli, tables
 from propensity_spark.config import Config
-from propensity_spark.errors import InsufficientData
+from propensity_spark.errors import InsufficientData, NotPromoted
 from propensity_spark.pipeline import build_features, rows, run
 from propensity_spark.serve import registry
 
@@ -146,3 +147,29 @@ def test_too_few_purchases_are_said_and_nothing_is_scored(
     with pytest.raises(InsufficientData, match="part of the past is unknown"):
         run.everything(configured(f"storage.warehouse={tmp_path}", "score.as_of=2025-06-01"))
     assert page.read_text(encoding="utf-8") == "of the scores that there are"
+
+
+def test_a_model_that_is_not_promoted_has_a_page_of_its_own(
+    whole_shop: Config, configured: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tmp_path / "mlflow.db"
+    shutil.copy(whole_shop.tracking.resolved(whole_shop.storage).removeprefix("sqlite:///"), store)
+    config = configured(f"tracking.uri=sqlite:///{store}", f"storage.report={tmp_path}/shop.html")
+    (day,) = _gold(whole_shop, "propensity")["as_of"].unique()
+    made = registry.latest(config, day)
+    mlflow.MlflowClient().set_tag(made.run_id, "promoted", "false")
+    monkeypatch.setattr(run.train, "run", _refusing)
+    for again in (lambda: run.everything(config), lambda: run.one("report", config)):
+        with pytest.raises(NotPromoted) as refused:
+            again()
+        page = (tmp_path / "shop_refused.html").read_text(encoding="utf-8")
+        reason = str(refused.value)
+        for said in ("Nothing was scored", reason[0].upper() + reason[1:50], "On the test, lightgbm has a log loss", "Words"):
+            assert said in page
+        assert "A sample of gold.propensity" not in page
+        (tmp_path / "shop_refused.html").unlink()
+    assert not (tmp_path / "shop.html").exists(), "what was scored keeps its page"
+
+
+def _refusing(*_: object) -> None:
+    raise NotPromoted("the log loss of lightgbm is above that of own")
