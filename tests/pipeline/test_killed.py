@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import deltalake
 import mlflow
@@ -108,11 +109,9 @@ def _train(shop: Shop) -> tuple[train.Trained, train.Judged]:
     kept: list[tuple[train.Trained, train.Judged]] = []
     really = train._log
 
-    def log(
-        config: Config, moment: build_features.Moment, final: train.Trained, judged: train.Judged, verdict: train.Verdict
-    ) -> registry.Run:
+    def log(config: Config, moment: build_features.Moment, final: train.Trained, judged: train.Judged, *rest: Any) -> registry.Run:
         kept.append((final, judged))
-        return really(config, moment, final, judged, verdict)
+        return really(config, moment, final, judged, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "_log", log)
