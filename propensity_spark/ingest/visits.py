@@ -3,7 +3,6 @@
 All windows are within a user and in one order, so that one shuffle by user and one sort serve them all.
 """
 
-from collections.abc import Sequence
 from datetime import timedelta
 
 from pyspark.sql import Column, DataFrame, Window
@@ -28,9 +27,9 @@ def deduplicate(events: DataFrame) -> DataFrame:
 
     Of those alike in this too it is the first known, then the first by source and category, one with a category before one
     without: copies differ in nothing else that silver keeps, so that every run keeps the same.
-    Takes   timed rows of one or more per event: user_id, event_id, event, event_ts, event_date, product_id, quantity, known_ts,
-            ingested_ts, source, source_file, category. Rows of one event_id say the same of user, product, event, time and
-            quantity.
+    Takes   timed rows of one or more per event: user_id, event_id, event, event_ts, event_date, product_id, quantity, order_id,
+            known_ts, ingested_ts, source, source_file, category. Rows of one event_id say the same of user, product, event, time,
+            quantity and order.
     Returns one row per event_id, by user, with cancelled_ts and cancelled_known_ts from `net_returns`.
     """
     # what is said of a purchase travels with it: a row more in the same sort instead of a join
@@ -74,13 +73,14 @@ def flag_bots(events: DataFrame, config: QualityConfig) -> DataFrame:
 def net_returns(events: DataFrame) -> DataFrame:
     """The purchases that a later return of the same user, product and quantity took back.
 
-    The latest open purchase is taken back first. The purchase stays an event: before cancelled_ts it was one, and whoever asks
-    for an earlier moment must see it. A return that fits no purchase stays a return and cancels nothing.
+    A return that names the order in which the user bought the product takes back what that order holds, and nothing else does
+    so. Of all others the latest open purchase is taken back first. The purchase stays an event: before cancelled_ts it was one,
+    and whoever asks for an earlier moment must see it. A return that fits no purchase stays a return and cancels nothing.
     Takes   rows as `deduplicate` does.
     Returns user_id, event_id, event_ts, event_date, _minute, cancelled_ts, cancelled_known_ts: one row per such purchase.
     """
-    same = ("user_id", "product_id", "quantity")
-    lines = _lines(events, same).withColumn("_step", F.when(F.col("event") == "return", -1).otherwise(1))
+    same = ("user_id", "product_id", "quantity", "_order")
+    lines = _lines(events).withColumn("_step", F.when(F.col("event") == "return", -1).otherwise(1))
     order = ("event_ts", F.col("_step").desc(), "event_id")  # in the same second the purchase comes first
     line = Window.partitionBy(*same).orderBy(*order)
     balanced = lines.withColumn("_balance", F.sum("_step").over(line))
@@ -99,17 +99,19 @@ def net_returns(events: DataFrame) -> DataFrame:
     return found.where("cancelled_ts IS NOT NULL")
 
 
-def _lines(events: DataFrame, same: Sequence[str]) -> DataFrame:
-    """Purchases and returns, each once and as it arrived first: only where something was returned, which is seldom."""
-    lines = events.select(*same, "event", *_IN_TIME, *_ARRIVAL).where("event IN ('purchase', 'return')")
-    returned = lines.where("event = 'return'").select(*(F.col(c).alias(f"_{c}") for c in same)).distinct()
-    alike = [F.col(c).eqNullSafe(F.col(f"_{c}")) for c in same]
+def _lines(events: DataFrame) -> DataFrame:
+    """Purchases and returns, each once and as it arrived first: only of what a user returned, which is seldom.
+
+    `_order` is the order that a return and a purchase of the product both name, else null.
+    """
+    of = ("user_id", "product_id")
+    said = (*of, "quantity", "order_id", "event", *_IN_TIME)
+    lines = events.select(*said, *_ARRIVAL).where("event IN ('purchase', 'return')")
+    returned = lines.where("event = 'return'").select(*of).distinct()
     arrival = F.struct(F.col("ingested_ts").isNull(), *_ARRIVAL)  # the unknown last
-    return (
-        lines.join(returned, alike, "left_semi")
-        .groupBy(*same, "event", *_IN_TIME)
-        .agg(F.min_by("known_ts", arrival).alias("known_ts"))
-    )
+    once = lines.join(returned, list(of), "left_semi").groupBy(*said).agg(F.min_by("known_ts", arrival).alias("known_ts"))
+    is_both = F.min("event").over(Window.partitionBy(*of, "order_id")) != F.max("event").over(Window.partitionBy(*of, "order_id"))
+    return once.withColumn("_order", F.when(is_both, F.col("order_id")))
 
 
 def _depth() -> Column:

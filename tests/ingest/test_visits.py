@@ -21,7 +21,7 @@ HALF_AN_HOUR = timedelta(minutes=30)
 
 def _timed(frame: DataFrame) -> DataFrame:
     """The rows as ingest hands them on, of days in UTC, with nulls for what the test does not name."""
-    texts = {c: F.lit(None).cast("string") for c in ("product_id", "event", "source", "source_file", "category")}
+    texts = {c: F.lit(None).cast("string") for c in ("product_id", "event", "order_id", "source", "source_file", "category")}
     rest = {"quantity": F.lit(None).cast("double"), "known_ts": F.col("event_ts"), "ingested_ts": F.lit(None).cast("timestamp")}
     absent = {c: value for c, value in {**texts, **rest, "event_date": F.to_date("event_ts")}.items() if c not in frame.columns}
     return visits.timed(frame.withColumns(absent))
@@ -183,6 +183,37 @@ def test_a_return_takes_back_the_latest_open_purchase_like_it(table: Make) -> No
     expected = {row[0]: taken.get(row[0]) for row in rows}
     assert _oracle(rows) == expected
     assert _cancelled(table(ORDER, *rows)) == expected
+
+
+def test_a_return_that_names_an_order_takes_back_what_that_order_holds(table: Make) -> None:
+    rows = [
+        # the first order of two came back, not the latest
+        ("a1", "ann", "mug", "purchase", BOUGHT, 1.0, "A"),
+        ("a2", "ann", "mug", "purchase", AGAIN, 1.0, "B"),
+        ("a3", "ann", "mug", "return", BACK, 1.0, "A"),
+        # what an order's own return speaks of is nobody else's: the one without a name takes back the other
+        ("b1", "bob", "mug", "purchase", BOUGHT, 1.0, "A"),
+        ("b2", "bob", "mug", "purchase", AGAIN, 1.0, "B"),
+        ("b3", "bob", "mug", "return", BACK, 1.0, None),
+        ("b4", "bob", "mug", "return", LATER, 1.0, "B"),
+        # it holds two, of which one came back: nothing of another order did
+        ("c1", "cem", "mug", "purchase", BOUGHT, 1.0, "A"),
+        ("c2", "cem", "mug", "purchase", AGAIN, 2.0, "B"),
+        ("c3", "cem", "mug", "return", BACK, 1.0, "B"),
+        # a name of its own kind, and an order of another product
+        ("d1", "dan", "mug", "purchase", BOUGHT, 1.0, "A"),
+        ("d2", "dan", "cup", "purchase", BOUGHT, 1.0, "B"),
+        ("d3", "dan", "mug", "purchase", AGAIN, 1.0, "C"),
+        ("d4", "dan", "mug", "return", BACK, 1.0, "B"),
+        ("d5", "dan", "mug", "return", LATER, 1.0, "C-A"),
+        # before its order there is nothing to take back
+        ("e1", "eve", "mug", "purchase", BOUGHT, 1.0, "A"),
+        ("e2", "eve", "mug", "return", AGAIN, 1.0, "B"),
+        ("e3", "eve", "mug", "purchase", BACK, 1.0, "B"),
+    ]
+    taken = {"a1": BACK, "b1": BACK, "b2": LATER, "d3": BACK, "d1": LATER}
+    found = _cancelled(table(f"{ORDER}, order_id STRING", *rows))
+    assert {event: at for event, at in found.items() if at} == taken
 
 
 def test_returns_agree_with_a_stack_on_random_histories(table: Make) -> None:
