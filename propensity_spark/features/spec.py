@@ -62,9 +62,14 @@ class Feature:
     group: str = field(default=FIRST, repr=False, compare=False)
 
 
-def derived(name: str, expression: str, description: str, unit: str = "ratio", *needs: str) -> Feature:
+def derived(name: str, expression: str, description: str, unit: str = "ratio", *needs: str, version: int = 1) -> Feature:
     """A feature made of the features above it."""
-    return Feature(name=name, expression=expression, description=description, unit=unit, derived=True, needs=needs)
+    return Feature(name=name, expression=expression, description=description, unit=unit, derived=True, needs=needs, version=version)
+
+
+def over_gap(time: str, gap: str) -> str:
+    """SQL: a time over a gap of at least a day; null where the gap is unknown, for which `greatest` would take a day."""
+    return f"{time} / IF({gap} < 1, 1, {gap})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,8 @@ def _scaled_name(feature: Feature) -> str:
 def _scale(feature: Feature) -> str:
     name = feature.name
     if feature.unit == "days":
-        return f"coalesce(1.0D / (1.0D + greatest({name}, 0.0D) / {DAYS_SCALE}D), 0.0D)"
+        since = f"IF({name} < 0.0D, 0.0D, {name})"  # greatest() would take a null, which is never, for just now
+        return f"coalesce(1.0D / (1.0D + {since} / {DAYS_SCALE}D), 0.0D)"
     if feature.unit == "rate":
         return f"ln({RATE_FLOOR}D + greatest(coalesce({name}, 0.0D), 0.0D))"
     return f"coalesce(CAST(signum({name}) * ln(1.0D + abs({name})) AS DOUBLE), 0.0D)"

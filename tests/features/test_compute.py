@@ -308,6 +308,7 @@ ORACLE = {
         "pair_first": lambda ev: first(standing(ev, "purchase")),
         "pair_purchases_last": lambda ev: last(standing(ev, "purchase")),
         "pair_gap": gap,
+        "pair_due": lambda ev: None if gap(ev) is None else last(standing(ev, "purchase")) / max(gap(ev), 1),
     },
     "user": {
         **{f"user_views_{d}": lambda ev, d=d: len(standing(ev, "view", d)) for d in WINDOWS},

@@ -28,7 +28,7 @@ from propensity_spark.config import (
 )
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import fast, native, trees
+from propensity_spark.models import fast, native, trees, vectors
 from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.rounds import Rounds
@@ -53,10 +53,11 @@ Fit = Callable[[str], Fitted]
 
 @pytest.fixture(scope="module")
 def toy(spark: SparkSession) -> DataFrame:
-    """label = x0 > x1; a tenth of x2, which says nothing, is missing."""
+    """label = x0 > x1; a tenth of x2, which says nothing, is missing, and some of x1: never is long ago, so that the label is 0."""
     draw = np.random.default_rng(3)
     x = draw.uniform(0, 10, (800, 3))
-    rows = [(i, float(a), float(b), None if i % 10 == 0 else float(c), int(a > b)) for i, (a, b, c) in enumerate(x)]
+    said = [(float(a), None if i % 16 == 0 else float(b), None if i % 10 == 0 else float(c)) for i, (a, b, c) in enumerate(x)]
+    rows = [(i, a, b, c, int(b is not None and a > b)) for i, (a, b, c) in enumerate(said)]
     return (
         spark.createDataFrame(rows, "id INT, x0 FLOAT, x1 FLOAT, x2 FLOAT, label INT")
         .repartition(2, "id")
@@ -276,6 +277,18 @@ def test_where_an_engine_fails_the_other_takes_over_if_config_says_so(toy: DataF
     assert saved.facts["fell_back"] == 1
     assert saved.note == "native took over, for synapseml failed: the ring broke"
     assert not plain.note
+
+
+@pytest.mark.parametrize("unit", ["days", "rate", "count"])
+def test_the_scales_of_spark_and_of_numpy_agree_on_every_value_and_on_none(table: Callable[..., DataFrame], unit: str) -> None:
+    said = (0.0, 7.0, -3.0, 1e6, None)
+    feature = Feature(name="a", expression="a", description="a", unit=unit)
+    (scale, assemble), frame = vectors.scaled([feature], "vector"), table("a FLOAT", *((value,) for value in said))
+    made = [float(row["vector"][0]) for row in assemble.transform(scale.transform(frame)).collect()]
+    matrix = np.array([[np.nan if value is None else value] for value in said])
+    np.testing.assert_allclose(made, vectors.scaler([unit])(matrix)[:, 0], atol=1e-6)
+    if unit == "days":
+        np.testing.assert_allclose(made, [1.0, 0.5, 1.0, 7 / (7 + 1e6), 0.0], rtol=1e-6)
 
 
 def test_a_scorer_survives_text(table: Callable[..., DataFrame]) -> None:

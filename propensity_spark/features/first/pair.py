@@ -1,7 +1,7 @@
 """What a user did with a product."""
 
 from propensity_spark.features.first.recent import counts, last
-from propensity_spark.features.spec import Feature, derived
+from propensity_spark.features.spec import Feature, derived, over_gap
 
 
 def pair(windows: tuple[int, ...]) -> tuple[Feature, ...]:
@@ -56,9 +56,10 @@ def pair(windows: tuple[int, ...]) -> tuple[Feature, ...]:
         ),
         derived(
             "pair_due",
-            "pair_purchases_last / greatest(pair_gap, 1)",
+            over_gap("pair_purchases_last", "pair_gap"),
             "time since the last order of it over the usual gap",
             "ratio",
             *bought,
+            version=2,  # 2: null where the gap is unknown
         ),
     )

@@ -1,6 +1,6 @@
 """What lies between the entities of a row."""
 
-from propensity_spark.features.spec import Feature, derived
+from propensity_spark.features.spec import Feature, derived, over_gap
 
 
 def row(windows: tuple[int, ...]) -> tuple[Feature, ...]:
@@ -16,10 +16,11 @@ def row(windows: tuple[int, ...]) -> tuple[Feature, ...]:
         ),
         derived(
             "pair_due_product",
-            "pair_purchases_last / greatest(product_gap, 1)",
+            over_gap("pair_purchases_last", "product_gap"),
             "time since the last order of it over all buyers' gap",
             "ratio",
             "purchase",
+            version=2,  # 2: null where the gap is unknown
         ),
         derived("price_to_user", "product_price / user_price", "price against what this user pays", "ratio", "purchase"),
         derived("price_to_category", "product_price / category_price", "price against the category's", "ratio", "purchase"),

@@ -3,7 +3,7 @@
 from propensity_spark.features import forecast
 from propensity_spark.features.first.measures import second_longest
 from propensity_spark.features.first.recent import counts, last
-from propensity_spark.features.spec import Feature, derived
+from propensity_spark.features.spec import Feature, derived, over_gap
 
 _BOUGHT = ("purchase",)
 
@@ -106,10 +106,11 @@ def _habits(windows: tuple[int, ...]) -> tuple[Feature, ...]:
         ),
         derived(
             "user_due",
-            "user_purchases_last / greatest(user_gap, 1)",
+            over_gap("user_purchases_last", "user_gap"),
             "time since the last order over the usual gap",
             "ratio",
             *_BOUGHT,
+            version=2,  # 2: null where the gap is unknown
         ),
         derived(
             "user_momentum",

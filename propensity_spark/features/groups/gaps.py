@@ -6,7 +6,7 @@ taken back later. With fewer than two gaps, hence three orders, nothing is known
 
 from propensity_spark.config import FeatureConfig
 from propensity_spark.features.groups.statistics import mean, spread
-from propensity_spark.features.spec import Feature, Measure, Part, derived
+from propensity_spark.features.spec import Feature, Measure, Part, derived, over_gap
 
 _NEEDS = ("purchase",)
 _PLACED = "event IN ('purchase', 'cancelled')"
@@ -33,10 +33,11 @@ def declare(config: FeatureConfig, time_zone: str) -> Part:
         row=(
             derived(
                 "pair_late_product",
-                f"(pair_purchases_last - product_gap) / greatest(product_gap_spread, {_LEAST})",
+                over_gap("(pair_purchases_last - product_gap)", "product_gap_spread"),
                 "time since the last order of it, beyond all buyers' usual gap, over the spread of their gaps",
                 "ratio",
                 *_NEEDS,
+                version=2,  # 2: null where the spread is unknown
             ),
         ),
     )
