@@ -1,9 +1,12 @@
 """The files that a configuration names, and what stands at their heads, read without Spark."""
 
+import codecs
 import csv
 import glob
 import gzip
 import json
+import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -11,14 +14,29 @@ from pathlib import Path
 
 
 def expand(patterns: tuple[str, ...]) -> list[Path]:
-    """The files that paths, folders and globs name, in order; hidden and marker files (_SUCCESS) left out."""
-    files: list[Path] = []
+    """The files that paths, folders and globs (`**`: at any depth) name, in order, each once.
+
+    Hidden and marker files (_SUCCESS) are left out, and what lies in such folders (_temporary, _delta_log).
+    """
+    files: dict[Path, None] = {}
     for pattern in patterns:
-        for name in sorted(glob.glob(pattern)):
+        named_in_full = len(Path(_fixed(pattern)).parts)
+        for name in sorted(glob.glob(pattern, recursive=True)):
             path = Path(name)
             inside = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-            files += [p for p in inside if not p.name.startswith((".", "_")) and "_delta_log" not in p.parts]
-    return files
+            files |= dict.fromkeys(p for p in inside if not _is_hidden(p, named_in_full))
+    return list(files)
+
+
+def _fixed(pattern: str) -> str:
+    """The folder of a glob that no sign stands for; a path without signs as it is."""
+    before = re.split(r"[*?\[]", pattern)[0]
+    return pattern if before == pattern else os.path.dirname(before)
+
+
+def _is_hidden(file: Path, named_in_full: int) -> bool:
+    """Whether the file, or a folder of it that nobody named, is a mark or hidden."""
+    return any(part.startswith((".", "_")) for part in (*file.parts[named_in_full:], file.name))
 
 
 def head(file: Path, lines: int, encoding: str = "UTF-8") -> list[str]:
@@ -28,6 +46,10 @@ def head(file: Path, lines: int, encoding: str = "UTF-8") -> list[str]:
 
 def lines_of(file: Path, encoding: str, errors: str = "strict") -> Iterator[str]:
     """The lines of a text file, gzipped or not, without line ends and a byte order mark; ValueError where it is no such text."""
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise ValueError(f"there is no encoding {encoding!r}") from None
     unpacked = gzip.open if file.suffix == ".gz" else open
     with unpacked(file, "rt", encoding=encoding, errors=errors) as text:
         try:

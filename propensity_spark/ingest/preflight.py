@@ -17,6 +17,7 @@ from propensity_spark.ingest.heads import apart, as_object, expand, head, lines_
 
 _SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 20
+_PARTED = 4  # folders up to which the files of a partitioned table are looked for
 _SAMPLE_ROWS = 2000  # whose times are looked at
 _MANY_ROWS, _MANY_FILES = 100_000, 50  # where those leave it open whether the day or the month comes first
 _OF_A_FILE, _OF_ALL_FILES = 10_000_000, 100_000_000  # characters of JSON in which keys are looked for before they are missed
@@ -179,8 +180,19 @@ def _of_files(layout: _Layout, patterns: tuple[str, ...], wanted: list[str]) -> 
             yield f"{layout.where}.path: nothing matches {pattern} (from {Path.cwd()}); correct the path or the glob"
         elif empty := [file for file in files if file.stat().st_size == 0]:
             yield f"{layout.where}.path: {empty[0]} is empty; remove it or fetch it again"
+        elif layout.format != "delta" and (log := _delta_log(files[0])):
+            yield (
+                f"{layout.where}.path: {log.parent} is a Delta table, whose files hold removed rows as well; "
+                "set format: delta and its folder as path"
+            )
         elif layout.format != "delta":
             yield from _of_columns(layout, files, named)
+
+
+def _delta_log(file: Path) -> Path | None:
+    """The log of the Delta table that a file is a part of."""
+    logs = (folder / "_delta_log" for folder in file.absolute().parents[:_PARTED])
+    return next((log for log in logs if log.is_dir()), None)
 
 
 def _of_columns(layout: _Layout, files: list[Path], named: list[str]) -> Iterator[str]:

@@ -291,6 +291,33 @@ def test_a_folder_stands_for_its_files_but_not_for_marks_and_hidden_ones(tmp_pat
     assert expand((f"{tmp_path}/z*",)) == []
 
 
+def test_two_stars_stand_for_any_depth_and_folders_of_marks_hold_nothing(tmp_path: Path) -> None:
+    shop = tmp_path / "_shop"
+    for name in ("a.csv", "2024/b.csv", "2024/01/c.csv", "_temporary/0/d.csv", "2024/.ipynb_checkpoints/e.csv", "2024/_SUCCESS"):
+        (shop / name).parent.mkdir(parents=True, exist_ok=True)
+        _write(shop / name, "x")
+    every = {shop / name for name in ("a.csv", "2024/b.csv", "2024/01/c.csv")}
+    assert set(expand((f"{shop}/**/*.csv",))) == every
+    assert set(expand((f"{shop}/**",))) == every, "each once, though the folder's files stand for themselves too"
+    assert set(expand((f"{shop}",))) == set(expand((f"{tmp_path}/_shop/*",))) == every, "a folder that is named counts"
+    assert expand((f"{shop}/2024/*.csv",)) == [shop / "2024/b.csv"]
+
+
+def test_a_delta_table_is_not_read_as_its_files(tmp_path: Path) -> None:
+    for name in ("orders/_delta_log/0.json", "orders/day=1/a.csv", "plain/a.csv"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        _write(tmp_path / name, "user,item,at\nann,mug,2024-03-01\n")
+    told = _only(_config(tmp_path / "orders"))
+    assert told.startswith(f"sources.log.path: {tmp_path}/orders is a Delta table")
+    assert problems(_config(tmp_path / "plain")) == []
+    assert problems(_config(tmp_path / "orders", format="delta")) == []
+
+
+def test_an_encoding_that_nobody_knows_is_told(tmp_path: Path) -> None:
+    told = _only(_config(_write(tmp_path / "a.csv", "user,item,at\nann,mug,2024-03-01\n"), encoding="klingon"))
+    assert told.endswith("cannot be read as csv: there is no encoding 'klingon'")
+
+
 def test_times_of_which_none_reads_are_told_with_the_form_that_does(tmp_path: Path) -> None:
     file = _write(tmp_path / "a.csv", "user,item,at\nann,mug,05.05.2024 15:07\nbob,mug,\n")
     told = _only(_config(file))
