@@ -40,12 +40,16 @@ _CALLED = {"silver": "events", "beside": "tables beside the events", "timeline":
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a run is about: its dates, its declared features, the attributes that encoders read, and who tells categories."""
+    """What a run is about: its dates, its declared features, the attributes that encoders read, and who tells categories.
+
+    `doubts`: what the labels of its dates may lack, in sentences.
+    """
 
     timeline: Timeline
     features: FeatureSet
     attributes: tuple[Known, ...] = ()
     categories: Categories = UNTOLD
+    doubts: tuple[str, ...] = ()
 
 
 def prepare(spark: SparkSession, config: Config, as_of: date, found: Extent | None = None) -> Moment:
@@ -56,7 +60,7 @@ def prepare(spark: SparkSession, config: Config, as_of: date, found: Extent | No
     found = found or extent.look(spark, config)
     declared = feature_set(config.features, found.types, config.candidates.popular_days, config.shop.time_zone, config.series)
     timeline = plan(config, as_of, found.first, found.sold, found.late, found.full)
-    return Moment(timeline, declared, attributes(config, declared), told_by(config))
+    return Moment(timeline, declared, attributes(config, declared), told_by(config), found.doubts(as_of))
 
 
 def products_at(spark: SparkSession, moment: Moment, dates: Sequence[date]) -> DataFrame:
@@ -84,7 +88,7 @@ def attributes(config: Config, declared: FeatureSet) -> tuple[Known, ...]:
     if asked:
         raise ConfigError(
             f"encoders: rows have no column {', '.join(sorted(asked))}. Name category, product_id, candidate_source, a feature "
-            f"(`propensity features` lists them) or an attribute ({', '.join(named) or 'users and products keep none'})"
+            f"(`propensity features list` names them) or an attribute ({', '.join(named) or 'users and products keep none'})"
         )
     return tuple(found)
 

@@ -26,6 +26,8 @@ class Extent:
     """What silver.events spans: its first and last day, its event types, its rows, and how late its newest purchases were known.
 
     `sold`: the last day to which the logs that bring purchases reach. `full`: the last one of these that the data cover to its end.
+    `bought`: the last day with a purchase; `pause`: the longest time between two such days shortly before it, none where there
+    are no two.
     """
 
     first: date
@@ -35,6 +37,21 @@ class Extent:
     types: frozenset[str]
     rows: int
     late: Lateness
+    bought: date | None = None
+    pause: timedelta | None = None
+
+    def doubts(self, as_of: date) -> tuple[str, ...]:
+        """What a date's labels may lack, a sentence each."""
+        found = []
+        if self.sold < self.last and as_of > self.sold:
+            days = (self.last - self.sold).days
+            found.append(f"purchases end on {self.sold}, {days} days before other events: so does what is learnt from")
+        if self.bought and self.pause and as_of > self.full and self.full - self.bought >= self.pause:
+            found.append(
+                f"the last purchase is of {self.bought}, and their log goes on until {self.full}: so long a pause there was not in "
+                f"the {_QUIET.days} days before; has an event type changed its name? See silver.events_rejected"
+            )
+        return tuple(found)
 
 
 def look(spark: SparkSession, config: Config) -> Extent:
@@ -68,21 +85,37 @@ def look(spark: SparkSession, config: Config) -> Extent:
     late = Lateness(*(timedelta(seconds=median(each)) for each in zip(*lately, strict=True))) if lately else AT_ONCE
     sold = _sold(days)
     full = _last_full([(day["event_date"], int(day["end"])) for day in days if day["event_date"] <= sold])
-    return Extent(days[0]["event_date"], days[-1]["event_date"], sold, full, types, sum(int(day["rows"]) for day in days), late)
+    sales: list[date] = [day["event_date"] for day in days if day["sellers"]]
+    return Extent(
+        first=days[0]["event_date"],
+        last=days[-1]["event_date"],
+        sold=sold,
+        full=full,
+        types=types,
+        rows=sum(int(day["rows"]) for day in days),
+        late=late,
+        bought=sales[-1] if sales else None,
+        pause=_longest_pause(sales),
+    )
 
 
 def _sold(days: Sequence[Row]) -> date:
     """The last day to which the logs that bring purchases reach.
 
-    That is the last day of all, but where these logs were silent up to it for longer than they ever were in the days of _QUIET
-    before: they end earlier than others, and labels beyond would lack what was bought.
+    That is the last day of all, but where these logs were silent up to its end for longer than they ever were in the days of
+    _QUIET before: they end earlier than others, and labels beyond would lack what was bought.
     """
     last: date = days[-1]["event_date"]
     sellers = {source for day in days for source in day["sellers"]}
     heard: list[date] = [day["event_date"] for day in days if sellers.intersection(day["sources"])]
-    lately = [day for day in heard if day >= heard[-1] - _QUIET]
-    silences = [later - earlier for earlier, later in pairwise(lately)]
-    return heard[-1] if silences and last - heard[-1] > max(silences) else last
+    pause = _longest_pause(heard)
+    return heard[-1] if pause and last - heard[-1] >= pause else last
+
+
+def _longest_pause(heard: Sequence[date]) -> timedelta | None:
+    """From one such day to the next, in the days of _QUIET before the last one."""
+    lately = [day for day in heard if day >= heard[-1] - _QUIET] if heard else []
+    return max((later - earlier for earlier, later in pairwise(lately)), default=None)
 
 
 def _last_full(days: Sequence[tuple[date, int]]) -> date:

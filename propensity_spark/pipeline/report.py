@@ -107,8 +107,10 @@ def _page(
         horizon_days=moment.timeline.horizon_days,
         made_at=_now(),
         verdict=_verdict(judged["test"], champion),
+        problem=problem,
         notes=(
             *noted,
+            *moment.doubts,
             *(note for name in judged for note in _warnings(judged[name], champion, f"{name} as of {dates[name]}")),
         ),
         facts=_facts(config, moment, trained),

@@ -192,13 +192,19 @@ def _moment(spark: SparkSession, config: Config, progress: Progress) -> Moment:
     """What the run is about, at the configured date or else at the newest."""
     _check_events(spark)
     found = extent.look(spark, config)
-    return build_features.prepare(spark, config, config.score.as_of or _newest(found, progress), found)
+    as_of = config.score.as_of or _newest(found)
+    _say_doubts(found, as_of, progress)
+    return build_features.prepare(spark, config, as_of, found)
 
 
 def _as_of(spark: SparkSession, config: Config, progress: Progress) -> date:
     """The configured date, else the newest."""
     _check_events(spark)
-    return config.score.as_of or _newest(extent.look(spark, config), progress)
+    if config.score.as_of:
+        return config.score.as_of
+    found = extent.look(spark, config)
+    _say_doubts(found, _newest(found), progress)
+    return _newest(found)
 
 
 def _check_events(spark: SparkSession) -> None:
@@ -206,12 +212,14 @@ def _check_events(spark: SparkSession) -> None:
         tables.read(spark, "silver.events")  # says which job to run
 
 
-def _newest(found: Extent, progress: Progress) -> date:
-    """The day after the last full day of data; where purchases end before other events, it is said."""
-    if found.sold < found.last:
-        days = (found.last - found.sold).days
-        progress.say(f"  purchases       end on {found.sold}, {days} days before other events: so does what is learnt from")
+def _newest(found: Extent) -> date:
+    """The day after the last full day of data."""
     return found.full + timedelta(days=1)
+
+
+def _say_doubts(found: Extent, as_of: date, progress: Progress) -> None:
+    for doubt in found.doubts(as_of):
+        progress.say(f"  look            {doubt}")
 
 
 def _dates(moment: Moment) -> str:

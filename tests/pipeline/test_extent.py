@@ -65,11 +65,12 @@ LOOKS = [_heard(day, "clicks", "view") for day in range(100)]
     [
         (range(93), 92),  # every day, and then no more: the log ends
         (range(98), 97),
-        (range(99), 99),  # a day without orders is no more than what lies between two of them
-        ((*range(60), *range(66, 93)), 99),  # seven days of silence are nothing new
-        ((*range(60), *range(66, 92)), 91),  # eight are
+        (range(99), 98),  # not even a day was without orders before
+        (range(100), 99),
+        ((*range(60), *range(66, 94)), 99),  # six days of silence are nothing new
+        ((*range(60), *range(66, 93)), 92),  # seven are
         ((1, 2, *range(9, 96)), 95),  # nor is it known whether a silence of so long ago means anything
-        ((1, *range(9, 96), 97), 99),
+        ((1, *range(9, 96), 98), 99),
         ((96,), 99),  # nothing to compare with
         ((), 99),
     ],
@@ -104,12 +105,50 @@ def test_it_is_said_where_purchases_end_before_other_events(
     assert "end on" not in capsys.readouterr().err
 
 
-def test_one_log_of_all_events_ends_where_it_ends(
+@pytest.mark.parametrize(
+    ("sales", "is_told"),
+    [
+        (range(50), True),
+        (range(99), True),  # a whole day without, for the first time
+        (range(100), False),
+        ((*range(60), *range(65, 95)), False),  # of four days there is nothing new in five
+        ((*range(60), *range(65, 94)), True),
+        ((*range(95), 98), False),
+        ((50,), False),  # nothing to compare with
+        ((), False),
+    ],
+)
+def test_one_log_of_all_events_ends_where_it_ends_and_a_pause_of_purchases_is_told(
+    spark: SparkSession,
+    table: Make,
+    config: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    sales: Sequence[int],
+    is_told: bool,
+) -> None:
+    rows = [*LOOKS, *(_heard(day, "clicks", "purchase") for day in sales)]
+    monkeypatch.setattr(tables, "read", lambda *_: table(SPANNED, *rows))
+    found = extent.look(spark, config())
+    assert found.sold == FIRST + timedelta(days=99)
+    newest = FIRST + timedelta(days=100)
+    assert bool(found.doubts(newest)) == is_told
+    if is_told:
+        (doubt,) = found.doubts(newest)
+        assert doubt.startswith(
+            f"the last purchase is of {FIRST + timedelta(days=sales[-1])}, and their log goes on until 2024-04-09"
+        )
+    assert not found.doubts(FIRST + timedelta(days=40)), "a look back is none of it"
+
+
+def test_a_last_day_that_is_cut_off_need_not_have_purchases(
     spark: SparkSession, table: Make, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [*LOOKS, *(_heard(day, "clicks", "purchase") for day in range(50))]
+    morning = ("2024-04-10", "view", "2024-04-10 03:00:00", "2024-04-10 03:00:00", "clicks")
+    rows = [*LOOKS, *(_heard(day, "clicks", "purchase") for day in range(100)), morning]
     monkeypatch.setattr(tables, "read", lambda *_: table(SPANNED, *rows))
-    assert extent.look(spark, config()).sold == FIRST + timedelta(days=99)
+    found = extent.look(spark, config())
+    assert (str(found.last), str(found.full)) == ("2024-04-10", "2024-04-09")
+    assert found.doubts(date(2024, 4, 10)) == ()
 
 
 def test_what_the_events_span_and_how_late_their_newest_purchases_were_known(
