@@ -10,6 +10,7 @@ from typing import cast
 from pyspark.sql.types import StructType, _parse_datatype_string
 
 EVENT_TYPES = ("view", "cart", "favourite", "purchase", "return")
+IGNORED = "ignore"  # in place of a type: rows that say nothing of buying
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +121,7 @@ INTAKE = Table(
     ddl="source STRING, step STRING, reason STRING, rows BIGINT",
     keys=("source", "step", "reason"),
     writer="ingest",
-    about="what became of the received rows: step is received, rejected, duplicate, accepted or bot",
+    about="what became of the received rows: step is received, ignored, rejected, refused, duplicate, accepted or bot",
 )
 
 FEATURES_USER = Table(

@@ -6,7 +6,7 @@ from datetime import date
 
 from propensity_spark.config.checks import delimiter, named, one_of, within, zone
 from propensity_spark.errors import ConfigError
-from propensity_spark.schemas import EVENT_TYPES
+from propensity_spark.schemas import EVENT_TYPES, IGNORED
 
 SOURCE_FORMATS = ("csv", "json", "parquet", "delta")
 TIME_FORMATS = ("iso", "epoch_s", "epoch_ms")  # anything else is a pattern such as dd/MM/yyyy HH:mm
@@ -65,11 +65,11 @@ class TimeConfig:
 
     def __post_init__(self) -> None:
         if self.time_zone:
-            zone("sources.time.time_zone", self.time_zone)
-        within("sources.time.delay_minutes", self.delay_minutes, 0, _A_YEAR_OF_MINUTES)
+            zone("time.time_zone", self.time_zone)
+        within("time.delay_minutes", self.delay_minutes, 0, _A_YEAR_OF_MINUTES)
         if self.format not in TIME_FORMATS and not re.search(r"[yu].*M.*d|d.*M.*[yu]|M.*d.*[yu]", self.format):
             raise ConfigError(
-                f"sources.time.format must be {', '.join(TIME_FORMATS)} or a pattern such as dd/MM/yyyy HH:mm, got {self.format!r}"
+                f"time.format must be {', '.join(TIME_FORMATS)} or a pattern such as dd/MM/yyyy HH:mm, got {self.format!r}"
             )
 
 
@@ -86,7 +86,8 @@ class SourceConfig:
     """One log: where it lies, how it reads, and what its columns mean.
 
     `path` is a file, folder or glob (one or several); `table` names a table of the session's catalog instead.
-    `event` is the type of every row, or `event_types` maps the values of `map.event`; unmapped values are refused.
+    `event` is the type of every row, or `event_types` maps the values of `map.event`; unmapped values are refused, those
+    mapped to `ignore` counted and left out.
     """
 
     name: str
@@ -120,10 +121,21 @@ class SourceConfig:
     def _check_events(self, where: str) -> None:
         if not self.event and not self.map.event:
             raise ConfigError(f"{where} needs `event: purchase` (all rows alike) or `map.event` with `event_types`")
+        if self.event and (self.map.event or self.event_types):
+            raise ConfigError(f"{where}: `event` says that all rows are {self.event}; drop it, or map.event and event_types")
         if self.event:
             one_of(f"{where}.event", self.event, EVENT_TYPES)
         for value, event in self.event_types.items():
-            one_of(f"{where}.event_types.{value}", event, EVENT_TYPES)
+            one_of(f"{where}.event_types.{value}", event, (*EVENT_TYPES, IGNORED))
+        if self.event_types and not self.types:
+            raise ConfigError(
+                f"{where}.event_types ignores every row; say which values mean a view, a purchase, ..., or drop the source"
+            )
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The event types that its rows may be, as far as it says; none where its rows alone tell."""
+        return frozenset({self.event} if self.event else self.event_types.values()) - {IGNORED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

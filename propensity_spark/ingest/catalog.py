@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark.config import EntityConfig
 from propensity_spark.ingest import listed, texts
-from propensity_spark.ingest.events import identifier
+from propensity_spark.ingest.events import identifier, whole
 from propensity_spark.schemas import PRODUCTS, USERS
 
 
@@ -67,7 +67,8 @@ def mapped(entity: EntityConfig) -> list[str]:
 
 def described(raw: DataFrame, entity: EntityConfig, key: str) -> list[Column]:
     """What a row of the shop's table says: key, name, category, price DOUBLE, attributes."""
-    pairs = [part for a in entity.attributes for part in (F.lit(a), texts.plain(F.col(f"`{a}`"), raw.schema[a].dataType))]
+    said = {a: whole(F.trim(texts.plain(F.col(f"`{a}`"), raw.schema[a].dataType))) for a in entity.attributes}
+    pairs = [part for name, value in said.items() for part in (F.lit(name), value)]
     attributes = F.create_map(*pairs) if pairs else F.lit(None).cast("map<string,string>")
     return [
         identifier(listed.column(raw, entity.id)).alias(key),

@@ -1,12 +1,12 @@
 """What a configuration says that is perhaps not meant: nothing that would keep a run from starting, but worth a look before it."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from propensity_spark.config import Config, EntityConfig, SourceConfig
 from propensity_spark.ingest import preflight
-from propensity_spark.schemas import EVENT_TYPES
+from propensity_spark.schemas import EVENT_TYPES, IGNORED
 
 _NAMED = 3  # values that a line gives as examples
 _FEW = 0.01  # of the rows: typing errors
@@ -30,19 +30,19 @@ def doubts(config: Config) -> list[str]:
 def _of_events(source: SourceConfig) -> Iterator[str]:
     """Types that the source does not name, where more than a few of the first rows are of them."""
     file, values = preflight.sample(source, source.map.event)
-    known = source.event_types or EVENT_TYPES
+    known = {value.strip() for value in source.event_types} or EVENT_TYPES
     strange = Counter(value.strip() for value in values if value.strip() not in known)
     if strange.total() > _FEW * len(values):
         named = ", ".join(f"{value!r} ({rows:,})" for value, rows in strange.most_common(_NAMED))
         yield (
             f"sources.{source.name}.event_types: {strange.total():,} of the first {len(values):,} rows of {file} are of types "
-            f"that it does not name: {named}; such rows are refused, so say what they mean if they mean anything"
+            f"that it does not name: {named}; such rows are refused; say what they mean, or {IGNORED!r} where they mean nothing"
         )
 
 
 def _told_twice(sources: Sequence[SourceConfig]) -> Iterator[str]:
     """Two logs that bring purchases, with orders in common: rows of two logs seldom say the very same, and so both count."""
-    selling = [source for source in sources if "purchase" in _types(source) and source.map.order_id]
+    selling = [source for source in sources if "purchase" in (source.types or EVENT_TYPES) and source.map.order_id]
     orders = {one.name: {value.strip() for value in preflight.sample(one, one.map.order_id)[1]} - {""} for one in selling}
     for one, other in combinations(orders, 2):
         both = sorted(orders[one] & orders[other])
@@ -51,11 +51,6 @@ def _told_twice(sources: Sequence[SourceConfig]) -> Iterator[str]:
                 f"sources.{one} and sources.{other} both bring purchases, and {len(both):,} orders of their first rows stand in "
                 f"both, for one {both[0]!r}: unless their rows say the very same, all of it counts twice; map purchases in one"
             )
-
-
-def _types(source: SourceConfig) -> Collection[str]:
-    """The event types that a source may bring."""
-    return {source.event} if source.event else {*source.event_types.values()} if source.event_types else EVENT_TYPES
 
 
 def _of_prices(name: str, entity: EntityConfig) -> Iterator[str]:

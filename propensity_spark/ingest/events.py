@@ -9,7 +9,7 @@ from propensity_spark.config import Config, SourceConfig
 from propensity_spark.errors import MissingColumns, SourceError
 from propensity_spark.ingest import quality, timeforms
 from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE
-from propensity_spark.schemas import EVENT_TYPES
+from propensity_spark.schemas import EVENT_TYPES, IGNORED
 
 _USUAL = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?$"  # as nearly all times are written
 _ZONE_AT_END = r"(:\d\d?(\.\d+)?|T\d\d?)\s*([A-Za-z]|[+-]\d).*$"  # behind a time of day
@@ -17,6 +17,7 @@ _TO_THE_MINUTE = r"([T ]\d\d?:\d\d?)(\s*([A-Za-z]|[+-]\d).*)$"  # Spark reads a 
 _ZONE_IN_PATTERN = re.compile("[OVXZxz]")
 _QUOTED = re.compile(r"'(?!Z')[^']*'")  # words in a pattern; a quoted Z alone still says UTC
 _A_DAY = r"^\d{4}-\d\d?-\d"  # what an iso time begins with that no number is
+_NOTHING = ("", "NaN", "nan", "NULL", "null", "None", "\\N")  # of pandas, of databases; Nan is a name
 _LAST_SECOND = 253_402_300_800  # the year 10000: beyond it the calendar of Spark breaks
 IDENTITY = ("user_id", "product_id", "event", "event_ts", "order_id", "price", "quantity", "session_id")
 
@@ -28,7 +29,7 @@ def parse(bronze: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
     Returns user_id, product_id, event, event_ts (UTC), event_date (shop's days), price, quantity, amount, order_id,
             session_id, category, product_name, ingested_ts, known_ts (when the shop knew of it), source, source_file,
             the texts _event, _time, _price, _quantity, _amount_given DOUBLE (null where the log gives no amount), and
-            reasons ARRAY<STRING>: empty for a good row.
+            reasons ARRAY<STRING>: empty for a good row, and for one of an ignored type, whose event is IGNORED.
     Raises  MissingColumns or SourceError where the mapping does not fit the columns.
     """
     _check_columns(bronze, source)
@@ -137,13 +138,20 @@ def midnight(day: Column, time_zone: str) -> Column:
     return F.to_utc_timestamp(day.cast("timestamp"), time_zone)
 
 
-def identifier(text: Column) -> Column:
-    """An id as the shop means it: trimmed, 17850 for 17850.0, null for nothing.
+def is_ignored() -> Column:
+    """Whether a row is of a type that the shop wants nowhere."""
+    return F.col("event").eqNullSafe(IGNORED)
 
-    NaN is nothing too: what a DOUBLE column holds where pandas knew no id.
-    """
-    plain = F.regexp_replace(F.trim(text), r"^(-?\d+)\.0+$", "$1")
-    return F.when(~plain.isin("", "NaN"), plain)
+
+def identifier(text: Column) -> Column:
+    """An id as the shop means it: trimmed, 17850 for 17850.0, null for nothing and for what exports write for it."""
+    plain = whole(F.trim(text))
+    return F.when(~plain.isin(*_NOTHING), plain)
+
+
+def whole(text: Column) -> Column:
+    """17850 for 17850.0: what is left of a whole number where a column of them has a gap."""
+    return F.regexp_replace(text, r"^(-?\d+)\.0+$", "$1")
 
 
 def _typed(texts: DataFrame, source: SourceConfig, config: Config) -> DataFrame:
@@ -202,7 +210,7 @@ def _event(source: SourceConfig) -> Column:
     known = source.event_types or {event: event for event in EVENT_TYPES}
     result = F.lit(None).cast("string")
     for value, event in known.items():
-        result = F.when(F.trim("event") == value, event).otherwise(result)
+        result = F.when(F.trim("event") == value.strip(), event).otherwise(result)
     return result
 
 
@@ -223,11 +231,15 @@ def _judged(typed: DataFrame, source: SourceConfig, config: Config) -> DataFrame
         quality.unparsable(col("_quantity"), col("quantity"), "quantity"),
         quality.unparsable(col("_amount"), col("_amount_given"), "amount"),
         quality.not_finite(col("_amount_given"), "amount"),
+        quality.taken_back(col("event"), col("_amount").cast("double")),
         *quality.amounts(col("event"), col("price"), col("quantity"), rules),
     ]
     cut = quality.corrupt(CORRUPT)
+    every = F.concat(quality.reasons(*found), col("_own"))
+    if IGNORED in source.event_types.values():  # nothing is asked of such rows
+        every = F.when(is_ignored(), F.array().cast("array<string>")).otherwise(every)
     # a line that is cut off has every other fault as well: one reason says it
-    every = F.when(cut.isNotNull(), F.array(cut)).otherwise(F.concat(quality.reasons(*found), col("_own")))
+    every = F.when(cut.isNotNull(), F.array(cut)).otherwise(every)
     # the price of a piece where the log has the line's amount alone: judged is what the log says
     amount, pieces = col("_amount_given"), col("quantity")
     told = F.coalesce("price", F.when((pieces > 0) & (amount > 0), amount / pieces)).alias("price")

@@ -56,6 +56,11 @@ def amounts(event: Column, price: Column, quantity: Column, config: QualityConfi
     ]
 
 
+def taken_back(event: Column, amount: Column) -> Column:
+    """What a log of line amounts alone books when something comes back. Of a return the amount may have either sign."""
+    return F.when((event == "purchase") & (amount < 0) & (amount > float("-inf")), F.lit("amount is negative"))
+
+
 def not_finite(number: Column, what: str) -> Column:
     """A number that no sale and no measurement has."""
     return F.when(F.isnan(number) | (F.abs(number) == float("inf")), F.lit(f"{what} is not a finite number"))

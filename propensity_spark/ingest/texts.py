@@ -22,7 +22,7 @@ def written(value: Column, kind: DataType) -> Column:
 def plain(value: Column, kind: DataType) -> Column:
     """A value as Spark writes it, but a whole DOUBLE or FLOAT in digits: 12345678 for 1.2345678E7, or ids would not join.
 
-    Those below ten million stay as they are written, 17850.0: `event_types` and attributes in use name them so.
+    Those below ten million stay as they are written, 17850.0: `event_types` in use name them so.
     """
     text = value.cast("string")
     if not isinstance(kind, DoubleType | FloatType):

@@ -37,10 +37,8 @@ def declared_by(config: Config, events: Iterable[str] = ()) -> FeatureSet:
 
 def _spoken_of(source: SourceConfig) -> frozenset[str]:
     """The event types that a source may hold, without a look at its rows."""
-    if source.event:
-        return frozenset({source.event})
-    if source.event_types:
-        return frozenset(source.event_types.values())
+    if source.types:
+        return source.types
     quoted = frozenset(re.findall(r"'(\w+)'", source.map.event)) if source.map.event.startswith("=") else frozenset[str]()
     return quoted & frozenset(EVENT_TYPES) or frozenset(EVENT_TYPES)
 

@@ -36,6 +36,17 @@ class _Taken:
     received: int
     reasons: dict[str, int]
     refused: int
+    ignored: int = 0
+
+    @property
+    def asked(self) -> int:
+        """The rows that are wanted."""
+        return self.received - self.ignored
+
+    @property
+    def commonest(self) -> list[tuple[str, int]]:
+        """The reasons that say most."""
+        return sorted(self.reasons.items(), key=lambda item: -item[1])[:2]
 
 
 _NOTHING = _Taken(0, {}, 0)
@@ -101,12 +112,13 @@ def _silver(spark: SparkSession, config: Config, names: list[str], fingerprint: 
     parsed = [events.parse(tables.read(spark, name), source, config) for name, source in pairs]
     everything = reduce(DataFrame.unionByName, parsed).persist()
     try:
-        counts = _counted([everything, *(listing.rows for listing in listed)])
+        counts = _counted(everything, [listing.rows for listing in listed])
         taken = {source.name: counts.get(source.name, _NOTHING) for source in config.sources}
         told = {listing.name: counts.get(listing.name, _NOTHING) for listing in listed}
         _gate(config, taken)
         _gate_listed(config, listed, told)
-        good = everything.where(F.size("reasons") == 0)
+        _say(progress, {**taken, **told})
+        good = everything.where((F.size("reasons") == 0) & ~events.is_ignored())
         rejected = _rejected(everything.where(F.size("reasons") > 0))
         for listing in listed:
             rejected = rejected.unionByName(listing.rejected)
@@ -125,11 +137,13 @@ def _silver(spark: SparkSession, config: Config, names: list[str], fingerprint: 
     return sum(t.received for t in taken.values()), accepted
 
 
-def _counted(judged: Sequence[DataFrame]) -> dict[str, _Taken]:
+def _counted(logs: DataFrame, listed: Sequence[DataFrame]) -> dict[str, _Taken]:
     """Per source how many rows there are, and what is said against them; a second look only where something is."""
-    rows = reduce(DataFrame.unionByName, [frame.select("source", "reasons") for frame in judged])
-    totals = rows.groupBy("source").agg(F.count(F.lit(1)), F.count_if(F.size("reasons") > 0)).collect()
-    taken = {name: _Taken(int(received), {}, int(refused)) for name, received, refused in totals}
+    others = [frame.select("source", "reasons", F.lit(False).alias("ignored")) for frame in listed]
+    rows = reduce(DataFrame.unionByName, others, logs.select("source", "reasons", events.is_ignored().alias("ignored")))
+    refused, ignored = F.count_if(F.size("reasons") > 0), F.count_if((F.size("reasons") == 0) & F.col("ignored"))
+    totals = rows.groupBy("source").agg(F.count(F.lit(1)), refused, ignored).collect()
+    taken = {name: _Taken(received, {}, bad, unwanted) for name, received, bad, unwanted in totals}
     if any(counts.refused for counts in taken.values()):
         named = rows.select("source", F.explode("reasons").alias("reason"))
         short = F.regexp_replace("reason", "^(.*(read|unknown)): .*$", "$1")
@@ -150,20 +164,31 @@ def _gate_listed(config: Config, listed: list[Listing], taken: dict[str, _Taken]
         _refuse_bad(config, listing.where, taken[listing.name])
 
 
+def _say(progress: Progress, taken: dict[str, _Taken]) -> None:
+    """What is left out of each source, and why."""
+    for name, counts in taken.items():
+        if counts.ignored:
+            progress.say(f"  {name:<16}{counts.ignored:,} of {counts.received:,} rows ignored, as event_types says")
+        if counts.refused:
+            why = "; ".join(f"{reason} ({rows:,})" for reason, rows in counts.commonest)
+            progress.say(f"  {name:<16}{counts.refused:,} of {counts.asked:,} rows refused: {why}")
+
+
 # of reasons that one setting mends for all rows at once
 _REMEDIES = {
     "event type is unknown": ": say in {where}.event_types what its values mean",
     "time cannot be read": ": say in {where}.time.format how it is written",
+    "amount is negative": ": say what such rows are (a return?), or where sales are booked so, {where}.map.amount: '= -amount'",
     "arrival cannot be read": ": {where}.map.ingested_ts must be written as {where}.time.format says, or in iso",
 }
 
 
 def _refuse_bad(config: Config, where: str, counts: _Taken) -> None:
-    if counts.refused > config.quality.max_rejected_share * counts.received:
-        common = sorted(counts.reasons.items(), key=lambda item: -item[1])[:2]
-        told = "; ".join(f"{reason} ({rows:,}{_REMEDIES.get(reason, '').format(where=where)})" for reason, rows in common)
+    if counts.refused > config.quality.max_rejected_share * counts.asked:
+        remedies = {reason: _REMEDIES.get(reason, "").format(where=where) for reason in counts.reasons}
+        told = "; ".join(f"{reason} ({rows:,}{remedies[reason]})" for reason, rows in counts.commonest)
         raise SourceError(
-            f"{where}: {counts.refused:,} of {counts.received:,} rows were refused, more than "
+            f"{where}: {counts.refused:,} of {counts.asked:,} rows were refused, more than "
             f"quality.max_rejected_share = {config.quality.max_rejected_share:g}: {told}. Silver was left as it was."
         )
 
@@ -207,9 +232,10 @@ def _intake(spark: SparkSession, taken: dict[str, _Taken], told: dict[str, _Take
 
 
 def _steps(name: str, counts: _Taken, accepted: int) -> list[_Row]:
-    duplicates = counts.received - counts.refused - accepted
+    duplicates = counts.asked - counts.refused - accepted
     return [
         (name, "received", "", counts.received),
+        *([(name, "ignored", "event_types ignores its type", counts.ignored)] if counts.ignored else []),
         *((name, "rejected", reason, number) for reason, number in sorted(counts.reasons.items())),
         (name, "refused", "rows with any reason", counts.refused),
         (name, "duplicate", "said the same as another row", duplicates),

@@ -130,10 +130,10 @@ def _events(one: Sniffed) -> list[str]:
         is_order = {"order_id", "quantity", "price"} & set(one.parts)
         guess = "event: purchase     # CHECK: " if is_order else "event: ''           # CHECK: not recognised; "
         return [f"    {guess}what every row is: view, cart, favourite, purchase or return"]
-    lines = ["    event_types:        # CHECK: unmapped values are refused and counted"]
+    lines = ["    event_types:        # CHECK: unmapped values are refused; ignore leaves them out"]
     for value, event in one.events.items():
         known = f"      {_quoted(value)}: {event}"
-        lines.append(known if event else f"      # {_quoted(value)}: view, cart, favourite, purchase or return?")
+        lines.append(known if event else f"      # {_quoted(value)}: view, cart, favourite, purchase, return or ignore?")
     return lines
 
 

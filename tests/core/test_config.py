@@ -25,6 +25,7 @@ SOURCE: dict[str, Any] = {
     "map": {"user_id": "u", "product_id": "p", "event_ts": "t"},
     "event": "purchase",
 }
+BY_ITS_EVENTS: dict[str, Any] = {"event": "", "map": {**SOURCE["map"], "event": "e"}}
 Make = Callable[..., Config]
 
 
@@ -270,13 +271,13 @@ def test_a_time_format_is_a_known_one_or_a_pattern(form: str) -> None:
 
 @pytest.mark.parametrize("form", ["", "epoch", "HH:mm", "yyyy", "%d/%m/%Y"])
 def test_any_other_time_format_is_refused(form: str) -> None:
-    with pytest.raises(ConfigError, match=r"sources\.time\.format must be"):
+    with pytest.raises(ConfigError, match=r"time\.format must be"):
         TimeConfig(format=form)
 
 
 def test_a_source_of_its_own_time_zone_must_name_one() -> None:
     assert TimeConfig().time_zone == ""
-    with pytest.raises(ConfigError, match=r"sources\.time\.time_zone must be an IANA time zone"):
+    with pytest.raises(ConfigError, match=r"time\.time_zone must be an IANA time zone"):
         TimeConfig(time_zone="Moon")
 
 
@@ -312,8 +313,11 @@ def test_a_time_zone_like_no_other_is_not_guessed_at() -> None:
         ({"map": {"product_id": "p", "event_ts": "t"}}, r"sources\.log\.map\.user_id is missing"),
         ({"map": {"user_id": "u", "product_id": "p"}}, r"sources\.log\.map\.event_ts is missing"),
         ({"event": ""}, r"sources\.log needs `event: purchase`"),
+        ({"event_types": {"buy": "purchase"}}, r"sources\.log: `event` says that all rows are purchase; drop it, or map\.event"),
+        ({"map": {**SOURCE["map"], "event": "e"}}, r"sources\.log: `event` says that all rows are purchase"),
         ({"event": "sale"}, r"sources\.log\.event must be one of view, cart, favourite, purchase, return; got 'sale'"),
-        ({"event_types": {"buy": "sale"}}, r"sources\.log\.event_types\.buy must be one of"),
+        ({**BY_ITS_EVENTS, "event_types": {"buy": "sale"}}, r"sources\.log\.event_types\.buy must be one of"),
+        ({**BY_ITS_EVENTS, "event_types": {"buy": "ignore"}}, r"sources\.log\.event_types ignores every row"),
         ({"rules": [{"name": "x"}]}, r"sources\[0\]\.rules\[0\] lacks reject_when"),
     ],
 )

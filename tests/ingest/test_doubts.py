@@ -28,7 +28,7 @@ def test_types_that_nothing_names_are_told_with_their_rows(log: Path) -> None:
     (told,) = _doubts(log, event_types={"buy": "purchase"})
     assert told == (
         f"sources.log.event_types: 7 of the first 10 rows of {log} are of types that it does not name: 'pv' (6), 'fav' (1); "
-        "such rows are refused, so say what they mean if they mean anything"
+        "such rows are refused; say what they mean, or 'ignore' where they mean nothing"
     )
     (told,) = _doubts(log)
     assert "10 of the first 10" in told, "without a mapping the types must be those of the package"
@@ -37,6 +37,7 @@ def test_types_that_nothing_names_are_told_with_their_rows(log: Path) -> None:
 def test_a_few_of_them_are_not_worth_a_word(log: Path) -> None:
     named = {"buy": "purchase", "pv": "view"}
     assert len(_doubts(log, event_types=named)) == 1
+    assert _doubts(log, event_types={**named, "fav": "ignore"}) == []
     log.write_text(ROWS.replace("fav", "buy") * 10 + "bob,mug,2024-03-02,fav\n", encoding="utf-8")
     assert _doubts(log, event_types={**named, "what": "view"}) == [], "1 of 110 rows"
 

@@ -230,6 +230,9 @@ def test_an_id_is_what_the_shop_means(table: Make) -> None:
         "   ": None,
         "NaN": None,  # a missing number
         "Nan": "Nan",  # a name
+        " NULL ": None,
+        "\\N": None,
+        "nan": None,
     }
     frame = table("n INT, said STRING", *enumerate([*said, None]))
     found = [row[0] for row in frame.orderBy("n").select(identifier(F.col("said"))).collect()]
@@ -389,8 +392,15 @@ def test_a_return_is_counted_without_sign_and_an_unsaid_quantity_is_one(table: M
 
 
 def test_an_amount_that_the_shop_says_is_taken_instead_of_the_product(table: Make) -> None:
-    config = _config(map={**SOURCE["map"], "amount": "= concat('-', pieces)"})
-    assert [row["amount"] for row in _parsed(table, config, {"pieces": "4"})] == [4.0]
+    config = _config(map={**SOURCE["map"], "amount": "= concat('1', pieces)"})
+    assert [row["amount"] for row in _parsed(table, config, {"pieces": "4"})] == [14.0]
+
+
+def test_what_a_log_books_below_nothing_is_no_purchase(table: Make) -> None:
+    config = _config(map={**SOURCE["map"], "price": "", "quantity": "", "amount": "pieces"})
+    found = _parsed(table, config, {"pieces": "-12.5"}, {"pieces": "-0"}, {"pieces": "-12.5", "kind": "back"}, {"pieces": "12.5"})
+    assert [row["reasons"] for row in found] == [["amount is negative"], [], [], []]
+    assert found[2]["amount"] == 12.5, "what came back has an amount of either sign"
 
 
 def test_where_a_log_has_lines_amounts_alone_a_piece_costs_its_part(table: Make) -> None:
@@ -413,12 +423,14 @@ def test_an_amount_that_is_no_number_is_refused_and_a_blank_one_is_the_product(t
 
 def test_one_event_for_all_rows_or_the_products_own_names(table: Make) -> None:
     alike = {key: value for key, value in SOURCE["map"].items() if key != "event"}
-    assert [r["event"] for r in _parsed(table, _config(map=alike, event="view"), {}, {"kind": None})] == [
+    assert [r["event"] for r in _parsed(table, _config(map=alike, event="view", event_types={}), {}, {"kind": None})] == [
         "view",
         "view",
     ]
     own = _parsed(table, _config(event_types={}), {"kind": "favourite"}, {"kind": "buy"})
     assert [row["event"] for row in own] == ["favourite", None]
+    padded = _config(event_types={"buy  ": "purchase"})
+    assert [row["event"] for row in _parsed(table, padded, {"kind": "buy       "}, {"kind": "buy"})] == ["purchase", "purchase"]
 
 
 def test_a_part_may_be_an_expression_over_the_columns(table: Make) -> None:

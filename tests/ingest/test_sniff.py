@@ -52,6 +52,8 @@ def test_a_time_and_an_event_are_recognised_by_what_they_hold(tmp_path: Path) ->
     found = sniff(file)
     assert found.parts == {"event_ts": "wann", "event": "tat"}
     assert found.events == {"add_to_cart": "cart", "hover": "", "view": "view"}
+    padded = sniff(_csv(tmp_path / "padded.csv", "user,item,at,event", "ann,mug,2024-03-01,view  ", "ann,mug,2024-03-02,buy   "))
+    assert padded.events == {"buy": "purchase", "view": "view"}
     assert found.missing == ["user_id", "product_id"]
 
 

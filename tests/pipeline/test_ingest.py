@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -331,3 +331,44 @@ def test_a_new_file_makes_silver_anew(spark: SparkSession, copied: Shop, monkeyp
     finally:
         new.unlink()
     assert made == [16 + 6 + 1]
+
+
+def test_rows_of_an_ignored_type_are_counted_and_asked_nothing(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = [
+        "ann,mug,buy,2024-03-01",
+        "ann,mug,buy,2024-03-01",
+        ",,scroll,soon",  # a user who does not count
+        "zoe,,scroll,2024-03-02",
+        "ann,mug,scroll,2024-03-02",
+        "ann,mug,gaze,2024-03-02",
+        "ann,mug,scroll",  # it is not known what was cut off
+    ]
+    (tmp_path / "log.csv").write_text("\n".join(["user,item,what,at", *log]), encoding="utf-8")
+    source = {
+        "name": "log",
+        "path": f"{tmp_path}/log.csv",
+        "map": {"user_id": "user", "product_id": "item", "event": "what", "event_ts": "at"},
+        "event_types": {"buy": "purchase", "scroll": "ignore"},
+        "rules": [{"name": "no scrolling", "reject_when": "what = 'scroll'"}],
+    }
+    config = from_mapping({"sources": [source], "storage": {"warehouse": str(tmp_path)}, "quality": {"max_rejected_share": 0.5}})
+    tables.attach(spark, config.storage)
+    ingest.run(spark, config, Progress())  # 2 of the 4 that are wanted
+    counts = {(r["step"], r["reason"]): r["rows"] for r in tables.read(spark, "silver.intake").collect()}
+    assert {key: rows for key, rows in counts.items() if key[0] in ("received", "ignored", "refused", "duplicate", "accepted")} == {
+        ("received", ""): 7,
+        ("ignored", "event_types ignores its type"): 3,
+        ("refused", "rows with any reason"): 2,
+        ("duplicate", "said the same as another row"): 1,
+        ("accepted", ""): 1,
+    }
+    assert [r["user_id"] for r in tables.read(spark, "silver.users").collect()] == ["ann"]
+    assert tables.read(spark, "silver.events_rejected").count() == 2
+    told = capsys.readouterr().err
+    assert "log             3 of 7 rows ignored, as event_types says\n" in told
+    assert "log             2 of 4 rows refused: " in told
+    assert "event type is unknown (1)" in told
+    with pytest.raises(SourceError, match="2 of 4 rows were refused"):
+        _run(spark, replace(config, quality=replace(config.quality, max_rejected_share=0.49)))
