@@ -9,6 +9,7 @@ from propensity_spark.errors import ConfigError
 from propensity_spark.schemas import EVENT_TYPES, IGNORED
 
 SOURCE_FORMATS = ("csv", "json", "parquet", "delta")
+GONE = ("refuse", "keep", "drop")
 TIME_FORMATS = ("iso", "epoch_s", "epoch_ms")  # anything else is a pattern such as dd/MM/yyyy HH:mm
 _A_YEAR_OF_MINUTES = 366 * 24 * 60
 
@@ -88,6 +89,7 @@ class SourceConfig:
     `path` is a file, folder or glob (one or several); `table` names a table of the session's catalog instead.
     `event` is the type of every row, or `event_types` maps the values of `map.event`; unmapped values are refused, those
     mapped to `ignore` counted and left out.
+    `gone`: what of the rows of local files that were read before and are there no more: refuse to go on, keep or drop them.
     """
 
     name: str
@@ -103,11 +105,13 @@ class SourceConfig:
     event_types: dict[str, str] = field(default_factory=dict)
     time: TimeConfig = field(default_factory=TimeConfig)
     rules: tuple[RuleConfig, ...] = ()
+    gone: str = "refuse"
 
     def __post_init__(self) -> None:
         where = f"sources.{self.name}"
         named("sources.name", self.name)
         one_of(f"{where}.format", self.format, SOURCE_FORMATS)
+        one_of(f"{where}.gone", self.gone, GONE)
         delimiter(f"{where}.delimiter", self.delimiter)
         if bool(self.path) == bool(self.table):
             raise ConfigError(f"{where} needs either `path` or `table`")

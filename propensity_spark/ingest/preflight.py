@@ -57,7 +57,7 @@ class _Layout:
 
 def _of_source(source: SourceConfig) -> Iterator[str]:
     wanted = [getattr(source.map, part.name) for part in fields(source.map)]
-    told = list(_of_files(_layout(source, f"sources.{source.name}"), source.path, wanted))
+    told = list(_of_files(_layout(source, f"sources.{source.name}"), source.path, wanted, may_be_empty=source.gone == "keep"))
     yield from told or _of_times(source)
 
 
@@ -170,12 +170,14 @@ def _of_series(series: SeriesConfig) -> Iterator[str]:
     yield from _of_files(_layout(members, f"{where}.members"), members.path, wanted)
 
 
-def _of_files(layout: _Layout, patterns: tuple[str, ...], wanted: list[str]) -> Iterator[str]:
+def _of_files(layout: _Layout, patterns: tuple[str, ...], wanted: list[str], may_be_empty: bool = False) -> Iterator[str]:
     named = [column for column in wanted if column and not column.startswith("=")]
     for pattern in patterns:
         if is_remote(pattern):
             continue
         files = expand((pattern,))
+        if not files and may_be_empty:
+            continue
         if not files:
             yield f"{layout.where}.path: nothing matches {pattern} (from {Path.cwd()}); correct the path or the glob"
         elif empty := [file for file in files if file.stat().st_size == 0]:

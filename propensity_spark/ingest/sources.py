@@ -31,20 +31,25 @@ def load(spark: SparkSession, source: SourceConfig) -> tuple[str, int]:
     """Bring bronze.<source> up to date with its files, in one commit; returns the table's name and the rows added.
 
     Files that are in the table already (same size and time of change, read in the same way) are not read again; new ones are
-    appended; where one changed or vanished, or the way of reading did, the whole source is read again.
-    Raises SourceError where a file cannot be read.
+    appended; where one changed, or the way of reading did, all that are there are read again. Rows of files that are gone stay
+    or go as `gone` says.
+    Raises SourceError where a file cannot be read, and where files are gone and nothing says what of it.
     """
     name = f"bronze.{source.name}"
     files, reading = _files(source), _reading(source)
-    known = _known(spark, name, reading)
-    if files is not None and known == files:
+    known, is_alike = _known(spark, name, reading)
+    gone = _gone(source, files, known)
+    if files is not None and is_alike and known == files | gone:
         return name, 0
-    new = _added(files, known)
-    note = "" if files is None else json.dumps({"reading": reading, "files": files})
+    if files == {} and not gone:
+        raise SourceError(f"sources.{source.name}.path: nothing matches {', '.join(source.path)}; correct the path or the glob")
+    new = _added(files, known, gone) if is_alike else None
+    note = "" if files is None else json.dumps({"reading": reading, "files": files | gone})
     try:
         if new is not None:
             return name, tables.append(_received(spark, source, new), name, note)
-        return name, tables.overwrite(_received(spark, source, None if files is None else list(files)), name, note)
+        received = _received(spark, source, None if files is None else list(files))
+        return name, tables.overwrite(_with_those_of(spark, name, gone, received), name, note)
     except Exception as problem:
         raise _readable(problem, source) from problem
 
@@ -52,9 +57,28 @@ def load(spark: SparkSession, source: SourceConfig) -> tuple[str, int]:
 Files = dict[str, list[int]]
 
 
-def _added(files: Files | None, known: Files | None) -> list[str] | None:
+def _gone(source: SourceConfig, files: Files | None, known: Files) -> Files:
+    """The files whose rows stay though they are there no more. Raises SourceError where nothing says whether they are to."""
+    gone = {} if files is None else {file: stamp for file, stamp in known.items() if file not in files}
+    if gone and source.gone == "refuse":
+        raise SourceError(
+            f"sources.{source.name}: {len(gone)} of the {len(known)} files that were read before are gone, the first {min(gone)}. "
+            f"Put them back, or set sources.{source.name}.gone to keep (their rows stay) or drop (they go). Nothing was changed."
+        )
+    return gone if source.gone == "keep" else {}
+
+
+def _with_those_of(spark: SparkSession, name: str, files: Files, received: DataFrame) -> DataFrame:
+    """The rows and, as they were received, those that the table holds of these files."""
+    if not files:
+        return received
+    kept = tables.read(spark, name).where(F.col(FILE).isin(list(files)))
+    return kept.unionByName(received, allowMissingColumns=True)
+
+
+def _added(files: Files | None, known: Files, gone: Files) -> list[str] | None:
     """The files to append; None where the source must be read as a whole."""
-    if files is None or not known or any(files.get(f) != stamp for f, stamp in known.items()):
+    if files is None or not known or any((files | gone).get(f) != stamp for f, stamp in known.items()):
         return None
     return [f for f in files if f not in known]
 
@@ -97,11 +121,11 @@ def stamp(file: Path) -> list[int]:
     return [stat.st_size, int(stat.st_mtime)]
 
 
-def _known(spark: SparkSession, name: str, reading: str) -> Files | None:
-    """The files that the table holds, read in this way; None where it is not known."""
+def _known(spark: SparkSession, name: str, reading: str) -> tuple[Files, bool]:
+    """The files that the table holds, as far as it is known, and whether they were read in this way."""
     note = tables.last_note(spark, name)
     said = json.loads(note) if note.startswith("{") else {}
-    return cast(Files, said["files"]) if said.get("reading") == reading else None
+    return cast(Files, said.get("files", {})), said.get("reading") == reading
 
 
 def _received(spark: SparkSession, source: SourceConfig, files: list[str] | None) -> DataFrame:

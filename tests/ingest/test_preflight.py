@@ -54,6 +54,7 @@ def test_a_file_that_is_not_there_is_told_with_where_it_was_looked_for(tmp_path:
     told = _only(_config(tmp_path / "*.csv"))
     assert told.startswith(f"sources.log.path: nothing matches {tmp_path}/*.csv")
     assert str(Path.cwd()) in told
+    assert problems(_config(tmp_path / "*.csv", gone="keep")) == [], "a folder that was emptied after it was read"
 
 
 def test_every_pattern_is_looked_at(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import gzip
 import os
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +51,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("my logs+100%25 é")
 
 
-def test_a_file_is_read_once_a_new_one_is_added_and_a_changed_or_lost_one_reloads(
-    spark: SparkSession, warehouse: Path, logs: Path
-) -> None:
+def test_a_file_is_read_once_a_new_one_is_added_and_a_changed_one_reloads(spark: SparkSession, warehouse: Path, logs: Path) -> None:
     first = _write(logs / "1.csv", HEADER, "ann,mug,1", "bob,0012,2")
     source = _source([f"{logs}/*.csv*", str(first)])  # named twice, read once
     assert load(spark, source) == ("bronze.log", 2)
@@ -71,8 +71,35 @@ def test_a_file_is_read_once_a_new_one_is_added_and_a_changed_or_lost_one_reload
     assert load(spark, source) == ("bronze.log", 2)
     assert _rows(spark) == [("ann", "jug", "1"), ("cem", "cup", "3")]
 
+
+def test_rows_of_files_that_are_gone_stay_or_go_as_the_shop_says(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    """A landing folder may be purged after a month, or a file removed because it was wrong."""
+    first, second = _write(logs / "1.csv", HEADER, "ann,mug,1"), _write(logs / "2.csv", HEADER, "bob,mug,2")
+    plain, keep, drop = (_source(logs, gone=gone) for gone in ("refuse", "keep", "drop"))
+    load(spark, plain)
     first.unlink()
-    assert load(spark, source) == ("bronze.log", 1)
+    version = tables.version(spark, "bronze.log")
+    with pytest.raises(
+        SourceError, match=rf"sources\.log: 1 of the 2 files .* are gone, the first {re.escape(str(first))}\. Put .*gone"
+    ):
+        load(spark, plain)
+    assert load(spark, keep) == ("bronze.log", 0)
+    assert tables.version(spark, "bronze.log") == version, "nothing was changed"
+    _write(logs / "3.csv", HEADER, "cem,cup,3")
+    assert load(spark, keep) == ("bronze.log", 1)
+    assert [row[0] for row in _rows(spark)] == ["ann", "bob", "cem"]
+    os.utime(_write(second, HEADER, "bob,jug,2"), (1_700_000_000, 1_700_000_000))
+    load(spark, keep)
+    assert _rows(spark) == [("ann", "mug", "1"), ("bob", "jug", "2"), ("cem", "cup", "3")], "the others are read again"
+    _write(first, HEADER, "ann,pot,1")
+    load(spark, keep)
+    assert _rows(spark)[0] == ("ann", "pot", "1"), "it is there again, and another"
+    first.unlink()
+    second.unlink()
+    third = (logs / "3.csv").rename(logs / ".3.csv")
+    assert load(spark, keep) == ("bronze.log", 0), "an empty folder is no news"
+    third.rename(logs / "3.csv")
+    load(spark, drop)
     assert _rows(spark) == [("cem", "cup", "3")]
 
 
@@ -108,7 +135,7 @@ def test_names_that_come_twice_or_are_blank_do_no_harm(spark: SparkSession, ware
     _write(logs / "2.csv", "user;item;at;AT", "cem;jug;5;6")
     with pytest.raises(MissingColumns, match=r"2\.csv lacks \['at'\]; it has \['AT3', 'at2', 'item', 'user'\]"):
         load(spark, _source(logs, delimiter=";"))
-    load(spark, _source(logs / "2.csv", header=False, delimiter=";", columns=["user", "x", "X", "at"], map=TWICE))
+    load(spark, _source(logs / "2.csv", header=False, delimiter=";", columns=["user", "x", "X", "at"], map=TWICE, gone="drop"))
     assert ("cem", "jug", "5", "6") in _rows(spark, "user", "x1", "X2", "at")
 
 
@@ -190,7 +217,7 @@ def test_a_file_without_a_line_adds_nothing(spark: SparkSession, warehouse: Path
         assert load(spark, source)[1] in (1, 0)
     assert _rows(spark) == [("ann", "mug", "1")], "nor does a blank line hide a header"
     (logs / "1.csv").unlink()
-    assert load(spark, source) == ("bronze.log", 0)
+    assert load(spark, replace(source, gone="drop")) == ("bronze.log", 0)
     assert _rows(spark) == []
 
 
