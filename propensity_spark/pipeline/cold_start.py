@@ -42,15 +42,15 @@ class Shop:
         """See compute.moments."""
         return compute.moments(self.events, dates, self.config.shop.time_zone)
 
-    def unscored(self, dates: Sequence[date]) -> DataFrame:
-        """Who is known at the dates and not scored then: as_of, user_id, history, segment."""
+    def unscored(self, dates: Sequence[date], with_listed: bool = False) -> DataFrame:
+        """Who is known at the dates and not scored then: as_of, user_id, history, segment; see newcomers.unscored."""
         as_of, settings = self.moments(dates), self.config.population
         human = self.events.where(~F.col("is_bot"))
         could = human if settings.event == "any" else human.where(F.col("event") == settings.event)
         known = min(settings.days, self.config.features.history_days)  # features know nothing of who came before
         scored = population(compute.as_seen(could, as_of, known), settings)
         new, zone = self.config.cold_start.new_days, self.config.shop.time_zone
-        return self.with_segment(self._eligible(newcomers.unscored(self.users, scored, as_of, new, zone)))
+        return self.with_segment(self._eligible(newcomers.unscored(self.users, scored, as_of, new, zone, with_listed)))
 
     def first_buyers(self, dates: Sequence[date]) -> DataFrame:
         """Whose first order falls within the horizon of the dates: as_of, user_id, history, segment."""
@@ -135,7 +135,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     with progress.stage("cold start") as stage:
         of = shop(spark, config)
         scored = tables.read(spark, "gold.propensity", where).select("user_id").distinct()
-        users = of.unscored([procedure.score]).join(scored, on="user_id", how="left_anti")
+        users = of.unscored([procedure.score], with_listed=True).join(scored, on="user_id", how="left_anti")
         unscored = tables.replace(users.select(*COLD_USERS.columns), COLD_USERS.name, where)
         there = tables.read(spark, COLD_USERS.name, where)
         known = learnt(of, procedure)

@@ -3,10 +3,11 @@
 A row counts from the moment at which it had happened and was known; a moment before the midnight that begins as_of is seen there.
 """
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.ingest.events import midnight
+from propensity_spark.ingest.versions import ever
 
 # a user's history: never ordered, never ordered and not known for long, or ordered but not scored any more
 NONE, NEW, OLD = "none", "new", "old"
@@ -18,9 +19,10 @@ def first_known(events: DataFrame, versions: DataFrame | None, key: str) -> Data
     """Since when each user or product was known, at all and by what was done.
 
     Takes   silver.events, `key`: user_id or product_id; `versions`: its dated versions, or None.
-    Returns key, known_at, touched_at (of the first event), ordered_at (of the first purchase) TIMESTAMP; null: never. Machines
-            do not count, nor do returns: what they send back was bought before there were logs. A purchase that was taken back
-            was an order all the same.
+    Returns key, known_at, touched_at (of the first event), ordered_at (of the first purchase) TIMESTAMP, null: never; is_listed:
+            whether a version holds since ever. That says nothing of when the shop knew of the key: known_at is then of its first
+            event, or null. Machines do not count, nor do returns: what they send back was bought before there were logs. A
+            purchase that was taken back was an order all the same.
     """
     moment, never = F.greatest("event_ts", "known_ts"), F.lit(None).cast("timestamp")
     rows = events.where(~F.col("is_bot") & (F.col("event") != "return")).select(
@@ -28,23 +30,35 @@ def first_known(events: DataFrame, versions: DataFrame | None, key: str) -> Data
         moment.alias("known_at"),
         moment.alias("touched_at"),
         F.when(F.col("event") == "purchase", moment).alias("ordered_at"),
+        F.lit(False).alias("is_listed"),
     )
     if versions is not None:
-        since = F.greatest("valid_from", "known_ts").alias("known_at")
-        rows = rows.unionByName(versions.select(key, since, never.alias("touched_at"), never.alias("ordered_at")))
-    return rows.groupBy(key).agg(*(F.min(column).alias(column) for column in ("known_at", "touched_at", "ordered_at")))
+        since, is_listed = F.greatest("valid_from", "known_ts"), F.col("valid_from") == ever()
+        known = F.when(~is_listed, since).alias("known_at")
+        told = versions.select(key, known, never.alias("touched_at"), never.alias("ordered_at"), is_listed.alias("is_listed"))
+        rows = rows.unionByName(told)
+    first = (F.min(column).alias(column) for column in ("known_at", "touched_at", "ordered_at"))
+    return rows.groupBy(key).agg(*first, F.max("is_listed").alias("is_listed"))
 
 
-def unscored(users: DataFrame, scored: DataFrame, as_of: DataFrame, new_days: int, time_zone: str) -> DataFrame:
+def unscored(
+    users: DataFrame, scored: DataFrame, as_of: DataFrame, new_days: int, time_zone: str, with_listed: bool = False
+) -> DataFrame:
     """Who is known at a date and not scored: as_of, user_id, history.
 
     Takes   `users` from first_known; `scored`: as_of, user_id (the population); `as_of` from compute.moments; `new_days`: for so
-            many before as_of, since their midnight, the new ones have been known.
+            many before as_of, since their midnight, the new ones have been known; `with_listed`: those as well whom a table
+            names now and of whom nothing says since when. In the past such a table knows who was to come, and who stayed.
     """
-    known = users.join(F.broadcast(as_of), on=F.col("known_at") < F.col("as_of_ts"), how="inner")
-    is_new = F.col("known_at") >= midnight(F.date_sub("as_of", new_days), time_zone)
+    known = users.join(F.broadcast(as_of), on=_is_known(with_listed), how="inner")
+    is_new = F.coalesce(F.col("known_at"), ever()) >= midnight(F.date_sub("as_of", new_days), time_zone)
     history = F.when(F.col("ordered_at") < F.col("as_of_ts"), OLD).when(is_new, NEW).otherwise(NONE)
     return known.select("as_of", "user_id", history.alias("history")).join(scored, on=["as_of", "user_id"], how="left_anti")
+
+
+def _is_known(with_listed: bool) -> Column:
+    seen = F.col("known_at") < F.col("as_of_ts")
+    return seen | (F.col("known_at").isNull() & F.col("is_listed")) if with_listed else seen
 
 
 def first_buyers(users: DataFrame, as_of: DataFrame, horizon_days: int, time_zone: str) -> DataFrame:
@@ -58,11 +72,12 @@ def first_buyers(users: DataFrame, as_of: DataFrame, horizon_days: int, time_zon
 def on_sale(products: DataFrame, as_of: DataFrame, new_days: int, time_zone: str) -> DataFrame:
     """The products known at a date: as_of, product_id, is_new BOOLEAN (nothing was done with it until `new_days` before as_of).
 
+    One that an undated catalogue lists is on sale from its first event on, or at every date where there never was any.
     Takes   `products` from first_known; `as_of` from compute.moments.
     """
     since = midnight(F.date_sub("as_of", new_days), time_zone)
     is_new = F.coalesce(F.col("touched_at") >= since, F.lit(True))
-    known = products.join(F.broadcast(as_of), on=F.col("known_at") < F.col("as_of_ts"), how="inner")
+    known = products.join(F.broadcast(as_of), on=_is_known(with_listed=True), how="inner")
     return known.select("as_of", "product_id", is_new.alias("is_new"))
 
 

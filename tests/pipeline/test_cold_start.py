@@ -64,9 +64,8 @@ class Written:
         columns = [tuple(row.get(column) for column in EVENTS.columns) for row in rows]
         tables.overwrite(self.table(EVENTS.ddl, *columns), "silver.events")
 
-    def known(self, users: dict[str, str]) -> None:
-        ever = "1900-01-01 00:00:00"
-        rows = [(user, {"region": region}, ever, None, ever) for user, region in users.items()]
+    def known(self, users: dict[str, str], since: str = "2023-06-01 00:00:00") -> None:
+        rows = [(user, {"region": region}, since, None, since) for user, region in users.items()]
         late = f"{AS_OF} 00:00:00"
         tables.overwrite(self.table(USER_VERSIONS.ddl, *rows, ("late", {"region": "north"}, late, None, late)), USER_VERSIONS.name)
 
@@ -190,6 +189,18 @@ def test_a_shop_that_knows_users_by_their_orders_alone_tells_of_first_orders(sho
     assert lamp.reason == "4 of 6 users at their first order bought it; shrunk towards its category"
     assert told["old", "all", "lamp"].given == KNOWN
     assert {history for history, _ in shop.unscored().values()} == {"old"}, "nobody is known before she orders"
+
+
+def test_a_table_of_users_without_dates_does_not_tell_the_past_who_was_to_order(shop: Written) -> None:
+    """It names today all who ordered since, and none of those who stay without orders has ordered."""
+    shop.events(*[row for row in _shop() if row["event"] == "purchase"])
+    shop.known(REGIONS, since="1900-01-01 00:00:00")
+    lamp = shop.run(from_mapping(SETTINGS))["none", "north", "lamp"]
+    assert (lamp.given, lamp.users, lamp.purchases) == (FIRST_ORDER, 4, 4)
+    assert "north7" in shop.unscored(), "of today it tells"
+    shop.events(*_shop())
+    lamp = shop.run(from_mapping(SETTINGS))["none", "north", "lamp"]
+    assert (lamp.given, lamp.users, lamp.purchases) == (KNOWN, 2, 0), "the one who had looked, at two dates"
 
 
 def test_the_view_has_everyone_with_rows_of_one_kind(shop: Written, spark: SparkSession) -> None:

@@ -15,6 +15,7 @@ ZONE = "America/New_York"  # clocks went forward on 10 March: midnight is 05:00 
 AS_OF, BEGIN, END = date(2024, 3, 5), "2024-03-05 05:00:00", "2024-03-12 04:00:00"
 BEFORE, JUST_BEFORE_END = "2024-03-05 04:59:59.999999", "2024-03-12 03:59:59.999999"
 EARLY = "2024-02-01 00:00:00"
+EVER = "1900-01-01 00:00:00"
 SINCE, BEFORE_THAT = "2024-02-27 05:00:00", "2024-02-27 04:59:59.999999"  # a week before AS_OF
 
 
@@ -35,6 +36,8 @@ def test_a_user_is_known_and_has_ordered_from_what_was_seen_before_midnight(tabl
         _did("scored", EARLY),
         _did("machine", EARLY, "view", bot=True),
         _did("sends back", EARLY, "return"),
+        _did("listed, looks before", BEFORE, "view"),
+        _did("listed, orders at midnight", BEGIN),
     )
     versions = table(
         VERSION,
@@ -46,6 +49,7 @@ def test_a_user_is_known_and_has_ordered_from_what_was_seen_before_midnight(tabl
         ("registered a week ago", SINCE, SINCE),
         ("registered just before that", BEFORE_THAT, BEFORE_THAT),
         ("registered before that, heard a week ago", BEFORE_THAT, SINCE),
+        *((f"listed{rest}", EVER, EVER) for rest in ("", ", looks before", ", orders at midnight")),
     )
     scored = table("as_of DATE, user_id STRING", ("2024-03-05", "scored"), ("2024-03-04", "looks before"))
     users, as_of = first_known(events, versions, "user_id"), moments(events, [AS_OF], ZONE)
@@ -60,7 +64,10 @@ def test_a_user_is_known_and_has_ordered_from_what_was_seen_before_midnight(tabl
         "registered a week ago": NEW,
         "registered just before that": NONE,
         "registered before that, heard a week ago": NEW,
+        "listed, looks before": NEW,
     }
+    listed = {row.user_id: row.history for row in unscored(users, scored, as_of, 7, ZONE, with_listed=True).collect()}
+    assert listed == {**found, "listed": NONE}
     plain = {row.user_id: row.history for row in unscored(users, scored, as_of, 0, ZONE).collect()}
     assert plain == {user: NONE if history == NEW else history for user, history in found.items()}, "nobody is new for no days"
 
@@ -92,12 +99,15 @@ def test_a_product_is_on_sale_once_known_and_new_until_it_was_touched_long_ago(t
         seen("at midnight", BEGIN),
         seen("heard late", EARLY, BEGIN),
         seen("in the catalogue, touched late", BEGIN),
+        seen("in one without dates, touched before", BEFORE),
+        seen("in one without dates, touched late", BEGIN),
     )
     versions = table(
         VERSION.replace("user_id", "product_id"),
         ("in the catalogue", EARLY, EARLY),
         ("in the catalogue, touched late", EARLY, EARLY),
         ("in the next catalogue", BEGIN, EARLY),
+        *((f"in one without dates{rest}", EVER, EVER) for rest in ("", ", touched before", ", touched late")),
     )
     found = on_sale(first_known(events, versions, "product_id"), moments(events, [AS_OF], ZONE), 2, ZONE)
     assert {row.product_id: row.is_new for row in found.collect()} == {
@@ -105,6 +115,8 @@ def test_a_product_is_on_sale_once_known_and_new_until_it_was_touched_long_ago(t
         "touched a moment earlier": False,
         "in the catalogue": True,
         "in the catalogue, touched late": True,
+        "in one without dates": True,
+        "in one without dates, touched before": True,
     }
 
 
