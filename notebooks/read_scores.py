@@ -71,7 +71,7 @@ views.query(
     spark,
     """
     SELECT scorer, metric, round(value, 4) AS value FROM gold.metrics
-    WHERE period = 'test' AND as_of = (SELECT max(as_of) FROM gold.metrics WHERE period = 'test')
+    WHERE period = 'test' AND run_id IN (SELECT run_id FROM gold.propensity_latest)
       AND metric IN ('log_loss', 'ece', 'recall_at_10', 'pr_auc')
     ORDER BY metric, scorer
     """,

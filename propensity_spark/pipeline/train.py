@@ -24,7 +24,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     """Train, calibrate, test; write gold.metrics and an MLflow run, which is returned.
 
     Raises InsufficientData where the purchases cannot carry a model, LeakSuspected where a feature knows the label: nothing
-    is written then; NotPromoted where a baseline does better: the run is logged as refused, and scores nothing.
+    is written then; NotPromoted where a baseline does better: the run is logged as refused, and gold stays as it was.
     """
     timeline = moment.timeline
     config = bounded(spark, config, moment, progress)
@@ -42,7 +42,8 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     trained = fitting.calibrated(chosen, fitting.fit(chosen, moment, final, "final", progress), final, popular, progress)
     with progress.stage("log to MLflow"):
         logged = _log(chosen, moment, trained, judged, verdict, popular)
-        figures.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
+        if verdict.promoted:  # beside scores stand the figures of the run that made them
+            figures.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
     if not verdict.promoted:
         raise NotPromoted(f"{verdict.reason}. {_remedy(verdict)}")
     if verdict.reason:

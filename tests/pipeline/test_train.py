@@ -106,7 +106,7 @@ class _Ended:
     champion: str
     verdict: Verdict
     tested: list[str]
-    written: str
+    written: str = ""
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Callable[..., _Ended]:
         monkeypatch.setattr(train.figures, "write", lambda *given: done.append(given[-1]))
         config = from_mapping({"promotion": promotion, "models": {"families": ["lightgbm", "svm", "logistic"]}})
         code = cli.guarded(lambda: train.run(None, config, moment, Progress(quiet=True)) and 0)
-        return _Ended(code, done[0], done[1], tested, done[2])
+        return _Ended(code, done[0], done[1], tested, *done[2:])
 
     return run
 
@@ -176,7 +176,7 @@ def test_a_refused_run_is_logged_and_ends_the_command_in_one_line_with_exit_code
     judged["metrics"]["svm"] = {"log_loss": 0.07, "ece": 0.0}
     made = ended(judged, **promotion)
     assert (made.champion, made.tested) == ("lightgbm", ["lightgbm"])
-    assert (made.verdict.promoted, made.written) == (promoted, "r"), "logged and written, whatever the verdict"
+    assert (made.verdict.promoted, made.written) == (promoted, "r" if promoted else ""), "logged, whatever the verdict"
     assert made.code == (cli.DONE if promoted else cli.MISTAKE)
     told = capsys.readouterr().err
     if promoted:
