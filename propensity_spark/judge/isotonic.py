@@ -8,10 +8,14 @@ from pyspark.sql import functions as F
 Vector = npt.NDArray[np.float64]
 EDGE = 1e-6  # probabilities stay strictly inside (0, 1)
 _KNOTS = 64
+_FARTHEST, _HALVINGS = 3.0, 40  # of the offset of a line, and of the search for it
 
 
 def knots(x: Vector, weight: Vector, positives: Vector) -> tuple[tuple[float, float], ...]:
-    """Pool adjacent violators; the knots are the centres of pools of both classes, at most _KNOTS of about equal weight."""
+    """Pool adjacent violators; the knots are the centres of pools of both classes, at most _KNOTS of about equal weight.
+
+    The line through them, not the pools, is what is applied: it is moved as a whole to where it predicts what was bought.
+    """
     from sklearn.isotonic import IsotonicRegression
 
     order = np.argsort(x, kind="stable")
@@ -21,8 +25,20 @@ def knots(x: Vector, weight: Vector, positives: Vector) -> tuple[tuple[float, fl
     mass = np.bincount(pool, weight).astype(np.float64)
     centre, value = np.bincount(pool, weight * x) / mass, np.bincount(pool, weight * level) / mass
     kept = _thin(mass)
+    at, line = centre[kept], _levelled(x, weight, positives.sum(), centre[kept], np.clip(value[kept], EDGE, 1 - EDGE))
     # distinct in exact arithmetic; after merging close pools their order must still be strict
-    return tuple((float(a), float(np.clip(b, EDGE, 1 - EDGE))) for a, b in zip(centre[kept], value[kept], strict=True))
+    return tuple((float(a), float(b)) for a, b in zip(at, line, strict=True))
+
+
+def _levelled(x: Vector, weight: Vector, bought: float, at: Vector, value: Vector) -> Vector:
+    """The values by one offset of their logits where the line through them predicts as much as was bought, by bisection."""
+    odds, low, high = value / (1 - value), -_FARTHEST, _FARTHEST
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        moved = np.clip(1 / (1 + 1 / (odds * np.exp(middle))), EDGE, 1 - EDGE)
+        is_less = (weight * np.interp(x, at, moved)).sum() < bought
+        low, high = (middle, high) if is_less else (low, middle)
+    return np.asarray(moved)
 
 
 def _of_both_classes(pool: npt.NDArray[np.int64], level: Vector) -> npt.NDArray[np.int64]:

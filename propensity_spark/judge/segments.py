@@ -53,6 +53,11 @@ def _solved(logit: Vector, weight: Vector, place: npt.NDArray[np.int64], target:
     return np.asarray((low + high) / 2)
 
 
+def level(logit: Vector, weight: Vector, bought: float) -> float:
+    """The offset of all at which they predict as much as was bought."""
+    return float(_solved(logit, weight, np.zeros(len(logit), dtype=np.int64), np.array([bought]))[0])
+
+
 def moved(p: Vector, keys: Keys, offsets: Offsets) -> Vector:
     """The probabilities of rows of these segments."""
     by_key: Mapping[str, float] = dict(offsets)

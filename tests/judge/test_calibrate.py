@@ -110,10 +110,45 @@ def _knots(table: Make, bought: dict[int, tuple[int, int]]) -> list[tuple[float,
     return [(float(np.expm1(x)), value) for x, value in made.knots]
 
 
+@pytest.mark.parametrize("bought", [60, 150, 1000])
+def test_a_line_through_the_pools_predicts_as_much_as_was_bought(bought: int) -> None:
+    """Drawn through the centres of pools of a bell of logits it lies above them."""
+    draw = np.random.default_rng(bought)
+    for _ in range(5):
+        x = np.sort(draw.normal(-4.0, 1.0, bought * 40))
+        positives = (draw.random(len(x)) < 1 / (1 + np.exp(-x))).astype(float)
+        made = calibrate.fit_points((x, np.ones(len(x)), positives), Calibrator(kind=PROBABILITY, method="none"), "isotonic")
+        assert made.on(x).sum() == pytest.approx(positives.sum(), rel=1e-6)
+        assert (np.diff([value for _, value in made.knots]) > 0).all()
+
+
+@pytest.mark.parametrize(("bought", "method"), [(calibrate.FEW - 1, "level"), (calibrate.FEW, "platt")])
+def test_of_few_purchases_the_level_alone_is_learnt(table: Make, bought: int, method: str) -> None:
+    """The shape that 49 of them show would be chance; the order of the scores says nothing here, and is kept."""
+    rows = [(f"u{n}", int(n % 20 == 0 and n < bought * 20), 1.0, 0.02 + 0.01 * (n % 3)) for n in range(2000)]
+    frame = table("user_id STRING, label INT, weight DOUBLE, raw DOUBLE", *rows)
+    made = calibrate.fit(frame, "raw", "auto")
+    assert (made.method in (method, "beta", "isotonic")) if method == "platt" else made.method == method
+    p = np.array([row[0] for row in frame.select(made.apply(frame.raw)).collect()])
+    assert p.sum() == pytest.approx(bought, rel=1e-3)
+    if method == "level":
+        raw = np.array([row[3] for row in rows])
+        odds = (p / (1 - p)) / (raw / (1 - raw))
+        assert odds.std() < 1e-6 * odds.mean(), "one and the same offset"
+        np.testing.assert_allclose(made.on(np.log(raw / (1 - raw))), p, atol=1e-9)
+        assert Calibrator.from_json(made.to_json()) == made
+
+
 def test_never_or_always_bought_among_a_few_is_not_certain(table: Make) -> None:
-    knots = _knots(table, {0: (30, 0), 1: (10, 1), 2: (10, 5), 3: (8, 6), 4: (4, 4)})
-    assert [value for _, value in knots] == pytest.approx([1 / 40, 0.5, 10 / 12])
+    seen = {0: (30, 0), 1: (10, 1), 2: (10, 5), 3: (8, 6), 4: (4, 4)}
+    knots = _knots(table, seen)
     assert knots[1][0] == pytest.approx(2)  # what lies between stays as it is
+    at, value = np.log1p([x for x, _ in knots]), np.array([value for _, value in knots])
+    pools = np.array([1 / 40, 0.5, 10 / 12])
+    moved = (value / (1 - value)) / (pools / (1 - pools))
+    np.testing.assert_allclose(moved, moved[0], err_msg="by one offset")
+    predicted = sum(users * np.interp(np.log1p(times), at, value) for times, (users, _) in seen.items())
+    assert predicted == pytest.approx(16), "as much as was bought"
 
 
 def test_a_score_that_parts_the_classes_in_two_is_still_not_certain(table: Make) -> None:

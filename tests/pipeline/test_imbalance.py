@@ -32,7 +32,8 @@ def test_without_balancing_it_reaches_what_training_reached(spark: SparkSession,
     told = tables.read(spark, "gold.metrics", "period = 'test' AND scorer = 'lightgbm'").collect()
     reached = {row["metric"]: row["value"] for row in told}
     pairs = tables.read(spark, "trainset.candidates", f"as_of = DATE'{told[0]['as_of']}'").count()
-    close = 1e-6 if pairs == reached["rows"] else 0.01  # training judges no machine's pairs: see test_groups
+    # training judges no machine's pairs (see test_groups), and parts the cells of equal scores at its thresholds
+    close = 5e-6 if pairs == reached["rows"] else 0.01
     for figure in ("roc_auc", "pr_auc", "log_loss", "ece", "predicted_over_observed"):
         assert found["none"][figure] == pytest.approx(reached[figure], rel=close), figure
 
@@ -63,6 +64,8 @@ def test_each_way_has_what_is_configured_for_it() -> None:
     [
         ({}, [0.0] * 5 + [2.0]),
         ({"lightgbm": {"focal_gamma": 1.5}}, [0.0] * 5 + [1.5]),
+        ({"lightgbm": {"early_stopping_rounds": 50}}, [0.0] * 5 + [2.0]),
+        ({"lightgbm": {"fallback": "ring"}}, [0.0] * 5 + [2.0]),
         ({"lightgbm": {"engine": "synapseml"}}, [0.0] * 5),
         ({"champion": "logistic"}, [0.0] * 5),
     ],
