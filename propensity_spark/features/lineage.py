@@ -61,6 +61,12 @@ def words(expression: str) -> frozenset[str]:
     return frozenset(_WORD.findall(_TEXT.sub(" ", expression)))
 
 
+def of_history(declared: FeatureSet) -> frozenset[str]:
+    """The features of a row that have no value where a user has no history with the product or its category."""
+    own = {feature.name for entity in ("pair", "user_category") for feature in declared.of(entity)}
+    return frozenset(own | {feature.name for feature in declared.row if own & words(feature.expression)})
+
+
 def needed(declared: FeatureSet, names: Iterable[str]) -> dict[str, tuple[Feature, ...]]:
     """Per entity, the named features and those that they are made of, in the order of their declaration."""
     owners = {f.name: f for entity in ENTITIES for f in declared.of(entity)}

@@ -66,8 +66,10 @@ def estimate(log: DataFrame, max_weight: float, blocks: int, draws: int, seed: i
     Takes   unit STRING (a user: her rows stand or fall together), reward DOUBLE, logged DOUBLE > 0 (with which probability the
             shown action was shown), target DOUBLE >= 0 (with which the policy would show it) and, for DR, expected (reward of the
             shown action) and expected_of_policy (of the policy's own action), by a model that did not see the unit.
-    Returns the estimates of ips, snips and, with a model, dr. `blocks` and `draws` as in intervals.
+    Returns the estimates of ips, snips and, with a model, dr, of the rows whose `logged` is there and above 0: of others it is not
+            known what they stand for. `blocks` and `draws` as in intervals.
     """
+    log = log.where("logged > 0 AND target IS NOT NULL")
     modelled = {"expected", "expected_of_policy"} <= set(log.columns)
     plain = F.col("target") / F.col("logged")
     robust = F.col("expected_of_policy") + F.col("w") * (F.col("reward") - F.col("expected")) if modelled else F.lit(0.0)

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.errors import ConfigError, InsufficientData, LeakSuspected
+from propensity_spark.features import lineage
 from propensity_spark.pipeline import moved, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
@@ -73,7 +74,7 @@ def of_rows(config: Config, moment: Moment, joined: DataFrame, number: int) -> t
     unknown = sorted(set(config.audit.allow) - set(names))
     if unknown:
         raise ConfigError(f"audit.allow names {', '.join(unknown)}, which no feature is called: see `propensity features list`")
-    audited = audit(joined, names, config.audit, number)
+    audited = audit(joined, names, config.audit, number, lineage.of_history(moment.features))
     if not audited[0].figures.whole.rows:
         raise InsufficientData(
             "no labelled candidate is there for these dates. Run `propensity build-features` for this date first."

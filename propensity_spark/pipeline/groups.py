@@ -6,7 +6,7 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark.config import FEATURE_GROUPS, Config
 from propensity_spark.features.spec import FIRST, SERIES, Feature
@@ -91,14 +91,25 @@ def _intervals(scored: Scored, seed: int) -> tuple[dict[str, Interval], dict[str
     """How sure the gains in PR-AUC and NDCG are; of more than _ROWS rows, by a share of the users."""
     ready, truth, probabilities = scored.rows, scored.truth, scored.probabilities
     some = uniform(_SALT, "user_id") < _ROWS / max(ready.count(), 1)
-    pairs = ready.where(some).select("user_id", "label", *probabilities.values()).toPandas()
-    each = ranking.ndcg_of_each(ready.where(some), truth.where(some), scored.raw).toPandas()
+    pairs = _fetched(ready.where(some).select("user_id", "label", *probabilities.values()))
+    each = _fetched(ranking.ndcg_of_each(ready.where(some), truth.where(some), scored.raw))
     people = pd.Index(pairs["user_id"].unique())
     user, label = people.get_indexer(pairs["user_id"]), pairs["label"].to_numpy(np.int64)
     buyer = people.get_indexer(each["user_id"])
     curves = {n: bootstrap.average_precision(user, label, pairs[p].to_numpy()) for n, p in probabilities.items()}
     lists = {name: bootstrap.mean_of(buyer, each[name].to_numpy()) for name in scored.raw}
     return tuple(bootstrap.paired(found, FIRST, len(people), _DRAWS, seed) for found in (curves, lists))  # type: ignore[return-value]
+
+
+def _fetched(rows: DataFrame) -> pd.DataFrame:
+    """The rows by Arrow's way: as Python objects, millions of them would not fit."""
+    conf, key = rows.sparkSession.conf, "spark.sql.execution.arrow.pyspark.enabled"
+    before = conf.get(key) or "false"
+    conf.set(key, "true")
+    try:
+        return rows.toPandas()
+    finally:
+        conf.set(key, before)
 
 
 Row = tuple[object, ...]

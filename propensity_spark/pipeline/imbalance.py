@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -72,8 +73,9 @@ def way(configured: BalanceConfig, method: str) -> BalanceConfig:
 
 
 def with_gamma(models: ModelsConfig, gamma: float) -> ModelsConfig:
-    """The settings with such a focal loss; 0: the log loss."""
-    return replace(models, lightgbm=replace(models.lightgbm, focal_gamma=gamma))
+    """The settings with such a focal loss, which one engine alone knows and which stops nothing early; 0: the log loss."""
+    alone: dict[str, Any] = {"early_stopping_rounds": 0, "fallback": "none", "engine": "native"} if gamma else {}
+    return replace(models, lightgbm=replace(models.lightgbm, focal_gamma=gamma, **alone))
 
 
 def _judge(scored: Scored, fits: Mapping[str, Fit], calibrators: Mapping[str, Calibrator], rate: float) -> dict[str, Result]:

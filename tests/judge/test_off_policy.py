@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from propensity_spark.judge.off_policy import DR, IPS, SNIPS, Estimate, estimate, with_model
 
@@ -46,6 +47,13 @@ def test_the_known_value_lies_in_every_interval(log: DataFrame, seen: pd.DataFra
     assert width[DR] < width[IPS], "a model takes noise away"
     by_rows = 2 * 1.96 * (weight * seen["reward"]).std() / np.sqrt(len(seen))
     assert width[IPS] == pytest.approx(by_rows, rel=0.2)
+
+
+def test_rows_of_which_nobody_knows_what_they_stand_for_are_left_out(log: DataFrame) -> None:
+    broken = F.when(F.abs(F.hash("unit")) % 20 == 0, F.when(F.col("action") == 0, 0.0)).otherwise(F.col("logged"))
+    found, kept = _estimates(log.withColumn("logged", broken), 1e9), _estimates(log.where("abs(hash(unit)) % 20 != 0"), 1e9)
+    assert found == kept
+    assert found[IPS].rows < log.count()
 
 
 def test_clipped_weights_lean_towards_the_log_and_are_told(log: DataFrame, seen: pd.DataFrame) -> None:

@@ -110,6 +110,20 @@ def test_an_auc_between_the_limits_deserves_a_look(audited: dict[str, Audited]) 
         assert _finding(judged(audited["honest"].figures, config), "auc").verdict == verdict
 
 
+def test_history_that_nearly_all_purchases_have_is_no_leak(spark: SparkSession, shop: pd.DataFrame) -> None:
+    """Whoever wears contact lenses buys them again, and hardly anything else."""
+    draw = np.random.default_rng(2)
+    again = shop.assign(days=np.where((shop["label"] == 1) | (draw.random(ROWS) < 0.01), draw.random(ROWS), np.nan))
+    config = AuditConfig(min_rows=20, min_positives=5, leak_missing_auc=0.98)
+    (plain,) = audit(_frame(spark, again), ["days"], config, ROWS)
+    (known,) = audit(_frame(spark, again), ["days"], config, ROWS, of_history=["days"])
+    assert (_finding(plain, "missing").verdict, _finding(known, "missing").verdict) == (LEAK, LOOK)
+    assert "nearly all purchases are of what has a history" in _finding(known, "missing").says
+    assert [f.verdict for f in known.findings if f.check != "missing"] == [
+        f.verdict for f in plain.findings if f.check != "missing"
+    ]
+
+
 def test_too_few_to_tell_is_unknown_and_not_fine(spark: SparkSession, shop: pd.DataFrame) -> None:
     few = shop.sort_values("label", ascending=False, kind="stable").groupby("label").head(19)
     measured = figures(_frame(spark, few), ["knows"], 1.0)["knows"]
