@@ -14,6 +14,7 @@ from propensity_spark.config.places import is_remote
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
 from propensity_spark.ingest.heads import apart, as_object, expand, head, lines_of
+from propensity_spark.schemas import TABLES
 
 _SEPARATORS = (",", ";", "\t", "|")
 _SAMPLE_LINES = 20
@@ -36,11 +37,24 @@ def problems(config: Config) -> list[str]:
     """Everything wrong with the sources and entity tables that can be seen from files and headers."""
     if not config.sources:
         return ["no sources: add a `sources:` list to the configuration, or write one with `propensity init SAMPLE`"]
-    found = [problem for source in config.sources for problem in _of_source(source)]
+    found = [*_of_own_tables(config), *(problem for source in config.sources for problem in _of_source(source))]
     for name, entity in (("users", config.users), ("products", config.products)):
         if entity.given:
             found += _of_entity(name, entity)
     return found + [problem for series in config.series for problem in _of_series(series)]
+
+
+def _of_own_tables(config: Config) -> Iterator[str]:
+    """Tables to be read that this package writes: a log would be received into itself."""
+    series = {f"series.{one.name}": one for one in config.series} | {
+        f"series.{one.name}.members": one.members for one in config.series
+    }
+    listed: dict[str, SourceConfig | ListedConfig] = {f"sources.{source.name}": source for source in config.sources}
+    listed |= {"users": config.users, "products": config.products, **series}
+    own = {f"bronze.{source.name}" for source in config.sources} | set(TABLES)
+    for where, table in listed.items():
+        if table.table.removeprefix(f"{config.storage.catalog}.") in own:
+            yield f"{where}.table: {table.table} is a table that ingest writes itself; name the shop's own, in another schema"
 
 
 @dataclass(frozen=True, slots=True)

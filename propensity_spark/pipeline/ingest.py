@@ -20,7 +20,7 @@ from propensity_spark.config.places import is_remote
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import catalog, events, sources, visits
 from propensity_spark.ingest.heads import expand
-from propensity_spark.pipeline import listings
+from propensity_spark.pipeline import listings, owned
 from propensity_spark.pipeline.listings import Listing
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import EVENTS
@@ -55,8 +55,10 @@ _NOTHING = _Taken(0, {}, 0)
 def run(spark: SparkSession, config: Config, progress: Progress) -> None:
     """Bring bronze and silver up to date; silver is left alone where neither bronze nor the settings changed.
 
-    Raises SourceError where too many rows of a source are refused: silver stays as it was.
+    Raises SourceError where too many rows of a source are refused: silver stays as it was; StorageError where the tables are
+    somebody else's.
     """
+    owned.check(spark, config)
     names = []
     for source in config.sources:
         with progress.stage(f"bronze {source.name}") as stage:
@@ -85,7 +87,9 @@ def _fingerprint(spark: SparkSession, config: Config, names: list[str]) -> str:
     versions = {name: tables.version(spark, name) for name in names}
     given = [config.users, config.products, *(table for series in config.series for table in (series, series.members))]
     entities = [_stamps(spark, table) for table in given if table.given]
-    return json.dumps({"bronze": versions, "entities": entities, "settings": repr(settings)}, sort_keys=True)
+    return json.dumps(
+        {owned.SHOP: config.shop.name, "bronze": versions, "entities": entities, "settings": repr(settings)}, sort_keys=True
+    )
 
 
 def _stamps(spark: SparkSession, listed: ListedConfig) -> dict[str, object]:

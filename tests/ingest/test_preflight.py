@@ -46,6 +46,17 @@ def test_sources_in_order_have_no_problem(tmp_path: Path) -> None:
         check(_config(path))
 
 
+@pytest.mark.parametrize("table", ["bronze.log", "main.bronze.log", "silver.events", "main.gold.propensity"])
+def test_a_table_that_ingest_writes_is_no_source(tmp_path: Path, table: str) -> None:
+    source = {"name": "log", "table": table, "map": {"user_id": "u", "product_id": "p", "event_ts": "t"}, "event": "view"}
+    config = from_mapping({"sources": [source], "storage": {"catalog": "main"}, "tracking": {"uri": "databricks"}})
+    assert _only(config).startswith(f"sources.log.table: {table} is a table that ingest writes itself")
+    other = from_mapping(
+        {"sources": [{**source, "table": table.replace("main.", "raw.").replace("silver.events", "silver.clicks")}]}
+    )
+    assert (problems(other) == []) == (table in ("main.bronze.log", "silver.events", "main.gold.propensity"))
+
+
 def test_no_sources_at_all_is_a_problem() -> None:
     assert "add a `sources:` list" in _only(from_mapping({}))
 
