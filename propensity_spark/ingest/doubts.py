@@ -1,5 +1,6 @@
 """What a configuration says that is perhaps not meant: nothing that would keep a run from starting, but worth a look before it."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -10,7 +11,8 @@ from propensity_spark.schemas import EVENT_TYPES, IGNORED
 
 _NAMED = 3  # values that a line gives as examples
 _FEW = 0.01  # of the rows: typing errors
-_TWICE = 3  # orders in common that are no chance
+_TWICE = 3  # orders in common that are no chance, or ids
+_CROWD, _MOST, _SEVERAL = 50, 0.3, 20  # rows of one user, their share of the first ones, and users among whom that is odd
 
 
 def doubts(config: Config) -> list[str]:
@@ -19,6 +21,10 @@ def doubts(config: Config) -> list[str]:
     found += [
         doubt for name, entity in (("users", config.users), ("products", config.products)) for doubt in _of_prices(name, entity)
     ]
+    for name, entity in (("users", config.users), ("products", config.products)):
+        found += _named_again(name, entity)
+    found += [doubt for source in config.sources for doubt in _of_nobody(source)]
+    found += _written_otherwise(config)
     found += _told_twice(config.sources)
     if config.shop.time_zone == "UTC":
         found.append(
@@ -51,6 +57,51 @@ def _told_twice(sources: Sequence[SourceConfig]) -> Iterator[str]:
                 f"sources.{one} and sources.{other} both bring purchases, and {len(both):,} orders of their first rows stand in "
                 f"both, for one {both[0]!r}: unless their rows say the very same, all of it counts twice; map purchases in one"
             )
+
+
+def _named_again(name: str, entity: EntityConfig) -> Iterator[str]:
+    """Ids of which a table without dates has several rows: one of them counts, and nothing says which is the newest."""
+    file, values = (None, []) if entity.valid_from else preflight.sample(entity, entity.id)
+    (most, rows), *_ = Counter(value.strip() for value in values if value.strip()).most_common(1) or [("", 0)]
+    if rows > 1:
+        yield (
+            f"{name}.id: {rows:,} of the first {len(values):,} rows of {file} are of {most!r}: one of them counts, the last in the "
+            f"order of what they say; set {name}.valid_from where the table says since when they hold, or leave one row of each id"
+        )
+
+
+def _of_nobody(source: SourceConfig) -> Iterator[str]:
+    """A user who has so many of the rows that she may stand for all whom the shop does not know."""
+    file, values = preflight.sample(source, source.map.user_id)
+    known = Counter(value.strip() for value in values if value.strip())
+    (most, rows), *_ = known.most_common(1) or [("", 0)]
+    if len(known) >= _SEVERAL and rows >= _CROWD and rows > _MOST * len(values):
+        yield (
+            f"sources.{source.name}.map.user_id: {rows:,} of the first {len(values):,} rows of {file} are of {most!r}; where "
+            f"that is nobody, map user_id: \"= nullif({source.map.user_id}, '{most}')\""
+        )
+
+
+def _written_otherwise(config: Config) -> Iterator[str]:
+    """Ids of users or products that two tables write in two ways (00123 and 123, A1 and a1): they would never meet."""
+    for part, entity, name in (("user_id", config.users, "users"), ("product_id", config.products, "products")):
+        told = {f"sources.{one.name}.map.{part}": preflight.sample(one, getattr(one.map, part))[1] for one in config.sources}
+        told |= {f"{name}.id": preflight.sample(entity, entity.id)[1]} if entity.given else {}
+        ids = {where: {value.strip(): _bare(value) for value in values} for where, values in told.items()}
+        for one, other in combinations(ids, 2):
+            alike = {bare: text for text, bare in ids[one].items() if bare}
+            found = [(alike[bare], text) for text, bare in ids[other].items() if bare in alike]
+            if len(found) >= _TWICE and not ids[one].keys() & ids[other].keys():
+                mine, theirs = found[0]
+                yield (
+                    f"{one} and {other} write ids otherwise, for one {mine!r} and {theirs!r}: they would never meet; map one "
+                    f'by an expression, such as "= ltrim(\'0\', id)" or "= upper(id)"'
+                )
+
+
+def _bare(text: str) -> str:
+    """An id without what may be a matter of writing; empty where there is nothing else."""
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", text.strip()).lstrip("0").casefold()
 
 
 def _of_prices(name: str, entity: EntityConfig) -> Iterator[str]:

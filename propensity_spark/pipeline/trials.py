@@ -155,12 +155,13 @@ def calibrated(rehearsal: Rehearsal, fits: Mapping[str, Fit], baselines: Sequenc
     """The calibrators of models and baselines by name, from the held users."""
     tasks = {name: learning.task_of(rehearsal.config, fit.models, fit.scorer, fit.odds) for name, fit in fits.items()}
     tasks |= {name: Task(score=name, kind=KINDS[name]) for name in baselines}
-    return calibrate.fit_all(_raw(rehearsal, rehearsal.parts.calibrate, fits), tasks)
+    return calibrate.fit_all(_raw(rehearsal, rehearsal.parts.calibrate, rehearsal.parts.procedure.calibrate, fits), tasks)
 
 
-def _raw(rehearsal: Rehearsal, period: DataFrame, fits: Mapping[str, Fit]) -> DataFrame:
+def _raw(rehearsal: Rehearsal, period: DataFrame, as_of: date, fits: Mapping[str, Fit]) -> DataFrame:
     popular = judging.most_popular(period.sparkSession)
-    return judging.scored(rehearsal.encoders.transform(period), [fit.scorer for fit in fits.values()], popular)
+    pairs = judging.with_segment(rehearsal.config, period, as_of)
+    return judging.scored(rehearsal.encoders.transform(pairs), [fit.scorer for fit in fits.values()], popular)
 
 
 @contextmanager
@@ -171,7 +172,7 @@ def scored(
     as_of = rehearsal.moment.timeline.rehearsal.score
     raw = judging.calibrated_columns(calibrators)
     probabilities = {name: f"p_{name}" for name in raw}
-    everything = _raw(rehearsal, rows.of_dates(spark, rehearsal.moment, [as_of]), fits)
+    everything = _raw(rehearsal, rows.of_dates(spark, rehearsal.moment, [as_of]), as_of, fits)
     told = judging.with_probabilities(everything, calibrators)
     ready = told.select("user_id", "product_id", "label", "weight", *raw.values(), *probabilities.values()).persist()
     try:

@@ -23,9 +23,12 @@ UNITS = {"count", "currency", "days", "minutes", "pieces", "rate", "ratio", "sco
 
 
 def _set(
-    events: frozenset[str] = EVERYTHING, windows: tuple[int, ...] = (1, 7, 28, 90), groups: tuple[str, ...] = FEATURE_GROUPS
+    events: frozenset[str] = EVERYTHING,
+    windows: tuple[int, ...] = (1, 7, 28, 90),
+    groups: tuple[str, ...] = FEATURE_GROUPS,
+    segment_by: str = "",
 ) -> FeatureSet:
-    return feature_set(FeatureConfig(windows=windows, groups=groups), events, 28)
+    return feature_set(FeatureConfig(windows=windows, groups=groups, segment_by=segment_by), events, 28)
 
 
 def _words(expression: str) -> set[str]:
@@ -168,15 +171,18 @@ def test_a_group_adds_its_own_features_and_the_rest_stays(group: str) -> None:
     assert set(chosen.columns) == every, "a group needs no other"
 
 
-def test_segments_are_made_only_where_rates_can_be_held_against_them() -> None:
+def test_users_have_a_segment_where_the_shop_names_one_or_the_group_is_chosen() -> None:
     orders = _set(frozenset({"purchase", "return"}), groups=("segment",))
-    assert (orders, orders.segment) == (_set(frozenset({"purchase", "return"}), groups=()), "")
-    assert _set(groups=("segment",)).segment.startswith("concat_ws")
+    assert replace(orders, segment="") == _set(frozenset({"purchase", "return"}), groups=()), "no rate can be held against it"
+    assert orders.segment == _set(groups=("segment",)).segment
+    assert orders.segment.startswith("concat_ws")
+    for groups in ((), ("segment",), ("gaps",)):
+        assert _set(groups=groups, segment_by="region").segment == "attribute region"
 
 
 def test_the_first_set_is_the_one_that_tables_were_written_with() -> None:
     declared = _set(groups=())
-    assert (declared.version, len(declared.columns)) == ("d520600422d2", 154)
+    assert (declared.version, len(declared.columns)) == ("c98fdbde36cc", 154)
     assert (declared.segment, declared.segment_category, declared.candidate) == ("", (), ())
 
 

@@ -95,3 +95,10 @@ def test_an_unknown_name_is_told_with_its_neighbours() -> None:
     with pytest.raises(ConfigError, match=r"no feature is called 'user_view_28'.*user_views_28"):
         lineage.find(_set(), "user_view_28")
     assert lineage.find(_set(), "browse_share")[0] == "row"
+
+
+def test_what_has_no_value_without_history_is_told_from_what_has() -> None:
+    found = lineage.of_history(feature_set(FeatureConfig(), frozenset(EVENT_TYPES), 28))
+    assert {"pair_orders", "ucat_seen_last", "pair_due_product", "pair_order_share"} <= found
+    assert not {name for name in found if name.startswith(("user_", "product_", "category_"))} - {"user_view_to_order"}
+    assert not found & {"price_to_user", "price_to_category", "user_orders", "product_gap"}

@@ -77,3 +77,46 @@ def test_orders_that_two_logs_bring_are_told_since_they_would_count_twice(tmp_pa
     assert told({"look": "view", "paid": "purchase"}, order_id="") == [], "nothing to know them by"
     web.write_text("\n".join(["user,item,at,what,order", *lines[:3]]), encoding="utf-8")
     assert told({"look": "view", "paid": "purchase"}) == [], "two may be chance"
+
+
+def test_an_id_of_several_rows_is_told_where_nothing_dates_them(tmp_path: Path) -> None:
+    table = tmp_path / "users.csv"
+    table.write_text("id,consent,since\nann,yes,2024-01-01\nbob,yes,2024-01-01\nann,no,2024-02-01\n", encoding="utf-8")
+    users = {"path": str(table), "id": "id", "attributes": ["consent"]}
+    (told,) = doubts(from_mapping({"shop": {"time_zone": "Europe/Paris"}, "users": users}))
+    assert told.startswith(f"users.id: 2 of the first 3 rows of {table} are of 'ann': one of them counts")
+    assert doubts(from_mapping({"shop": {"time_zone": "Europe/Paris"}, "users": {**users, "valid_from": "since"}})) == []
+
+
+@pytest.mark.parametrize(("rows", "others", "is_told"), [(60, 100, True), (60, 200, False), (49, 10, False), (60, 0, False)])
+def test_one_who_has_many_of_the_rows_may_be_nobody(log: Path, rows: int, others: int, is_told: bool) -> None:
+    lines = ["guest,mug,2024-03-01,buy"] * rows + [f"u{n},mug,2024-03-01,buy" for n in range(others)]
+    log.write_text("\n".join(["user,item,at,what", *lines]), encoding="utf-8")
+    told = _doubts(log, event_types={"buy": "purchase"})
+    assert bool(told) == is_told
+    if is_told:
+        assert told[0].startswith(f"sources.log.map.user_id: 60 of the first 160 rows of {log} are of 'guest'")
+        assert told[0].endswith("map user_id: \"= nullif(user, 'guest')\"")
+
+
+@pytest.mark.parametrize(
+    ("ids", "others", "is_told"),
+    [
+        (["00123", "00124", "00125"], ["123.0", "124.0", "125.0"], True),
+        (["A1", "A2", "A3"], ["a1", "a2", "a3"], True),
+        (["00123", "00124", "00125", "7"], ["123", "124", "125", "7"], False),  # some meet
+        (["123", "124", "125"], ["223", "224", "225"], False),
+        (["00123", "00124"], ["123", "124"], False),  # may be chance
+    ],
+)
+def test_ids_that_are_written_in_two_ways_are_told(tmp_path: Path, ids: list[str], others: list[str], is_told: bool) -> None:
+    for name, mine in (("clicks", ids), ("orders", others)):
+        (tmp_path / f"{name}.csv").write_text("user,item,at\n" + "".join(f"{i},mug,2024-03-01\n" for i in mine), encoding="utf-8")
+    columns = {"user_id": "user", "product_id": "item", "event_ts": "at"}
+    sources = [{"name": name, "path": f"{tmp_path}/{name}.csv", "map": columns, "event": "view"} for name in ("clicks", "orders")]
+    told = doubts(from_mapping({"shop": {"time_zone": "Europe/Paris"}, "sources": sources}))
+    assert bool(told) == is_told
+    if is_told:
+        assert told[0].startswith(
+            f"sources.clicks.map.user_id and sources.orders.map.user_id write ids otherwise, for one {ids[0]!r}"
+        )
