@@ -70,18 +70,22 @@ def dated(good: DataFrame, key: str) -> DataFrame:
     return closed(listed.one_of_each(good.select(key, *_SAYS[key], *_TIMES), [key, *_TIMES]), key)
 
 
-def observed(spark: SparkSession, entity: EntityConfig, key: str, before: DataFrame | None, now: datetime) -> DataFrame:
+def observed(
+    spark: SparkSession, entity: EntityConfig, key: str, before: DataFrame | None, now: datetime, seen: DataFrame | None = None
+) -> DataFrame:
     """Versions of a table without dates: those of `before`, and one more of each key that now says something else.
 
-    Takes   `before`: the versions so far, or None; `now`: the moment of this ingest.
+    Takes   `before`: the versions so far, or None; `now`: the moment of this ingest; `seen`: the keys that the logs hold.
     Returns rows as `dated` does. A key's first version holds since ever, a later one since `now`; a key that is no longer
-            in the table keeps its last one. The same table again adds nothing.
+            in the table keeps its last one, unless nobody `seen` has it either: who is taken out of both is forgotten. The same
+            table again adds nothing.
     """
     present = catalog.listing(spark, entity, key)
     first = present.select(key, *_SAYS[key], ever().alias("valid_from"), ever().alias("known_ts"))
     if before is None:
         return closed(first, key)
-    kept = _widened(before.select(key, *_SAYS[key], *_TIMES), present, entity, key)
+    there = before if seen is None else before.join(present.select(key).union(seen.select(key)), on=key, how="left_semi")
+    kept = _widened(there.select(key, *_SAYS[key], *_TIMES), present, entity, key)
     return closed(kept.unionByName(_changed(present, kept, entity, key, now)), key)
 
 

@@ -128,7 +128,7 @@ def _silver(spark: SparkSession, config: Config, names: list[str], fingerprint: 
             rejected = rejected.unionByName(listing.rejected)
         tables.overwrite(rejected, "silver.events_rejected", fingerprint)
         now = datetime.now(UTC)
-        kept = listings.write(spark, config, listed, now, fingerprint, progress)
+        kept = listings.write(spark, config, listed, good, now, fingerprint, progress)
         users, products = (listings.latest(spark, config, key, now) for key in ("user_id", "product_id"))
         tables.overwrite(catalog.products(spark, good, config.products, products), "silver.products", fingerprint)
         tables.overwrite(catalog.users(spark, good, config.users, users), "silver.users", fingerprint)

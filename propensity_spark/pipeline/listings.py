@@ -93,13 +93,19 @@ def written(config: Config) -> tuple[str, ...]:
 
 
 def write(
-    spark: SparkSession, config: Config, listed: Sequence[Listing], now: datetime, note: str, progress: Progress
+    spark: SparkSession,
+    config: Config,
+    listed: Sequence[Listing],
+    good: DataFrame,
+    now: datetime,
+    note: str,
+    progress: Progress,
 ) -> dict[str, int]:
-    """Write the tables of `written`; returns how many rows of each listing stayed."""
+    """Write the tables of `written`; returns how many rows of each listing stayed. `good`: the accepted rows of the logs."""
     kept: dict[str, int] = {}
     for key, entity in _entities(config).items():
         with progress.stage(f"versions of {_plural(key)}") as stage:
-            stage.rows_out = tables.overwrite(_versions(spark, entity, key, listed, now), VERSIONS[key], note)
+            stage.rows_out = tables.overwrite(_versions(spark, entity, key, listed, good, now), VERSIONS[key], note)
             kept[f"versions of {_plural(key)}"] = stage.rows_out
             stage.note = "" if entity.valid_from else "as each ingest found them: the table has no valid_from"
     for table, once, name in ((SERIES.name, series.once, _named), (SERIES_MEMBERS.name, series.members_once, _named_members)):
@@ -112,11 +118,14 @@ def write(
     return kept
 
 
-def _versions(spark: SparkSession, entity: EntityConfig, key: str, listed: Sequence[Listing], now: datetime) -> DataFrame:
+def _versions(
+    spark: SparkSession, entity: EntityConfig, key: str, listed: Sequence[Listing], good: DataFrame, now: datetime
+) -> DataFrame:
     table = VERSIONS[key]
     if entity.valid_from:
         return versions.dated(next(listing.good for listing in listed if listing.table == table), key)
-    return versions.observed(spark, entity, key, tables.read(spark, table) if tables.exists(spark, table) else None, now)
+    before = tables.read(spark, table) if tables.exists(spark, table) else None
+    return versions.observed(spark, entity, key, before, now, good)
 
 
 def latest(spark: SparkSession, config: Config, key: str, now: datetime) -> DataFrame | None:

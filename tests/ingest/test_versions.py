@@ -252,6 +252,16 @@ def test_an_ingest_dates_changes_and_a_second_one_of_the_same_files_writes_nothi
     assert [tables.version(spark, name) for name in ("silver.user_versions", "silver.users")] == before
 
 
+def test_who_is_taken_out_of_the_table_and_of_the_logs_is_forgotten(spark: SparkSession, warehouse: Path, tmp_path: Path) -> None:
+    file = tmp_path / "u.csv"
+    config = _shop(tmp_path, users={"path": str(file), "id": "id", "attributes": ["city"]})
+    file.write_text("id,city\nann,Ulm\nbob,Ulm\ncem,Ulm\n")  # ann alone buys
+    _ingest(spark, config)
+    file.write_text("id,city\ncem,Ulm\n")
+    _ingest(spark, config)
+    assert [row[:2] for row in _rows(tables.read(spark, "silver.user_versions"))] == [("ann", "Ulm"), ("cem", "Ulm")]
+
+
 def test_a_dated_table_gives_its_versions_the_latest_row_and_its_counts(
     spark: SparkSession, warehouse: Path, tmp_path: Path
 ) -> None:
