@@ -25,6 +25,8 @@ from propensity_spark.trainset.population import population
 from propensity_spark.trainset.split import Procedure
 
 EVERYONE = "all"  # the segment of all users where the shop names none
+MOST_SEGMENTS = 200  # each of them is told of every product: thousands of towns would be billions of rows
+OTHERS = "other"  # the segment of users in none of these
 KNOWN, FIRST_ORDER = "being known", "a first order"  # what a probability is given
 
 
@@ -37,6 +39,7 @@ class Shop:
     users: DataFrame
     products: DataFrame
     versions: DataFrame | None  # of users
+    largest: tuple[str, ...] = ()  # segments, where there are more than MOST_SEGMENTS; the others are told of together
 
     def moments(self, dates: Sequence[date]) -> DataFrame:
         """See compute.moments."""
@@ -66,7 +69,10 @@ class Shop:
         attribute = self.config.features.segment_by
         if not attribute or self.versions is None:
             return users.withColumn("segment", F.lit(EVERYONE))
-        return segments.add_segment(users, segments.by_attribute(attribute), self.config.shop.time_zone, self.versions)
+        told = segments.add_segment(users, segments.by_attribute(attribute), self.config.shop.time_zone, self.versions)
+        if not self.largest:
+            return told
+        return told.withColumn("segment", F.when(F.col("segment").isin(UNKNOWN, *self.largest), F.col("segment")).otherwise(OTHERS))
 
     def on_sale(self, dates: Sequence[date]) -> DataFrame:
         """See newcomers.on_sale: new is what nobody touched before the days by which products are popular."""
@@ -86,7 +92,19 @@ def shop(spark: SparkSession, config: Config) -> Shop:
     events = tables.read(spark, "silver.events")
     versions = {key: tables.read(spark, name) if tables.exists(spark, name) else None for key, name in VERSIONS.items()}
     users, products = (newcomers.first_known(events, versions[key], key) for key in ("user_id", "product_id"))
-    return Shop(config, events, users, products, versions["user_id"])
+    return Shop(config, events, users, products, versions["user_id"], _largest(config, versions["user_id"]))
+
+
+def _largest(config: Config, versions: DataFrame | None) -> tuple[str, ...]:
+    """The segments that have had the most users; none where all of them are few enough to be told of one by one."""
+    if not config.features.segment_by or versions is None:
+        return ()
+    named = versions.select("user_id", F.col("attributes")[config.features.segment_by].alias("segment")).where(
+        "segment IS NOT NULL"
+    )
+    counted = named.groupBy("segment").agg(F.count_distinct("user_id").alias("users")).orderBy(F.col("users").desc(), "segment")
+    found = [row["segment"] for row in counted.limit(MOST_SEGMENTS + 1).collect()]
+    return tuple(found[:MOST_SEGMENTS]) if len(found) > MOST_SEGMENTS else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,16 @@ def test_a_table_of_users_without_dates_does_not_tell_the_past_who_was_to_order(
     assert (lamp.given, lamp.users, lamp.purchases) == (KNOWN, 2, 0), "the one who had looked, at two dates"
 
 
+def test_of_very_many_segments_the_largest_are_told_of_and_the_others_together(
+    shop: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cold_start, "MOST_SEGMENTS", 1)  # the north has more users than the south
+    told = shop.run(from_mapping(SETTINGS))
+    assert {segment for _, segment, _ in told} == {"north", "other", "unknown"}
+    assert (told["none", "other", "mug"].purchases, told["none", "north", "lamp"].users) == (1, 9 + 7)
+    assert shop.unscored()["south7"] == ("none", "other")
+
+
 def test_the_view_has_everyone_with_rows_of_one_kind(shop: Written, spark: SparkSession) -> None:
     told = shop.run(from_mapping(SETTINGS))
     shop.scored("north0", "north1", "north2", "north3", "south0", "south1", "south7")  # scored since
