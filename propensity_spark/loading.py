@@ -112,7 +112,9 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     try:
         nested: Any = yaml.safe_load(value) if value.strip() else ""
     except yaml.YAMLError:
-        raise ConfigError(f"--set {key.strip()}: {value!r} is not a YAML value") from None
+        raise ConfigError(
+            f"--set {key.strip()}: {value!r} is not a YAML value; signs need quotes: '{key.strip()}=\"{value}\"'"
+        ) from None
     for part in reversed(key.strip().split(".")):
         nested = {part: nested}
     return typing.cast(dict[str, Any], nested)

@@ -45,6 +45,7 @@ _PARTS = {  # part -> words by which shops call it, in some of their languages, 
     "session_id": _words("user_session session_id sessionid session visit_id visit sitzung besuch sesion"),
     "category": _words("category_id category_code category kategorie warengruppe categoria categorie"),
     "product_name": _words("product_name description title name bezeichnung nombre libelle"),
+    "ingested_ts": _words("ingested_ts ingested_at loaded_at received_at inserted_at arrived_at load_time ingestion_time"),
 }
 _EVENTS = {
     "view": _words("view pv page_view product_view detail click aufruf ansicht vue vista"),

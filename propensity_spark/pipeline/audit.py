@@ -61,7 +61,9 @@ def check(config: Config, moment: Moment, sampled: DataFrame, number: int) -> st
             f"feature {first.feature} on the training rows as of {moment.timeline.learnt[0]} to {moment.timeline.learnt[-1]}: "
             f"{first.says}.{more} Mend the feature, or let it pass by audit.allow: [{first.feature}]."
         )
-    told = ", ".join(f"{number} {verdict}" for verdict, number in _tally(found).items())
+    tally = _tally(found)
+    told = ", ".join(f"{number} {verdict}" for verdict, number in tally.items())
+    told += " (`propensity audit` names them)" if LOOK in tally else ""
     return f"{told}{'; audit.stop is false: LEAKS PASS: ' + ', '.join(f.feature for f in suspected) if suspected else ''}"
 
 

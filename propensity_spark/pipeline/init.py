@@ -94,7 +94,10 @@ def _place(one: Sniffed, indent: str) -> list[str]:
     return [indent + line for line in said]
 
 
-_MARKS = {"amount": "        # CHECK: the whole line's, all its pieces together; not the order's"}
+_MARKS = {
+    "amount": "        # CHECK: the whole line's, all its pieces together; not the order's",
+    "ingested_ts": "        # CHECK: when the shop's store got the row; it counts as known from then on",
+}
 
 
 def _source(one: Sniffed, number: int) -> str:
@@ -112,6 +115,7 @@ def _source(one: Sniffed, number: int) -> str:
         "session_id",
         "category",
         "product_name",
+        "ingested_ts",
     ):
         if part in one.parts:
             lines.append(f"      {part}: {_quoted(one.parts[part])}{_MARKS.get(part, '')}")
@@ -132,7 +136,8 @@ def _events(one: Sniffed) -> list[str]:
         return [f"    {guess}what every row is: view, cart, favourite, purchase or return"]
     lines = ["    event_types:        # CHECK: unmapped values are refused; ignore leaves them out"]
     for value, event in one.events.items():
-        known = f"      {_quoted(value)}: {event}"
+        doubt = "        # CHECK: ignore, where what it takes back has no row of its own" if event == "return" else ""
+        known = f"      {_quoted(value)}: {event}{doubt}"
         lines.append(known if event else f"      # {_quoted(value)}: view, cart, favourite, purchase, return or ignore?")
     return lines
 

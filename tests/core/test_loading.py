@@ -201,6 +201,12 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, mes
         load([_yaml(tmp_path, "broken.yaml", text)])
 
 
+def test_signs_in_a_set_need_quotes_and_it_is_told_how() -> None:
+    with pytest.raises(ConfigError, match=r"--set products\.delimiter: ',' is not a YAML value; .*: 'products\.delimiter=\",\"'"):
+        load([], ["products.delimiter=,"])
+    assert load([], ['products.delimiter=","']).products.delimiter == ","
+
+
 def test_a_mistake_is_told_with_the_file_or_the_setting_that_holds_it(tmp_path: Path) -> None:
     right = _yaml(tmp_path, "right.yaml", "labels: {horizon_days: 7}\n")
     wrong = _yaml(tmp_path, "wrong.yaml", "lables: {horizon_days: 7}\n")

@@ -57,6 +57,14 @@ def test_a_time_and_an_event_are_recognised_by_what_they_hold(tmp_path: Path) ->
     assert found.missing == ["user_id", "product_id"]
 
 
+def test_the_arrival_of_a_row_is_recognised_by_its_name_and_is_no_time_of_an_event(tmp_path: Path) -> None:
+    for name in ("loaded_at", "receivedAt", "INGESTED_TS"):
+        found = sniff(
+            _csv(tmp_path / "a.csv", f"user,item,{name},at", "ann,mug,2024-03-02,2024-03-01", "bob,mug,2024-03-02,2024-03-01")
+        )
+        assert found.parts == {"user_id": "user", "product_id": "item", "event_ts": "at", "ingested_ts": name}
+
+
 def test_columns_of_one_name_are_told_apart_by_their_places(tmp_path: Path) -> None:
     found = sniff(_csv(tmp_path / "a.csv", "user;item;at;Price;price;;", "ann;mug;2024-03-01;1", "bob;mug;2024-03-01;1;2;;"))
     assert found.columns == ("user", "item", "at", "Price3", "price4")
