@@ -45,7 +45,8 @@ class Extent:
         found = []
         if self.sold < self.last and as_of > self.sold:
             days = (self.last - self.sold).days
-            found.append(f"purchases end on {self.sold}, {days} days before other events: so does what is learnt from")
+            before = "a day" if days == 1 else f"{days} days"
+            found.append(f"purchases end on {self.sold}, {before} before other events: so does what is learnt from")
         if self.bought and self.pause and as_of > self.full and self.full - self.bought >= self.pause:
             found.append(
                 f"the last purchase is of {self.bought}, and their log goes on until {self.full}: so long a pause there was not in "
