@@ -231,7 +231,7 @@ def test_users_and_products_are_checked_as_sources_are(tmp_path: Path) -> None:
 
 def _goods(tmp_path: Path, *prices: str, **more: Any) -> Config:
     _write(tmp_path / "log.csv", "user,item,at\n")
-    _write(tmp_path / "goods.csv", "\n".join(["sku;cost;since", *(f"p;{price};2024-03-01" for price in prices)]))
+    _write(tmp_path / "goods.csv", "\n".join(["sku;cost;since", *(f"p{n};{price};2024-03-01" for n, price in enumerate(prices))]))
     log = {"name": "log", "path": f"{tmp_path}/log.csv", "map": MAP, "event": "purchase"}
     goods = {"path": f"{tmp_path}/goods.csv", "id": "sku", "price": "cost", "delimiter": ";"}
     return from_mapping({"shop": {"time_zone": "Europe/Paris"}, "sources": [log], "products": {**goods, **more}})
