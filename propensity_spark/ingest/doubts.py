@@ -76,9 +76,10 @@ def _of_nobody(source: SourceConfig) -> Iterator[str]:
     known = Counter(value.strip() for value in values if value.strip())
     (most, rows), *_ = known.most_common(1) or [("", 0)]
     if len(known) >= _SEVERAL and rows >= _CROWD and rows > _MOST * len(values):
+        column = source.map.user_id if source.map.user_id.isidentifier() else f"`{source.map.user_id}`"
         yield (
             f"sources.{source.name}.map.user_id: {rows:,} of the first {len(values):,} rows of {file} are of {most!r}; where "
-            f"that is nobody, map user_id: \"= nullif({source.map.user_id}, '{most}')\""
+            f"that is nobody, map user_id: \"= nullif({column}, '{most}')\""
         )
 
 
@@ -87,7 +88,9 @@ def _written_otherwise(config: Config) -> Iterator[str]:
     for part, entity, name in (("user_id", config.users, "users"), ("product_id", config.products, "products")):
         told = {f"sources.{one.name}.map.{part}": preflight.sample(one, getattr(one.map, part))[1] for one in config.sources}
         told |= {f"{name}.id": preflight.sample(entity, entity.id)[1]} if entity.given else {}
-        ids = {where: {value.strip(): _bare(value) for value in values} for where, values in told.items()}
+        ids = {
+            where: {(plain := _plain(value)): plain.lstrip("0").casefold() for value in values} for where, values in told.items()
+        }
         for one, other in combinations(ids, 2):
             alike = {bare: text for text, bare in ids[one].items() if bare}
             found = [(alike[bare], text) for text, bare in ids[other].items() if bare in alike]
@@ -99,9 +102,9 @@ def _written_otherwise(config: Config) -> Iterator[str]:
                 )
 
 
-def _bare(text: str) -> str:
-    """An id without what may be a matter of writing; empty where there is nothing else."""
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", text.strip()).lstrip("0").casefold()
+def _plain(text: str) -> str:
+    """An id as ingest has it."""
+    return re.sub(r"^(-?\d+)\.0+$", r"\1", text.strip())
 
 
 def _of_prices(name: str, entity: EntityConfig) -> Iterator[str]:

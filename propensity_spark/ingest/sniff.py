@@ -106,6 +106,8 @@ def sniff(file: Path) -> Sniffed:
         raise SourceError(f"{file} holds a header and no rows; give a sample with rows")
     columns = tuple(rows[0])
     parts = _by_values(_assign(columns), rows)
+    if "event_ts" not in parts and "ingested_ts" in parts:  # the only time there is
+        parts["event_ts"] = parts.pop("ingested_ts")
     said = {value for row in rows if (value := row[parts["event"]].strip())} if "event" in parts else set()
     events = {value: _event(value) for value in sorted(said)}
     time_format, other = _time_format(file, parts["event_ts"], rows, encoding) if "event_ts" in parts else ("iso", "")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,6 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
-from typing import cast
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -37,7 +37,7 @@ def load(spark: SparkSession, source: SourceConfig) -> tuple[str, int]:
     """
     name = f"bronze.{source.name}"
     files, reading = _files(source), _reading(source)
-    known, is_alike = _known(spark, name, reading)
+    known, is_alike = _known(spark, name, reading) if files is not None else ({}, False)
     gone = _gone(source, files, known)
     if files is not None and is_alike and known == files | gone:
         return name, 0
@@ -59,11 +59,13 @@ Files = dict[str, list[int]]
 
 def _gone(source: SourceConfig, files: Files | None, known: Files) -> Files:
     """The files whose rows stay though they are there no more. Raises SourceError where nothing says whether they are to."""
-    gone = {} if files is None else {file: stamp for file, stamp in known.items() if file not in files}
+    absent = {} if files is None else {file: stamp for file, stamp in known.items() if file not in files}
+    gone = {file: stamp for file, stamp in absent.items() if not Path(file).exists()}  # others are there, and asked for no more
     if gone and source.gone == "refuse":
         raise SourceError(
             f"sources.{source.name}: {len(gone)} of the {len(known)} files that were read before are gone, the first {min(gone)}. "
-            f"Put them back, or set sources.{source.name}.gone to keep (their rows stay) or drop (they go). Nothing was changed."
+            f"Put them back, or set sources.{source.name}.gone to keep (their rows stay) or drop (they go; so too where files were "
+            "moved). Nothing was changed."
         )
     return gone if source.gone == "keep" else {}
 
@@ -112,7 +114,7 @@ def _files(source: SourceConfig) -> Files | None:
     """File -> size and modification second; None where Spark alone can see the files."""
     if source.table or source.format == "delta" or any(is_remote(p) for p in source.path):
         return None
-    return {str(file.absolute()): stamp(file) for file in expand(source.path)}
+    return {os.path.abspath(file): stamp(file) for file in expand(source.path)}  # without .. : as Spark names them
 
 
 def stamp(file: Path) -> list[int]:
@@ -122,10 +124,15 @@ def stamp(file: Path) -> list[int]:
 
 
 def _known(spark: SparkSession, name: str, reading: str) -> tuple[Files, bool]:
-    """The files that the table holds, as far as it is known, and whether they were read in this way."""
+    """The files that the table holds, and whether they were read in this way. Where somebody changed it, its rows tell."""
+    if not tables.exists(spark, name):
+        return {}, False
     note = tables.last_note(spark, name)
-    said = json.loads(note) if note.startswith("{") else {}
-    return cast(Files, said.get("files", {})), said.get("reading") == reading
+    if not note.startswith("{"):
+        rows = tables.read(spark, name).select(FILE, SIZE, MODIFIED).distinct().collect()  # as many as there are files
+        return {str(file): [int(size), int(changed)] for file, size, changed in rows}, False
+    said = json.loads(note)
+    return {os.path.normpath(file): stamp for file, stamp in said["files"].items()}, said["reading"] == reading
 
 
 def _received(spark: SparkSession, source: SourceConfig, files: list[str] | None) -> DataFrame:

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark.config import Config, EntityConfig
 from propensity_spark.ingest import catalog, listed, quality
-from propensity_spark.ingest.events import moment
+from propensity_spark.ingest.events import moment, whole
 
 EVER = "1900-01-01 00:00:00"  # stands for "always": nothing says since when
 _SAYS = {"user_id": ("attributes",), "product_id": ("name", "category", "price", "attributes")}
@@ -84,7 +84,10 @@ def observed(
     first = present.select(key, *_SAYS[key], ever().alias("valid_from"), ever().alias("known_ts"))
     if before is None:
         return closed(first, key)
-    there = before if seen is None else before.join(present.select(key).union(seen.select(key)), on=key, how="left_semi")
+    keys = present.select(key) if seen is None else present.select(key).union(seen.select(key).distinct())
+    there = before if seen is None else before.join(keys, on=key, how="left_semi")
+    # as `described` has them: what an older version kept with blanks, or as 3.0, has not changed
+    there = there.withColumn("attributes", F.transform_values("attributes", lambda _, said: whole(F.trim(said))))
     kept = _widened(there.select(key, *_SAYS[key], *_TIMES), present, entity, key)
     return closed(kept.unionByName(_changed(present, kept, entity, key, now)), key)
 

@@ -69,7 +69,7 @@ def estimate(log: DataFrame, max_weight: float, blocks: int, draws: int, seed: i
     Returns the estimates of ips, snips and, with a model, dr, of the rows whose `logged` is there and above 0: of others it is not
             known what they stand for. `blocks` and `draws` as in intervals.
     """
-    log = log.where("logged > 0 AND target IS NOT NULL")
+    log = log.where("logged > 0 AND NOT isnan(logged) AND target IS NOT NULL AND NOT isnan(target)")
     modelled = {"expected", "expected_of_policy"} <= set(log.columns)
     plain = F.col("target") / F.col("logged")
     robust = F.col("expected_of_policy") + F.col("w") * (F.col("reward") - F.col("expected")) if modelled else F.lit(0.0)

@@ -103,14 +103,14 @@ def look(spark: SparkSession, config: Config) -> Extent:
 def _sold(days: Sequence[Row]) -> date:
     """The last day to which the logs that bring purchases reach.
 
-    That is the last day of all, but where these logs were silent up to its end for longer than they ever were in the days of
-    _QUIET before: they end earlier than others, and labels beyond would lack what was bought.
+    That is the last day of all, but where these logs were silent up to the end of the last whole day for longer than they ever were
+    in the days of _QUIET before: they end earlier than others, and labels beyond would lack what was bought.
     """
     last: date = days[-1]["event_date"]
     sellers = {source for day in days for source in day["sellers"]}
     heard: list[date] = [day["event_date"] for day in days if sellers.intersection(day["sources"])]
-    pause = _longest_pause(heard)
-    return heard[-1] if pause and last - heard[-1] >= pause else last
+    pause, whole = _longest_pause(heard), _last_full([(day["event_date"], int(day["end"])) for day in days])
+    return heard[-1] if pause and whole - heard[-1] >= pause else last
 
 
 def _longest_pause(heard: Sequence[date]) -> timedelta | None:

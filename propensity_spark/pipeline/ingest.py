@@ -182,7 +182,7 @@ def _say(progress: Progress, taken: dict[str, _Taken]) -> None:
 _REMEDIES = {
     "event type is unknown": ": say in {where}.event_types what its values mean",
     "time cannot be read": ": say in {where}.time.format how it is written",
-    "amount is negative": ": say what such rows are (a return?), or where sales are booked so, {where}.map.amount: '= -amount'",
+    "amount is negative": ": say what such rows are (a return?), or where sales are booked so, {where}.map.amount: '= -COLUMN'",
     "arrival cannot be read": ": {where}.map.ingested_ts must be written as {where}.time.format says, or in iso",
 }
 

@@ -2,6 +2,7 @@
 
 import json
 
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from propensity_spark import tables
@@ -17,31 +18,48 @@ _TELLS = "silver.events"
 def check(spark: SparkSession, config: Config) -> None:
     """Make sure that nobody else's tables have the names of the shop's.
 
-    Raises StorageError where they are another shop's, and where a catalog has tables of these names that ingest did not make.
+    Raises StorageError where they are another shop's, and where a catalog has tables of these names that were not made here.
     """
     owner = _owner(spark)
-    where = f"catalog {config.storage.catalog}" if config.storage.catalog else f"warehouse {config.storage.warehouse}"
-    other = "storage.catalog" if config.storage.catalog else "storage.warehouse"
+    in_catalog = bool(config.storage.catalog)
+    where = f"catalog {config.storage.catalog}" if in_catalog else f"warehouse {config.storage.warehouse}"
+    setting = "storage.catalog" if in_catalog else "storage.warehouse"
     if owner not in ("", config.shop.name):
+        anew = f"drop {_TELLS}" if in_catalog else f"remove {tables.path(spark, _TELLS)}"
         raise StorageError(
-            f"the {where} holds the tables of the shop {owner!r}, not of {config.shop.name!r}: set {other} to one of its own; "
-            f"where the shop was renamed, drop {_TELLS}, which is made anew"
+            f"the {where} holds the tables of the shop {owner!r}, not of {config.shop.name!r}: set {setting} to one of its own; "
+            f"where the shop was renamed, {anew}, which is made anew"
         )
-    if config.storage.catalog and not owner and (strange := _strange(spark, config)):
+    if in_catalog and (strange := _strange(spark, config, bool(owner))):
         raise StorageError(
-            f"the {where} has a table {strange} that was not made here and would be overwritten: set {other} to one of its own"
+            f"the {where} has a table {strange} that was not made here and would be overwritten: set {setting} to one of its own"
         )
 
 
 def _owner(spark: SparkSession) -> str:
     """The shop whose events these are; empty where there are none, and where they do not say."""
-    note = tables.last_note(spark, _TELLS)
+    note = _note(spark, _TELLS)
     return str(json.loads(note).get(SHOP, "")) if note.startswith("{") else ""
 
 
-def _strange(spark: SparkSession, config: Config) -> str:
-    """The first table of our names that lacks what ours have; empty where there is none."""
+def _note(spark: SparkSession, name: str) -> str:
+    try:
+        return tables.last_note(spark, name)
+    except PySparkException:  # a view, or a table of another format
+        return ""
+
+
+def _strange(spark: SparkSession, config: Config, is_known: bool) -> str:
+    """The first table of our names that is not ours; empty where there is none. Of a shop that is known, those that ingest writes.
+
+    Ours have our columns; those of an older version, or after a DELETE of somebody's, at least one of columns and note.
+    """
     wanted: dict[str, tuple[str, ...]] = {f"bronze.{source.name}": META for source in config.sources}
-    wanted |= {name: table.columns if name.startswith("silver.") else table.keys for name, table in TABLES.items()}
-    there = (name for name in wanted if tables.exists(spark, name))
-    return next((name for name in there if not set(wanted[name]) <= set(tables.read(spark, name).columns)), "")
+    wanted |= {name: table.columns for name, table in TABLES.items() if name.startswith("silver.")}
+    if not is_known:
+        wanted |= {name: table.keys for name, table in TABLES.items() if not name.startswith("silver.")}
+    return next((name for name, columns in wanted.items() if tables.exists(spark, name) and not _is_ours(spark, name, columns)), "")
+
+
+def _is_ours(spark: SparkSession, name: str, columns: tuple[str, ...]) -> bool:
+    return set(columns) <= set(tables.read(spark, name).columns) or _note(spark, name).startswith("{")

@@ -43,6 +43,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
         page = _page(spark, config, moment, trained, progress.seconds)
         file = _write(page, config.storage.report_path(config.shop.name))
         registry.attach(config, trained.run_id, file)
+        config.storage.refused_path(config.shop.name).unlink(missing_ok=True)  # of an earlier run, which keeps it as an artifact
         stage.note = str(file)
 
 

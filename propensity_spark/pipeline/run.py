@@ -93,7 +93,10 @@ def _refused_told(stage: Stage) -> Stage:
         try:
             return stage(spark, config, moment, progress)
         except NotPromoted as reason:
-            report.refused(spark, config, moment, str(reason), progress)
+            try:
+                report.refused(spark, config, moment, str(reason), progress)
+            except Exception as problem:  # the reason is what matters
+                progress.say(f"  report          could not be made: {' '.join(str(problem).split())[:200]}")
             raise
 
     return told

@@ -38,7 +38,9 @@ def first_known(events: DataFrame, versions: DataFrame | None, key: str) -> Data
         told = versions.select(key, known, never.alias("touched_at"), never.alias("ordered_at"), is_listed.alias("is_listed"))
         rows = rows.unionByName(told)
     first = (F.min(column).alias(column) for column in ("known_at", "touched_at", "ordered_at"))
-    return rows.groupBy(key).agg(*first, F.max("is_listed").alias("is_listed"))
+    found = rows.groupBy(key).agg(*first, F.max("is_listed").alias("is_listed"))
+    # of a table without dates a later version tells of a change, not since when there was somebody
+    return found.withColumn("known_at", F.when(F.col("is_listed"), F.col("touched_at")).otherwise(F.col("known_at")))
 
 
 def unscored(

@@ -89,11 +89,14 @@ def due(population: DataFrame, pairs: DataFrame, products: DataFrame, config: Ca
 def of_segment(population: DataFrame, pairs: DataFrame, users: DataFrame, config: CandidateConfig) -> DataFrame:
     """What the most users of a user's segment bought lately.
 
-    Raises MissingColumns where users have no segment: features.groups must hold `segment`.
+    Raises MissingColumns where users have no segment: features.segment_by names it, or features.groups must hold `segment`.
     """
     if "segment" not in users.columns:
         raise MissingColumns(
-            "features.user", ["segment"], users.columns, "Add segment to features.groups, or set candidates.segment: 0."
+            "features.user",
+            ["segment"],
+            users.columns,
+            "Name features.segment_by, add segment to features.groups, or set candidates.segment: 0.",
         )
     segments = users.select("as_of", "user_id", "segment")
     lately = pairs.where(f"pair_purchases_last <= {config.popular_days}").select(*KEYS)

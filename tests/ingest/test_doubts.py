@@ -103,6 +103,7 @@ def test_one_who_has_many_of_the_rows_may_be_nobody(log: Path, rows: int, others
     ("ids", "others", "is_told"),
     [
         (["00123", "00124", "00125"], ["123.0", "124.0", "125.0"], True),
+        (["123", "124", "125"], ["123.0", "124.0", "125.0"], False),  # ingest takes them for the same
         (["A1", "A2", "A3"], ["a1", "a2", "a3"], True),
         (["00123", "00124", "00125", "7"], ["123", "124", "125", "7"], False),  # some meet
         (["123", "124", "125"], ["223", "224", "225"], False),
@@ -120,3 +121,12 @@ def test_ids_that_are_written_in_two_ways_are_told(tmp_path: Path, ids: list[str
         assert told[0].startswith(
             f"sources.clicks.map.user_id and sources.orders.map.user_id write ids otherwise, for one {ids[0]!r}"
         )
+
+
+def test_a_column_that_a_parquet_file_lacks_is_a_problem_and_no_doubt(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pa.table({"user": ["ann"], "at": ["2024-03-01"]}), tmp_path / "log.parquet")
+    columns = {"user_id": "usr", "product_id": "item", "event_ts": "at"}
+    assert _doubts(tmp_path / "log.parquet", format="parquet", map=columns, event="view") == []

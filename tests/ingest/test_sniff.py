@@ -65,6 +65,11 @@ def test_the_arrival_of_a_row_is_recognised_by_its_name_and_is_no_time_of_an_eve
         assert found.parts == {"user_id": "user", "product_id": "item", "event_ts": "at", "ingested_ts": name}
 
 
+def test_the_only_time_of_a_log_is_that_of_its_events(tmp_path: Path) -> None:
+    found = sniff(_csv(tmp_path / "a.csv", "user,item,received_at", "ann,mug,2024-03-01", "bob,mug,2024-03-02"))
+    assert found.parts == {"user_id": "user", "product_id": "item", "event_ts": "received_at"}
+
+
 def test_columns_of_one_name_are_told_apart_by_their_places(tmp_path: Path) -> None:
     found = sniff(_csv(tmp_path / "a.csv", "user;item;at;Price;price;;", "ann;mug;2024-03-01;1", "bob;mug;2024-03-01;1;2;;"))
     assert found.columns == ("user", "item", "at", "Price3", "price4")

@@ -103,6 +103,31 @@ def test_rows_of_files_that_are_gone_stay_or_go_as_the_shop_says(spark: SparkSes
     assert _rows(spark) == [("cem", "cup", "3")]
 
 
+def test_files_that_are_there_and_named_no_more_go_without_a_word(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    sample, _ = _write(logs / "sample.csv", HEADER, "ann,mug,1"), _write(logs / "all" / "1.csv", HEADER, "bob,mug,2")
+    load(spark, _source(sample))
+    load(spark, _source(logs / "all"))
+    assert _rows(spark) == [("bob", "mug", "2")]
+
+
+def test_rows_of_lost_files_stay_though_somebody_changed_the_table_or_a_path_goes_up(
+    spark: SparkSession, warehouse: Path, logs: Path
+) -> None:
+    first, second = _write(logs / "1.csv", HEADER, "ann,mug,1", "eve,mug,9"), _write(logs / "2.csv", HEADER, "bob,mug,2")
+    upwards = f"{logs}/../{logs.name}/*.csv"
+    load(spark, _source(upwards))
+    first.unlink()
+    spark.sql("DELETE FROM bronze.log WHERE user = 'eve'")  # she is to be forgotten
+    with pytest.raises(SourceError, match="1 of the 2 files"):
+        load(spark, _source(upwards))
+    load(spark, _source(upwards, gone="keep"))
+    assert _rows(spark) == [("ann", "mug", "1"), ("bob", "mug", "2")]
+    os.utime(_write(second, HEADER, "bob,jug,2"), (1_700_000_000, 1_700_000_000))
+    load(spark, _source(upwards, gone="keep"))
+    assert _rows(spark) == [("ann", "mug", "1"), ("bob", "jug", "2")]
+    assert load(spark, _source(upwards, gone="keep")) == ("bronze.log", 0)
+
+
 def test_a_line_that_is_cut_or_has_fields_too_many_is_kept_whole_aside(spark: SparkSession, warehouse: Path, logs: Path) -> None:
     _write(logs / "1.csv", HEADER, "ann,mug,1", "bob,mu", 'cem,"a ""big"", red mug",3', "dan,mug,4,5", "", "eve,,6")
     load(spark, _source(logs))

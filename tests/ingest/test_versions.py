@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import Config, EntityConfig, TimeConfig
@@ -132,6 +133,21 @@ def test_without_dates_each_ingest_dates_what_has_changed(spark: SparkSession, t
         ("Ulm", "2024-05-01 12:00:00", "None"),
     ]
     assert _rows(_observe(spark, file, "id,city\ncem,\nann,Ulm\n", three, datetime(2024, 9, 1, tzinfo=UTC))) == _rows(three)
+
+
+def test_an_attribute_that_was_kept_as_it_was_written_has_not_changed(spark: SparkSession, tmp_path: Path) -> None:
+    said = [
+        ("ann", {"city": "3.0"}, EVER, None, EVER),
+        ("bob", {"city": " Ulm "}, EVER, None, EVER),
+        ("cem", None, EVER, None, EVER),
+    ]
+    ddl = "user_id STRING, attributes MAP<STRING, STRING>, valid_from STRING, valid_to STRING, known_ts STRING"
+    before = spark.createDataFrame(said, ddl)
+    before = before.select(
+        "user_id", "attributes", *(F.col(c).cast("timestamp").alias(c) for c in ("valid_from", "valid_to", "known_ts"))
+    )
+    made = _rows(_observe(spark, tmp_path / "u.csv", 'id,city\nann,3\nbob,"Ulm"\n', before, SECOND))
+    assert [row[:2] for row in made] == [("ann", "3"), ("bob", "Ulm"), ("cem", "None")]
 
 
 def test_a_clock_that_was_set_back_puts_news_behind_what_they_replace(spark: SparkSession, tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ def test_the_known_value_lies_in_every_interval(log: DataFrame, seen: pd.DataFra
 
 
 def test_rows_of_which_nobody_knows_what_they_stand_for_are_left_out(log: DataFrame) -> None:
-    broken = F.when(F.abs(F.hash("unit")) % 20 == 0, F.when(F.col("action") == 0, 0.0)).otherwise(F.col("logged"))
+    broken = F.when(
+        F.abs(F.hash("unit")) % 20 == 0, F.when(F.col("action") == 0, 0.0).when(F.col("action") == 1, float("nan"))
+    ).otherwise(F.col("logged"))
     found, kept = _estimates(log.withColumn("logged", broken), 1e9), _estimates(log.where("abs(hash(unit)) % 20 != 0"), 1e9)
     assert found == kept
     assert found[IPS].rows < log.count()

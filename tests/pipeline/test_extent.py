@@ -140,6 +140,24 @@ def test_one_log_of_all_events_ends_where_it_ends_and_a_pause_of_purchases_is_to
     assert not found.doubts(FIRST + timedelta(days=40)), "a look back is none of it"
 
 
+@pytest.mark.parametrize(("orders", "sold", "full"), [(range(100), 100, 99), (range(0, 99, 7), 100, 99), (range(93), 92, 92)])
+def test_a_day_that_has_only_begun_is_no_silence_of_orders(
+    spark: SparkSession,
+    table: Make,
+    config: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    orders: Sequence[int],
+    sold: int,
+    full: int,
+) -> None:
+    """A run before dawn: looks of this night, and orders until last night, or of last Friday where there are some each week."""
+    night = ("2024-04-10", "view", "2024-04-10 03:00:00", "2024-04-10 03:00:00", "clicks")
+    rows = [*LOOKS, *(_heard(day, "orders", "purchase") for day in orders), night]
+    monkeypatch.setattr(tables, "read", lambda *_: table(SPANNED, *rows))
+    found = extent.look(spark, config())
+    assert (found.sold, found.full) == (FIRST + timedelta(days=sold), FIRST + timedelta(days=full))
+
+
 def test_a_last_day_that_is_cut_off_need_not_have_purchases(
     spark: SparkSession, table: Make, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:

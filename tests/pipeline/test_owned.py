@@ -1,6 +1,8 @@
 """Ingest writes over the tables that it made, and over nobody else's."""
 
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,8 +37,10 @@ def test_a_warehouse_belongs_to_one_shop(spark: SparkSession, tmp_path: Path) ->
     ):
         ingest.run(spark, other, QUIET)
     assert tables.version(spark, "bronze.log") == version, "before anything is written"
-    spark.sql("DROP TABLE silver.events")
-    tables.overwrite(spark.createDataFrame([], tables.TABLES["silver.events"].ddl), "silver.events", "no note of ours")
+    with pytest.raises(StorageError, match=rf"renamed, remove {tmp_path}/w/silver/events, which is made anew"):
+        ingest.run(spark, other, QUIET)
+    shutil.rmtree(tmp_path / "w" / "silver" / "events")
+    ingest.run(spark, other, QUIET)
     ingest.run(spark, other, QUIET)
 
 
@@ -72,6 +76,21 @@ def test_a_table_of_the_catalog_that_others_made_is_not_overwritten(
     with pytest.raises(StorageError, match=rf"catalog spark_catalog has a table {name} that was not made here"):
         ingest.run(spark, catalog, QUIET)
     assert spark.table(f"spark_catalog.{name}").columns == [part.split()[0] for part in ddl.split(", ")]
+
+
+def test_nor_is_one_that_a_new_source_or_table_would_take(spark: SparkSession, catalog: Config, tmp_path: Path) -> None:
+    ingest.run(spark, catalog, QUIET)
+    spark.sql("CREATE TABLE spark_catalog.silver.user_versions (user_id STRING, version INT) USING DELTA")
+    (tmp_path / "users.csv").write_text("id,city\nann,Ulm\n", encoding="utf-8")
+    users = replace(catalog.users, path=(f"{tmp_path}/users.csv",), id="id", attributes=("city",))
+    with pytest.raises(StorageError, match=r"a table silver\.user_versions that was not made here"):
+        ingest.run(spark, replace(catalog, users=users), QUIET)
+
+
+def test_a_table_of_another_format_is_not_overwritten_either(spark: SparkSession, catalog: Config, tmp_path: Path) -> None:
+    spark.sql(f"CREATE TABLE spark_catalog.silver.events (user_id STRING) USING PARQUET LOCATION '{tmp_path}/events'")
+    with pytest.raises(StorageError, match=r"a table silver\.events that was not made here"):
+        ingest.run(spark, catalog, QUIET)
 
 
 def test_its_own_tables_are(spark: SparkSession, catalog: Config) -> None:

@@ -6,10 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from propensity_spark.config import Config
+from propensity_spark.errors import NotPromoted
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import from_mapping
-from propensity_spark.pipeline import report
+from propensity_spark.pipeline import report, run
+from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
 from propensity_spark.serve.bundle import Bundle
 
@@ -70,3 +74,19 @@ def test_what_was_noted_when_a_run_was_promoted_is_told(tmp_path: Path) -> None:
     config = from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path)}})
     assert report._judged(config, _moment(False), _run(config))[1] == ()
     assert report._judged(config, _moment(False), _run(config, "the gate was off"))[1] == ("the gate was off",)
+
+
+def test_a_page_that_cannot_be_made_does_not_hide_why_a_model_was_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise NotPromoted("a baseline is better")
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(report, "refused", fail)
+    nobody: Any = None
+    with pytest.raises(NotPromoted, match="a baseline is better"):
+        run._refused_told(refuse)(nobody, nobody, nobody, Progress())
+    assert "report          could not be made: no space left" in capsys.readouterr().err

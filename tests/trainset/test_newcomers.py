@@ -49,7 +49,9 @@ def test_a_user_is_known_and_has_ordered_from_what_was_seen_before_midnight(tabl
         ("registered a week ago", SINCE, SINCE),
         ("registered just before that", BEFORE_THAT, BEFORE_THAT),
         ("registered before that, heard a week ago", BEFORE_THAT, SINCE),
-        *((f"listed{rest}", EVER, EVER) for rest in ("", ", looks before", ", orders at midnight")),
+        *((f"listed{rest}", EVER, EVER) for rest in ("", ", looks before", ", orders at midnight", ", moved since")),
+        ("listed, moved since", BEGIN, BEGIN),
+        ("listed, looks before", EARLY, EARLY),
     )
     scored = table("as_of DATE, user_id STRING", ("2024-03-05", "scored"), ("2024-03-04", "looks before"))
     users, as_of = first_known(events, versions, "user_id"), moments(events, [AS_OF], ZONE)
@@ -67,7 +69,7 @@ def test_a_user_is_known_and_has_ordered_from_what_was_seen_before_midnight(tabl
         "listed, looks before": NEW,
     }
     listed = {row.user_id: row.history for row in unscored(users, scored, as_of, 7, ZONE, with_listed=True).collect()}
-    assert listed == {**found, "listed": NONE}
+    assert listed == {**found, "listed": NONE, "listed, moved since": NONE}
     plain = {row.user_id: row.history for row in unscored(users, scored, as_of, 0, ZONE).collect()}
     assert plain == {user: NONE if history == NEW else history for user, history in found.items()}, "nobody is new for no days"
 
