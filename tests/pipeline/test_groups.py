@@ -41,7 +41,9 @@ def test_all_features_reach_what_training_reached_with_them(spark: SparkSession,
     pairs = tables.read(spark, "trainset.candidates", f"as_of = DATE'{day}'").count()
     close = 1e-6 if pairs == reached["rows"] else 0.01  # training judges no machine's pairs: a simulated shop has no truth for them
     for name in ("pr_auc", "log_loss", "roc_auc", "ece"):  # lists are ordered by the champion alone here, without a ranker
-        assert row[name] == pytest.approx(reached[name], rel=close), name
+        # training parts cells of nearly equal scores at its thresholds, which unties pairs
+        tied = 2e-4 if name in ("pr_auc", "roc_auc") else 0.0
+        assert row[name] == pytest.approx(reached[name], rel=max(close, tied)), name
         assert row[name] != found["first"][name], name
     assert (row["as_of"], row["test_as_of"]) == (as_of, day)
 

@@ -32,10 +32,11 @@ def test_without_balancing_it_reaches_what_training_reached(spark: SparkSession,
     told = tables.read(spark, "gold.metrics", "period = 'test' AND scorer = 'lightgbm'").collect()
     reached = {row["metric"]: row["value"] for row in told}
     pairs = tables.read(spark, "trainset.candidates", f"as_of = DATE'{told[0]['as_of']}'").count()
-    # training judges no machine's pairs (see test_groups), and parts the cells of equal scores at its thresholds
-    close = 5e-6 if pairs == reached["rows"] else 0.01
-    for figure in ("roc_auc", "pr_auc", "log_loss", "ece", "predicted_over_observed"):
+    close = 1e-6 if pairs == reached["rows"] else 0.01  # training judges no machine's pairs: see test_groups
+    for figure in ("log_loss", "ece", "predicted_over_observed"):
         assert found["none"][figure] == pytest.approx(reached[figure], rel=close), figure
+    for figure in ("roc_auc", "pr_auc"):  # training parts cells of nearly equal scores at its thresholds, which unties pairs
+        assert found["none"][figure] == pytest.approx(reached[figure], rel=max(close, 2e-4)), figure
 
 
 @pytest.mark.fit
