@@ -18,7 +18,7 @@ from propensity_spark.judge.isotonic import Vector
 from propensity_spark.judge.task import Task
 
 COMPARED = ("platt", "beta", "isotonic")  # by `auto`; of equals the first
-LEVEL = "level"  # what `auto` does with few purchases: the prior corrected, and one offset
+SHRUNK = "shrunk"  # what `auto` does with few purchases: Platt with a slope near 1
 FEW = 50  # purchases, of which a shape would be chance
 
 
@@ -61,9 +61,9 @@ def _both_tell(found: Buckets) -> bool:
 
 
 def _choose(found: Buckets, plain: Calibrator) -> tuple[str, tuple[tuple[str, float], ...]]:
-    """The method with the lowest log loss on the half that it was not fitted on; of few purchases the level alone is learnt."""
+    """The method with the lowest log loss on the half that it was not fitted on; few purchases cannot choose."""
     if found.positives.sum() < FEW or not _both_tell(found):
-        return LEVEL, ()
+        return SHRUNK, ()
     learnt, held = found.part(0).points, found.part(1)
     losses = [(name, _log_loss(fit_points(learnt, plain, name).on(held.x), held)) for name in COMPARED]
     return min(losses, key=lambda pair: pair[1])[0], tuple(losses)
@@ -109,8 +109,9 @@ def fit_points(points: tuple[Vector, Vector, Vector], plain: Calibrator, method:
     if method == "beta":
         intercept, low, high = beta.fit(plain.moved(x), weight, positives)
         return replace(plain, method="beta", intercept=intercept, slope=low, slope_high=high)
-    if method == LEVEL:
-        return replace(plain, method=LEVEL, intercept=segments.level(plain.moved(x), weight, float(positives.sum())))
+    if method == SHRUNK:
+        intercept, slope = platt.shrunk(plain.moved(x), weight, positives)
+        return replace(plain, method=SHRUNK, intercept=intercept, slope=slope)
     if method == "isotonic":
         return replace(plain, method="isotonic", knots=isotonic.knots(plain.moved(x), weight, positives))
     return plain

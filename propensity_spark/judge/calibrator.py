@@ -34,9 +34,9 @@ class Calibrator:
     """A monotone map from scores to probabilities.
 
     On the axis of its `kind`, through the inverse link of the focal loss where there is a `focal_gamma`, moved by `shift` (the
-    prior): Platt is sigmoid(intercept + slope x), level the same with the slope 1, beta has a slope of its own for high scores (see
-    beta), isotonic is the line through its knots, none the sigmoid. `log_losses` holds what `auto` compared on users that it had
-    not fitted.
+    prior): Platt is sigmoid(intercept + slope x), shrunk the same with a slope near 1, beta has a slope of its own for high scores
+    (see beta), isotonic is the line through its knots, none the sigmoid. `log_losses` holds what `auto` compared on users that it
+    had not fitted.
 
     `offsets` move the logit in segments of rows, which are told `by` a column (see segments; empty: by none); `segment_losses`
     holds what was compared to choose by which, the one without any first. `band`: by segment (empty: in none) knots of the moved
