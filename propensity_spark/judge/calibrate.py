@@ -19,7 +19,7 @@ from propensity_spark.judge.task import Task
 
 COMPARED = ("platt", "beta", "isotonic")  # by `auto`; of equals the first
 SHRUNK = "shrunk"  # what `auto` does with few purchases: Platt with a slope near 1
-FEW = 50  # purchases, of which a shape would be chance
+FEW = 20  # purchases, of which a shape would be chance
 
 
 def fit(scored: DataFrame, score: str, method: str, negative_rate: float = 1.0, kind: str = PROBABILITY) -> Calibrator:
