@@ -11,6 +11,7 @@ from pyspark.sql.types import StructType, _parse_datatype_string
 
 EVENT_TYPES = ("view", "cart", "favourite", "purchase", "return")
 IGNORED = "ignore"  # in place of a type: rows that say nothing of buying
+WHOLE_NUMBER = r"^(-?\d+)\.0+$"  # 17850.0, as exports write 17850 where a column has a gap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

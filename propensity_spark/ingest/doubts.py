@@ -7,7 +7,7 @@ from itertools import combinations
 
 from propensity_spark.config import Config, EntityConfig, SourceConfig
 from propensity_spark.ingest import preflight
-from propensity_spark.schemas import EVENT_TYPES, IGNORED
+from propensity_spark.schemas import EVENT_TYPES, IGNORED, WHOLE_NUMBER
 
 _NAMED = 3  # values that a line gives as examples
 _FEW = 0.01  # of the rows: typing errors
@@ -104,7 +104,7 @@ def _written_otherwise(config: Config) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """An id as ingest has it."""
-    return re.sub(r"^(-?\d+)\.0+$", r"\1", text.strip())
+    return re.sub(WHOLE_NUMBER, r"\1", text.strip())
 
 
 def _of_prices(name: str, entity: EntityConfig) -> Iterator[str]:

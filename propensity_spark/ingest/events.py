@@ -9,7 +9,7 @@ from propensity_spark.config import Config, SourceConfig
 from propensity_spark.errors import MissingColumns, SourceError
 from propensity_spark.ingest import quality, timeforms
 from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE
-from propensity_spark.schemas import EVENT_TYPES, IGNORED
+from propensity_spark.schemas import EVENT_TYPES, IGNORED, WHOLE_NUMBER
 
 _USUAL = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?$"  # as nearly all times are written
 _ZONE_AT_END = r"(:\d\d?(\.\d+)?|T\d\d?)\s*([A-Za-z]|[+-]\d).*$"  # behind a time of day
@@ -151,7 +151,7 @@ def identifier(text: Column) -> Column:
 
 def whole(text: Column) -> Column:
     """17850 for 17850.0: what is left of a whole number where a column of them has a gap."""
-    return F.regexp_replace(text, r"^(-?\d+)\.0+$", "$1")
+    return F.regexp_replace(text, WHOLE_NUMBER, "$1")
 
 
 def _typed(texts: DataFrame, source: SourceConfig, config: Config) -> DataFrame:

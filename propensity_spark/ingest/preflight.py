@@ -126,11 +126,8 @@ def _values(layout: _Layout, file: Path, column: str, most: int) -> list[str]:
         import pyarrow.parquet
 
         first = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=most, columns=[column]), None)
-        return (
-            []
-            if first is None or not first.num_columns
-            else [_text(value) for value in first.column(0).to_pylist() if value is not None]
-        )
+        cells = first.column(0).to_pylist() if first is not None and first.num_columns else []
+        return [_text(value) for value in cells if value is not None]
     lines = [line for line in head(file, most, layout.encoding) if line.strip()]
     if layout.format == "json":
         found = (as_object(line).get(column) for line in lines[:-1] or lines)  # the last one may be cut off

@@ -60,6 +60,26 @@ def look(spark: SparkSession, config: Config) -> Extent:
 
     Raises InsufficientData where there are no events.
     """
+    days = _days(spark, config)
+    if not days:
+        raise InsufficientData(_EMPTY)
+    sold = _sold(days)
+    sales: list[date] = [day["event_date"] for day in days if day["sellers"]]
+    return Extent(
+        first=days[0]["event_date"],
+        last=days[-1]["event_date"],
+        sold=sold,
+        full=_last_full([day for day in days if day["event_date"] <= sold]),
+        types=frozenset(event for day in days for event in day["types"]),
+        rows=sum(int(day["rows"]) for day in days),
+        late=_late(days),
+        bought=sales[-1] if sales else None,
+        pause=_longest_pause(sales),
+    )
+
+
+def _days(spark: SparkSession, config: Config) -> list[Row]:
+    """What each day of silver.events holds: event_date, types, rows, late and latest (seconds), sources, sellers, end (second)."""
     bought = F.col("event") == "purchase"
     after = F.when(bought, F.col("known_ts").cast("double") - F.col("event_ts").cast("double"))
     local = F.from_utc_timestamp("event_ts", config.shop.time_zone)
@@ -77,27 +97,13 @@ def look(spark: SparkSession, config: Config) -> Extent:
             end,
         )
     )
-    days = sorted(told.collect(), key=lambda row: row["event_date"])
-    if not days:
-        raise InsufficientData(_EMPTY)
-    types = frozenset(event for day in days for event in day["types"])
+    return sorted(told.collect(), key=lambda row: row["event_date"])
+
+
+def _late(days: Sequence[Row]) -> Lateness:
+    """Of the median day: an import of old rows does not count as lateness."""
     lately = [(day["late"], day["latest"]) for day in days if day["late"] is not None][-_USUAL_DAYS:]
-    # the median day: an import of old rows does not count as lateness
-    late = Lateness(*(timedelta(seconds=median(each)) for each in zip(*lately, strict=True))) if lately else AT_ONCE
-    sold = _sold(days)
-    full = _last_full([(day["event_date"], int(day["end"])) for day in days if day["event_date"] <= sold])
-    sales: list[date] = [day["event_date"] for day in days if day["sellers"]]
-    return Extent(
-        first=days[0]["event_date"],
-        last=days[-1]["event_date"],
-        sold=sold,
-        full=full,
-        types=types,
-        rows=sum(int(day["rows"]) for day in days),
-        late=late,
-        bought=sales[-1] if sales else None,
-        pause=_longest_pause(sales),
-    )
+    return Lateness(*(timedelta(seconds=median(each)) for each in zip(*lately, strict=True))) if lately else AT_ONCE
 
 
 def _sold(days: Sequence[Row]) -> date:
@@ -109,8 +115,8 @@ def _sold(days: Sequence[Row]) -> date:
     last: date = days[-1]["event_date"]
     sellers = {source for day in days for source in day["sellers"]}
     heard: list[date] = [day["event_date"] for day in days if sellers.intersection(day["sources"])]
-    pause, whole = _longest_pause(heard), _last_full([(day["event_date"], int(day["end"])) for day in days])
-    return heard[-1] if pause and whole - heard[-1] >= pause else last
+    pause = _longest_pause(heard)
+    return heard[-1] if pause and _last_full(days) - heard[-1] >= pause else last
 
 
 def _longest_pause(heard: Sequence[date]) -> timedelta | None:
@@ -119,13 +125,14 @@ def _longest_pause(heard: Sequence[date]) -> timedelta | None:
     return max((later - earlier for earlier, later in pairwise(lately)), default=None)
 
 
-def _last_full(days: Sequence[tuple[date, int]]) -> date:
-    """Of days and the second of their last event, the last day that is whole.
+def _last_full(days: Sequence[Row]) -> date:
+    """Of days, each with the second of its last event, the last that is whole.
 
     The last day counts as cut off when its last event comes more than two hours before the usual end of the day (the
     lower quartile of the 28 days before it).
     """
-    *before, (last, end) = days
-    earlier = sorted(second for _, second in before[-_USUAL_DAYS:])
-    is_cut_off = bool(earlier) and end < earlier[len(earlier) // 4] - _ENDS_EARLY
-    return before[-1][0] if is_cut_off else last
+    *before, last = days
+    earlier = sorted(day["end"] for day in before[-_USUAL_DAYS:])
+    is_cut_off = bool(earlier) and last["end"] < earlier[len(earlier) // 4] - _ENDS_EARLY
+    newest: date = (before[-1] if is_cut_off else last)["event_date"]
+    return newest

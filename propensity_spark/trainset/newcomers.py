@@ -34,8 +34,9 @@ def first_known(events: DataFrame, versions: DataFrame | None, key: str) -> Data
     )
     if versions is not None:
         since, is_listed = F.greatest("valid_from", "known_ts"), F.col("valid_from") == ever()
-        known = F.when(~is_listed, since).alias("known_at")
-        told = versions.select(key, known, never.alias("touched_at"), never.alias("ordered_at"), is_listed.alias("is_listed"))
+        told = versions.select(
+            key, since.alias("known_at"), never.alias("touched_at"), never.alias("ordered_at"), is_listed.alias("is_listed")
+        )
         rows = rows.unionByName(told)
     first = (F.min(column).alias(column) for column in ("known_at", "touched_at", "ordered_at"))
     found = rows.groupBy(key).agg(*first, F.max("is_listed").alias("is_listed"))
