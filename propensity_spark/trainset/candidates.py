@@ -33,20 +33,29 @@ def candidates(
 ) -> DataFrame:
     """All candidate pairs of the population.
 
-    Takes   population as_of, user_id; `tables` as sources.found takes them; `past` from collaborative.history; `excluded`:
+    Takes   population as_of, user_id; `tables` as sources.of_others takes them; `past` from collaborative.history; `excluded`:
             as_of, product_id of what is no candidate, though it may be learnt from (None: nothing).
     Returns as_of, user_id, product_id, candidate_source (sources joined by '+') and the scores of `learning` FLOAT:
             together_score is 0 where it goes together with nothing bought; the others are null where a product is not
-            among the listed.
+            among the listed, and where nothing is known of the user.
     """
-    made = sources.found(population, _offered(tables, excluded), config)
+    offered = _offered(tables, excluded)
+    made, asked = sources.of_hers(population, offered, config), sources.of_others(population, offered, config)
     if config.together or config.als or config.affinity:
-        made.append(collaborative.collaborative(population, past, config, learning, excluded))
+        named = reduce(DataFrame.unionByName, asked, _no_pairs(population))
+        made.append(collaborative.collaborative(population, past, config, learning, named, excluded))
+    else:
+        made += asked
     united = reduce(DataFrame.unionByName, [_with_scores(frame, learning) for frame in made])
     best = [F.max(score).alias(score) for score in learning.scores]
     merged = united.groupBy(*KEYS).agg(F.bit_or("source").alias("_sources"), *best).where("_sources > 0")
     scores = [F.coalesce(name, F.lit(_NONE[name])).cast("float").alias(name) for name in learning.scores]
     return merged.select(*KEYS, _names("_sources").alias("candidate_source"), *scores)
+
+
+def _no_pairs(population: DataFrame) -> DataFrame:
+    """None, as sources give them."""
+    return population.select("as_of", "user_id", F.lit("").alias("product_id"), F.lit(0).alias("source")).where(F.lit(False))
 
 
 def _offered(tables: Tables, excluded: DataFrame | None) -> Tables:

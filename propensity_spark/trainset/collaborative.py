@@ -4,13 +4,13 @@ Sparse and dense matrices in a grouped Arrow function: pairs of pairs as a Spark
 is bounded on every side: a user's latest rows, a sample of users to learn from, the products listed, a bucket of users per task.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
 
@@ -28,6 +28,7 @@ _USERS_A_TASK = 20_000
 _PARTITIONS = 8  # for each of Spark's own; most stay empty, and cost nothing
 _SALT = 1
 _KEYS = "as_of DATE, user_id STRING, product_id STRING, source INT"
+_NAMED = ["as_of", "user_id", "product_id", "source"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +65,27 @@ def history(seen: DataFrame, most: int) -> DataFrame:
 
 
 def collaborative(
-    population: DataFrame, past: DataFrame, config: CandidateConfig, learning: Learning, excluded: DataFrame | None = None
+    population: DataFrame,
+    past: DataFrame,
+    config: CandidateConfig,
+    learning: Learning,
+    asked: DataFrame,
+    excluded: DataFrame | None = None,
 ) -> DataFrame:
-    """Each user's closest products by every source, and the scores of the products that she had to do with.
+    """Each user's closest products by every source, and the scores of these, of what she had to do with, and of what is asked for.
 
-    Takes   population as_of, user_id; `past` from `history`; `excluded`: as_of, product_id of what is learnt from, but named by
-            no source (None: nothing).
-    Returns as_of, user_id, product_id, source INT (bits; 0: hers already, and no source names it), together_score >= 0,
-            als_score, affinity (a logit), following_score and peers_score >= 0 FLOAT, with a half-life together_recent
-            FLOAT >= 0. Of equal scores the smaller product_id goes first.
+    Takes   population as_of, user_id; `past` from `history`; `asked`: as_of, user_id, product_id, source of pairs that others
+            name; `excluded`: as_of, product_id of what is learnt from, but named by no source of these (None: nothing).
+    Returns as_of, user_id, product_id, source INT (bits; 0: hers already, or asked for, and no source of these names it),
+            together_score >= 0, als_score, affinity (a logit), following_score and peers_score >= 0 FLOAT, with a half-life
+            together_recent FLOAT >= 0. Of equal scores the smaller product_id goes first. What is asked for is given back
+            besides, with its source and without scores: it has none where a user has no past, or a product is not listed.
     """
-    spread = _spread(_marked(past, excluded), population)
+    sizes = F.broadcast(_sizes(past))
+    spread, theirs = _spread(_marked(past, excluded), population, sizes), _by_bucket(asked, sizes)
     schema = ", ".join([_KEYS, *(f"{score} FLOAT" for score in learning.scores)])
-    return _apart(spread).groupBy("as_of", "_bucket").applyInPandas(_task(config, learning), schema)
+    by = ("as_of", "_bucket")
+    return _apart(spread).groupBy(*by).cogroup(_apart(theirs).groupBy(*by)).applyInPandas(_task(config, learning), schema)
 
 
 def _marked(past: DataFrame, excluded: DataFrame | None) -> DataFrame:
@@ -87,18 +96,32 @@ def _marked(past: DataFrame, excluded: DataFrame | None) -> DataFrame:
     return past.join(marks, ["as_of", "product_id"], "left").fillna(False, ["excluded"])
 
 
-def _spread(past: DataFrame, population: DataFrame) -> DataFrame:
+def _sizes(past: DataFrame) -> DataFrame:
+    """How many users a date has, and on how many buckets they lie."""
+    counted = past.groupBy("as_of").agg(F.approx_count_distinct("user_id").alias("_users"))
+    return counted.withColumn("_buckets", F.ceil(F.col("_users") / _USERS_A_TASK).cast("int"))
+
+
+def _own_bucket() -> Column:
+    return F.pmod(F.xxhash64("user_id"), F.col("_buckets")).cast("int")
+
+
+def _by_bucket(asked: DataFrame, sizes: DataFrame) -> DataFrame:
+    """The pairs asked for, each where its user is scored; of a date without a past all in one place."""
+    bucket = F.coalesce(_own_bucket(), F.lit(0)).alias("_bucket")
+    return asked.join(sizes, on="as_of", how="left").select("as_of", "user_id", "product_id", "source", bucket)
+
+
+def _spread(past: DataFrame, population: DataFrame, sizes: DataFrame) -> DataFrame:
     """Rows to the buckets that need them: a user to be scored goes to one, a sampled user to all (of the date)."""
     everyone = population.select("as_of", "user_id", F.lit(True).alias("_scored"))
-    sizes = past.groupBy("as_of").agg(F.approx_count_distinct("user_id").alias("_users"))
-    own = F.pmod(F.xxhash64("user_id"), F.col("_buckets")).cast("int")
+    own = _own_bucket()
     is_sampled = uniform(_SALT, "user_id") < F.lit(float(_SAMPLED_USERS)) / F.greatest("_users", F.lit(1))
     every = F.when(is_sampled, F.sequence(F.lit(0), F.col("_buckets") - 1)).otherwise(F.array().cast("array<int>"))
     mine = F.when(F.col("_scored"), F.array(own)).otherwise(F.array().cast("array<int>"))
     return (
         past.join(everyone, on=["as_of", "user_id"], how="left")
-        .join(F.broadcast(sizes), on="as_of", how="inner")
-        .withColumn("_buckets", F.ceil(F.col("_users") / _USERS_A_TASK).cast("int"))
+        .join(sizes, on="as_of", how="inner")
         .select("*", F.explode(F.array_union(every, mine)).alias("_bucket"), is_sampled.alias("_sampled"))
         .select(*past.columns, "_bucket", "_sampled", (F.col("_scored") & (own == F.col("_bucket"))).alias("_scored"))
     )
@@ -112,27 +135,23 @@ def _apart(spread: DataFrame) -> DataFrame:
     return spread.repartition(_PARTITIONS * shuffles, "as_of", "_bucket")
 
 
-def _task(config: CandidateConfig, learning: Learning) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    def score(bucket: pd.DataFrame) -> pd.DataFrame:
+def _task(config: CandidateConfig, learning: Learning) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
+    def score(bucket: pd.DataFrame, asked: pd.DataFrame) -> pd.DataFrame:
         bucket["_scored"] = bucket["_scored"].fillna(False).astype(bool)
+        given = asked[_NAMED].assign(**{name: np.float32(np.nan) for name in learning.scores})
         if not bucket["_scored"].any() or not bucket["_sampled"].any():
-            return _nothing(learning)
+            return given
         with threadpool_limits(1):  # a core is a task's; and sums come out the same everywhere
-            return found(bucket, config, learning)[_columns(learning)]
+            return pd.concat([*found(bucket, asked, config, learning), given])[list(given.columns)]
 
     return score
 
 
-def _columns(learning: Learning) -> list[str]:
-    return ["as_of", "user_id", "product_id", "source", *learning.scores]
+def found(bucket: pd.DataFrame, asked: pd.DataFrame, config: CandidateConfig, learning: Learning) -> Iterator[pd.DataFrame]:
+    """The pairs that `collaborative` scores, of a bucket of one date, some users at a time.
 
-
-def _nothing(learning: Learning) -> pd.DataFrame:
-    return pd.DataFrame(columns=_columns(learning))
-
-
-def found(bucket: pd.DataFrame, config: CandidateConfig, learning: Learning) -> pd.DataFrame:
-    """What `collaborative` returns, for a bucket of one date: rows of `history` with excluded, _scored and _sampled BOOL."""
+    Takes rows of `history` with excluded, _scored and _sampled BOOL; the pairs asked for of the same bucket.
+    """
     layout = Layout(
         products=listed(bucket[bucket["_sampled"]], config.products, learning.half_life_days),
         horizon_days=learning.horizon_days,
@@ -144,13 +163,11 @@ def found(bucket: pd.DataFrame, config: CandidateConfig, learning: Learning) -> 
     sample = rows[rows["_sampled"]]
     shelf, blend = Shelf(sample, layout), affinity.learn(sample, layout, learning.seed)
     offered = ~np.isin(layout.products, bucket.loc[bucket["excluded"], "product_id"].unique())
-    made = []
+    wanted = _placed(asked, users, layout.products)
     for block in affinity.blocks(rows[rows["_scored"]]):
-        chosen = _chosen(shelf, blend, block, learning, offered)
-        names = block.groupby("user")["known_as"].first().to_numpy()
-        chosen["user_id"] = pd.Series(users[names[chosen.pop("_user")]], dtype=object)
-        made.append(chosen)
-    return pd.concat(made or [_nothing(learning)]).assign(as_of=bucket["as_of"].iloc[0])
+        chosen = _chosen(shelf, blend, block, learning, offered, wanted)
+        chosen["user_id"] = pd.Series(users[_codes(block)[chosen.pop("_user")]], dtype=object)
+        yield chosen.assign(as_of=bucket["as_of"].iloc[0])
 
 
 def listed(sample: pd.DataFrame, most: int, half_life_days: float) -> npt.NDArray[np.object_]:
@@ -169,12 +186,40 @@ def _coded(bucket: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, npt.NDAr
     return kept, np.asarray(users, dtype=object)
 
 
+def _placed(asked: pd.DataFrame, users: npt.NDArray[np.object_], products: npt.NDArray[np.object_]) -> pd.DataFrame:
+    """The pairs asked for of known users and listed products: user (its code) and product (its place)."""
+    placed = {
+        "user": pd.Index(users).get_indexer(pd.Index(asked["user_id"])),
+        "product": pd.Index(products).get_indexer(pd.Index(asked["product_id"])),
+    }
+    return pd.DataFrame(placed).query("user >= 0 and product >= 0")
+
+
+def _codes(block: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """The code of each user of the block, in the block's order, which is theirs."""
+    return block.groupby("user")["known_as"].first().to_numpy(dtype=np.int64)
+
+
+def _among(wanted: pd.DataFrame, block: pd.DataFrame, products: int) -> npt.NDArray[np.bool_]:
+    """Users of the block x products: what is asked for."""
+    codes = _codes(block)
+    mine = wanted[wanted["user"].isin(codes)]
+    among = np.zeros((len(codes), products), dtype=np.bool_)
+    among[np.searchsorted(codes, mine["user"]), mine["product"]] = True
+    return among
+
+
 def _chosen(
-    shelf: Shelf, blend: affinity.Blend, block: pd.DataFrame, learning: Learning, offered: npt.NDArray[np.bool_]
+    shelf: Shelf,
+    blend: affinity.Blend,
+    block: pd.DataFrame,
+    learning: Learning,
+    offered: npt.NDArray[np.bool_],
+    wanted: pd.DataFrame,
 ) -> pd.DataFrame:
     """The pairs of a block of users: _user (its number in the block), product_id, source and the scores.
 
-    Sources name what is `offered` of the products.
+    Sources name what is `offered` of the products; what is `wanted` is scored all the same.
     """
     config, own = shelf.layout.config, affinity.touched(block, len(shelf.layout.products))
     als, together = shelf.als(block), shelf.together(block)
@@ -185,7 +230,7 @@ def _chosen(
         + ALS * largest(np.where(fresh, als, -np.inf), config.als)
         + AFFINITY * largest(np.where(fresh, likely, -np.inf), config.affinity)
     )
-    users, products = np.nonzero((source > 0) | own)
+    users, products = np.nonzero((source > 0) | own | _among(wanted, block, len(offered)))
     scores = [together, als, likely, shelf.following(block), shelf.peers(block)]
     if learning.recent_half_life:
         scores.append(shelf.together_recent(block))

@@ -30,21 +30,26 @@ _CATEGORIES = 3  # a user's favourite ones
 Tables = Mapping[str, DataFrame]
 
 
-def found(population: DataFrame, tables: Tables, config: CandidateConfig) -> list[DataFrame]:
-    """The pairs of every source that is switched on: as_of, user_id, product_id, source INT.
+def of_hers(population: DataFrame, tables: Tables, config: CandidateConfig) -> list[DataFrame]:
+    """What the sources that are switched on name of what a user had to do with: as_of, user_id, product_id, source INT.
 
-    Takes   population as_of, user_id; `tables`: features.pair, product and, for their sources, user_category and user (with
-            segment), by their short names; products (see categories.add_category).
+    Takes   population as_of, user_id; `tables`: features.pair and product, by their short names.
+    """
+    made = [touched(population, tables["pair"], config)] if config.touched else []
+    return [*made, due(population, tables["pair"], tables["product"], config)] if config.due else made
+
+
+def of_others(population: DataFrame, tables: Tables, config: CandidateConfig) -> list[DataFrame]:
+    """What they name for what others did, whatever a user's own past; returns what `of_hers` does.
+
+    Takes   population as_of, user_id; `tables`: as for `of_hers`, and for their sources user_category and user (with segment);
+            products (see categories.add_category).
     Raises  MissingColumns where a source needs what the shop does not have.
     """
     made = []
-    if config.touched:
-        made.append(touched(population, tables["pair"], config))
     if config.popular:
         listed = popular(tables["product"], config)
         made.append(population.join(F.broadcast(listed), on="as_of", how="inner"))
-    if config.due:
-        made.append(due(population, tables["pair"], tables["product"], config))
     if config.category or config.fresh:
         favourites, shelved = _favourites(population, tables["user_category"]), _shelved(tables)
         if config.category:

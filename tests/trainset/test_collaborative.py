@@ -12,13 +12,25 @@ from pyspark.sql import DataFrame
 
 from propensity_spark.config import CandidateConfig
 from propensity_spark.trainset import collaborative as module
-from propensity_spark.trainset.collaborative import AFFINITY, ALS, TOGETHER, Learning, collaborative, history, largest, listed
+from propensity_spark.trainset.collaborative import (
+    AFFINITY,
+    ALS,
+    SCORES,
+    TOGETHER,
+    Learning,
+    collaborative,
+    history,
+    largest,
+    listed,
+)
+from propensity_spark.trainset.sources import POPULAR, SEGMENT
 
 Make = Callable[..., DataFrame]
 DAY, OTHER = "2024-04-01", "2024-05-01"
 PEOPLE = "as_of DATE, user_id STRING"
 SEEN = "as_of DATE, user_id STRING, product_id STRING, event STRING, age INT"
 PAST = "as_of DATE, user_id STRING, product_id STRING, age INT, bought BOOLEAN, interest FLOAT"
+ASKED = "as_of DATE, user_id STRING, product_id STRING, source INT"
 LEARNING = Learning(horizon_days=28, half_life_days=120.0, seed=1)
 
 
@@ -63,7 +75,9 @@ def _shop(day: str = DAY) -> list[tuple[object, ...]]:
 
 def test_each_date_is_scored_by_itself_and_only_the_population_is(table: Make) -> None:
     past = table(PAST, *{row[:4]: row for row in _shop()}.values(), (OTHER, "u01", "p01", 1, True, 1.0))
-    found = collaborative(table(PEOPLE, (DAY, "u00"), (DAY, "u01"), (OTHER, "u01")), past, CandidateConfig(affinity=5), LEARNING)
+    found = collaborative(
+        table(PEOPLE, (DAY, "u00"), (DAY, "u01"), (OTHER, "u01")), past, CandidateConfig(affinity=5), LEARNING, table(ASKED)
+    )
     rows = found.toPandas()
     assert set(zip(rows["as_of"], rows["user_id"], strict=True)) == {
         (date(2024, 4, 1), "u00"),
@@ -90,18 +104,45 @@ def test_many_buckets_give_what_one_gives(table: Make, monkeypatch: pytest.Monke
     rows = {row[:4]: row for row in _shop()}.values()
     past, people = table(PAST, *rows), table(PEOPLE, *((DAY, f"u{user:02}") for user in range(20)))
     order = ["user_id", "product_id"]
-    whole = collaborative(people, past, CandidateConfig(), LEARNING).toPandas().sort_values(order, ignore_index=True)
+    whole = collaborative(people, past, CandidateConfig(), LEARNING, table(ASKED)).toPandas().sort_values(order, ignore_index=True)
     monkeypatch.setattr(module, "_USERS_A_TASK", 7)
     monkeypatch.setattr(module.affinity, "_BLOCK", 3)
-    parts = collaborative(people, past, CandidateConfig(), LEARNING).toPandas().sort_values(order, ignore_index=True)
+    parts = collaborative(people, past, CandidateConfig(), LEARNING, table(ASKED)).toPandas().sort_values(order, ignore_index=True)
     pd.testing.assert_frame_equal(whole, parts, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("users_a_task", [20_000, 7])
+def test_what_others_name_is_scored_as_if_these_had_named_it(
+    table: Make, monkeypatch: pytest.MonkeyPatch, users_a_task: int
+) -> None:
+    monkeypatch.setattr(module, "_USERS_A_TASK", users_a_task)
+    monkeypatch.setattr(module.affinity, "_BLOCK", 3)
+    past = table(PAST, *{row[:4]: row for row in _shop()}.values())
+    users, products = [f"u{user:02}" for user in range(0, 30, 2)], [f"p{product:02}" for product in range(16)]
+    people = table(PEOPLE, *((DAY, user) for user in (*users, "new")), (OTHER, "u00"))
+    asked = [(DAY, user, product, POPULAR) for user in (*users, "new") for product in (*products, "unlisted")]
+    pairs = ["as_of", "user_id", "product_id"]
+
+    def told(most: int, *named: tuple[object, ...]) -> pd.DataFrame:
+        config = CandidateConfig(together=most, als=most, affinity=most)
+        rows = collaborative(people, past, config, LEARNING, table(ASKED, *named)).toPandas()
+        return rows.groupby(pairs).agg({"source": lambda s: np.bitwise_or.reduce(s), **dict.fromkeys(SCORES, "max")}).sort_index()
+
+    by_asking, by_lists = told(0, *asked, (OTHER, "u00", "p01", SEGMENT), (DAY, "u00", "p01", SEGMENT)), told(16)
+    known = by_asking[by_asking["als_score"].notna()]
+    assert set(known.index) == {(date(2024, 4, 1), user, product) for user in users for product in products}
+    pd.testing.assert_frame_equal(known[list(SCORES)], by_lists.loc[known.index, list(SCORES)], rtol=1e-4, atol=1e-5)
+    assert by_asking["source"].value_counts().to_dict() == {POPULAR: len(asked) - 1, POPULAR | SEGMENT: 1, SEGMENT: 1}
+    unknown = by_asking[by_asking["als_score"].isna()]
+    assert unknown[list(SCORES)].isna().all(axis=None)
+    assert len(unknown) == len(users) + len(products) + 1 + 1, "what is not listed, who has no past, and a date without one"
 
 
 def test_a_sample_teaches_and_everyone_is_scored(table: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {row[:4]: row for row in _shop()}.values()
     monkeypatch.setattr(module, "_SAMPLED_USERS", 15)
     found = collaborative(
-        table(PEOPLE, *((DAY, f"u{user:02}") for user in range(30))), table(PAST, *rows), CandidateConfig(), LEARNING
+        table(PEOPLE, *((DAY, f"u{user:02}") for user in range(30))), table(PAST, *rows), CandidateConfig(), LEARNING, table(ASKED)
     )
     assert found.select("user_id").distinct().count() == 30
 
@@ -138,9 +179,9 @@ def test_the_recent_score_comes_where_it_is_asked_for(table: Make) -> None:
     )
     people = table(PEOPLE, (DAY, "ann"))
     asked = Learning(horizon_days=28, half_life_days=120.0, seed=1, recent_half_life=30.0)
-    found = {row.product_id: row for row in collaborative(people, past, CandidateConfig(), asked).collect()}
+    found = {row.product_id: row for row in collaborative(people, past, CandidateConfig(), asked, table(ASKED)).collect()}
     weight = 0.5 ** (1 / 30)
     assert found["b"].together_recent == pytest.approx(
         0.5 ** (61 / 30) * 2 * weight / np.sqrt((2 * weight + 0.5 ** (61 / 30)) * 2 * weight)
     )
-    assert "together_recent" not in collaborative(people, past, CandidateConfig(), LEARNING).columns
+    assert "together_recent" not in collaborative(people, past, CandidateConfig(), LEARNING, table(ASKED)).columns

@@ -65,7 +65,7 @@ def _in_categories(table: Make, **config: int) -> DataFrame:
         ),
     }
     asked = CandidateConfig(**{**dict.fromkeys(("popular", "together", "als", "affinity", "due"), 0), "touched": 1, **config})
-    made = sources.found(table(PEOPLE, (DAY, "ann"), (DAY, "new")), tables, asked)
+    made = sources.of_others(table(PEOPLE, (DAY, "ann"), (DAY, "new")), tables, asked)
     return made[-1]
 
 
