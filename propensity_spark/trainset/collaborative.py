@@ -109,7 +109,9 @@ def _own_bucket() -> Column:
 def _by_bucket(asked: DataFrame, sizes: DataFrame) -> DataFrame:
     """The pairs asked for, each where its user is scored; of a date without a past all in one place."""
     bucket = F.coalesce(_own_bucket(), F.lit(0)).alias("_bucket")
-    return asked.join(sizes, on="as_of", how="left").select("as_of", "user_id", "product_id", "source", bucket)
+    # aliases, since population and past may be of the same table: Spark could not tell the columns of both sides apart
+    named = (F.col(name).alias(name) for name in _NAMED)
+    return asked.join(sizes, on="as_of", how="left").select(*named, bucket)
 
 
 def _spread(past: DataFrame, population: DataFrame, sizes: DataFrame) -> DataFrame:
