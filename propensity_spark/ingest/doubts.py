@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from propensity_spark.config import Config, EntityConfig, SourceConfig
-from propensity_spark.ingest import preflight
+from propensity_spark.config import Config, EntityConfig, ListedConfig, SourceConfig
+from propensity_spark.ingest.numbers import in_sql, no_numbers, remedy
+from propensity_spark.ingest.preflight import NUMBERS
+from propensity_spark.ingest.samples import sample
 from propensity_spark.schemas import EVENT_TYPES, IGNORED, WHOLE_NUMBER
 
 _NAMED = 3  # values that a line gives as examples
@@ -18,10 +20,12 @@ _CROWD, _MOST, _SEVERAL = 50, 0.3, 20  # rows of one user, their share of the fi
 def doubts(config: Config) -> list[str]:
     """Each doubt one line: what, where and what to do; looked for in the first rows of each source and table."""
     found = [doubt for source in config.sources for doubt in _of_events(source)]
-    found += [
-        doubt for name, entity in (("users", config.users), ("products", config.products)) for doubt in _of_prices(name, entity)
-    ]
+    for source in config.sources:
+        for part in NUMBERS:
+            found += _of_numbers(f"sources.{source.name}.map.{part}", source, getattr(source.map, part))
     for name, entity in (("users", config.users), ("products", config.products)):
+        if not entity.valid_from:  # of a table with dates rows are refused, and told
+            found += _of_numbers(f"{name}.price", entity, entity.price)
         found += _named_again(name, entity)
     found += [doubt for source in config.sources for doubt in _of_nobody(source)]
     found += _written_otherwise(config)
@@ -35,7 +39,7 @@ def doubts(config: Config) -> list[str]:
 
 def _of_events(source: SourceConfig) -> Iterator[str]:
     """Types that the source does not name, where more than a few of the first rows are of them."""
-    file, values = preflight.sample(source, source.map.event)
+    file, values = sample(source, source.map.event)
     known = {value.strip() for value in source.event_types} or EVENT_TYPES
     strange = Counter(value.strip() for value in values if value.strip() not in known)
     if strange.total() > _FEW * len(values):
@@ -49,7 +53,7 @@ def _of_events(source: SourceConfig) -> Iterator[str]:
 def _told_twice(sources: Sequence[SourceConfig]) -> Iterator[str]:
     """Two logs that bring purchases, with orders in common: rows of two logs seldom say the very same, and so both count."""
     selling = [source for source in sources if "purchase" in (source.types or EVENT_TYPES) and source.map.order_id]
-    orders = {one.name: {value.strip() for value in preflight.sample(one, one.map.order_id)[1]} - {""} for one in selling}
+    orders = {one.name: {value.strip() for value in sample(one, one.map.order_id)[1]} - {""} for one in selling}
     for one, other in combinations(orders, 2):
         both = sorted(orders[one] & orders[other])
         if len(both) >= _TWICE:
@@ -61,7 +65,7 @@ def _told_twice(sources: Sequence[SourceConfig]) -> Iterator[str]:
 
 def _named_again(name: str, entity: EntityConfig) -> Iterator[str]:
     """Ids of which a table without dates has several rows: one of them counts, and nothing says which is the newest."""
-    file, values = (None, []) if entity.valid_from else preflight.sample(entity, entity.id)
+    file, values = (None, []) if entity.valid_from else sample(entity, entity.id)
     (most, rows), *_ = Counter(value.strip() for value in values if value.strip()).most_common(1) or [("", 0)]
     if rows > 1:
         yield (
@@ -72,22 +76,21 @@ def _named_again(name: str, entity: EntityConfig) -> Iterator[str]:
 
 def _of_nobody(source: SourceConfig) -> Iterator[str]:
     """A user who has so many of the rows that she may stand for all whom the shop does not know."""
-    file, values = preflight.sample(source, source.map.user_id)
+    file, values = sample(source, source.map.user_id)
     known = Counter(value.strip() for value in values if value.strip())
     (most, rows), *_ = known.most_common(1) or [("", 0)]
     if len(known) >= _SEVERAL and rows >= _CROWD and rows > _MOST * len(values):
-        column = source.map.user_id if source.map.user_id.isidentifier() else f"`{source.map.user_id}`"
         yield (
             f"sources.{source.name}.map.user_id: {rows:,} of the first {len(values):,} rows of {file} are of {most!r}; where "
-            f"that is nobody, map user_id: \"= nullif({column}, '{most}')\""
+            f"that is nobody, map user_id: \"= nullif({in_sql(source.map.user_id)}, '{most}')\""
         )
 
 
 def _written_otherwise(config: Config) -> Iterator[str]:
     """Ids of users or products that two tables write in two ways (00123 and 123, A1 and a1): they would never meet."""
     for part, entity, name in (("user_id", config.users, "users"), ("product_id", config.products, "products")):
-        told = {f"sources.{one.name}.map.{part}": preflight.sample(one, getattr(one.map, part))[1] for one in config.sources}
-        told |= {f"{name}.id": preflight.sample(entity, entity.id)[1]} if entity.given else {}
+        told = {f"sources.{one.name}.map.{part}": sample(one, getattr(one.map, part))[1] for one in config.sources}
+        told |= {f"{name}.id": sample(entity, entity.id)[1]} if entity.given else {}
         ids = {
             where: {(plain := _plain(value)): plain.lstrip("0").casefold() for value in values} for where, values in told.items()
         }
@@ -107,13 +110,15 @@ def _plain(text: str) -> str:
     return re.sub(WHOLE_NUMBER, r"\1", text.strip())
 
 
-def _of_prices(name: str, entity: EntityConfig) -> Iterator[str]:
-    """Some prices that are no numbers, in a table that has no row refused for it."""
-    file, values = (None, []) if entity.valid_from else preflight.sample(entity, entity.price)
+def _of_numbers(where: str, table: SourceConfig | ListedConfig, column: str) -> Iterator[str]:
+    """Some values that are no numbers: rows of a log are refused for them, prices of a table left out."""
+    file, values = sample(table, column)
     told = [value for value in values if value.strip()]
-    odd = preflight.no_numbers(told)
+    odd = no_numbers(told)
     if 0 < len(odd) < len(told):  # where all are, it is a problem
+        fate = "such rows are refused" if isinstance(table, SourceConfig) else "will be left out"
+        part = where.rsplit(".", 1)[-1]
         yield (
-            f"{name}.price: {len(odd):,} of the first {len(told):,} prices of {file} are no numbers, for one {odd[0]!r} in "
-            f"{entity.price}, and will be left out; {preflight.remedy_of_prices(entity.price, odd)}"
+            f"{where}: {len(odd):,} of the first {len(told):,} values of {file} are no numbers, for one {odd[0]!r} in "
+            f"{column}; {fate}; {remedy(part, column, odd)}"
         )

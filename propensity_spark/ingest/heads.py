@@ -58,8 +58,26 @@ def lines_of(file: Path, encoding: str, errors: str = "strict") -> Iterator[str]
             raise ValueError(f"it is not {encoding} text; set encoding") from None
 
 
+def first_rows(form: str, file: Path, most: int, encoding: str = "UTF-8") -> list[dict[str, object]]:
+    """The first rows of a Parquet file or of JSON lines, of which the last one read may be cut off and is left out."""
+    if form == "parquet":
+        import pyarrow.parquet
+
+        first = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=most), None)
+        return [] if first is None else first.to_pylist()
+    lines = [line for line in head(file, most, encoding) if line.strip()]
+    return [as_object(line) for line in lines[:-1] or lines]
+
+
+def is_array(line: str) -> bool:
+    """Whether a file's first line begins a JSON array of objects."""
+    return bool(re.match(r"\s*\[\s*(\{|$)", line))
+
+
 def as_object(line: str) -> dict[str, object]:
     """A line of JSON; ValueError where it is no object."""
+    if is_array(line):
+        raise ValueError("it is a JSON array; write one object a line")
     value = json.loads(line)
     if not isinstance(value, dict):
         raise ValueError("each line must be one JSON object")

@@ -1,11 +1,7 @@
 """What is wrong with the sources, found without Spark: each problem one line that says what, where and what to do."""
 
-import csv
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -13,16 +9,15 @@ from propensity_spark.config import Config, EntityConfig, ListedConfig, SeriesCo
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
-from propensity_spark.ingest.heads import apart, as_object, expand, head, lines_of
+from propensity_spark.ingest.heads import expand
+from propensity_spark.ingest.numbers import in_sql, no_numbers, remedy
+from propensity_spark.ingest.samples import DAMAGE, Layout, columns, keys, layout_of, many, nested, sample
 from propensity_spark.schemas import TABLES
 
 _SEPARATORS = (",", ";", "\t", "|")
-_SAMPLE_LINES = 20
 _PARTED = 4  # folders up to which the files of a partitioned table are looked for
-_SAMPLE_ROWS = 2000  # whose times are looked at
-_MANY_ROWS, _MANY_FILES = 100_000, 50  # where those leave it open whether the day or the month comes first
-_OF_A_FILE, _OF_ALL_FILES = 10_000_000, 100_000_000  # characters of JSON in which keys are looked for before they are missed
-_DAMAGE = (OSError, EOFError, ValueError, zlib.error, csv.Error)
+_MAY_BE_NESTED = {"name", "map.product_name", "attributes", "values"}  # kept as text
+NUMBERS = ("price", "quantity", "amount")
 
 
 def check(config: Config) -> None:
@@ -57,27 +52,15 @@ def _of_own_tables(config: Config) -> Iterator[str]:
             yield f"{where}.table: {table.table} is a table that ingest writes itself; name the shop's own, in another schema"
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """How files are laid out, of a source or an entity table alike, and where the configuration says so."""
-
-    where: str
-    format: str
-    delimiter: str
-    header: bool
-    columns: tuple[str, ...]
-    encoding: str
-
-
 def _of_source(source: SourceConfig) -> Iterator[str]:
-    wanted = [getattr(source.map, part.name) for part in fields(source.map)]
-    told = list(_of_files(_layout(source, f"sources.{source.name}"), source.path, wanted, may_be_empty=source.gone == "keep"))
-    yield from told or _of_times(source)
-
-
-def _layout(table: SourceConfig | ListedConfig, where: str = "") -> _Layout:
-    columns = table.columns if isinstance(table, SourceConfig) else ()
-    return _Layout(where, table.format, table.delimiter, table.header, columns, table.encoding)
+    where = f"sources.{source.name}"
+    wanted = [(f"map.{part.name}", getattr(source.map, part.name)) for part in fields(source.map)]
+    told = list(_of_files(layout_of(source, where), source.path, wanted, may_be_empty=source.gone == "keep"))
+    yield from told
+    if not told:
+        yield from _of_times(source)
+        for part in NUMBERS:
+            yield from _of_numbers(f"{where}.map.{part}", source, getattr(source.map, part))
 
 
 def _of_times(source: SourceConfig) -> Iterator[str]:
@@ -88,105 +71,43 @@ def _of_times(source: SourceConfig) -> Iterator[str]:
     proof = timeforms.misfit(form, values)
     if proof:
         better = timeforms.recognise(values)
-        remedy = f"set time.format to {better!r}" if better else "set time.format to the pattern in which they are written"
-        yield f"{where}: no time in {file} reads as {form!r}, for one {proof!r} of {column}; {remedy}"
-    elif proof := timeforms.contradiction(form, _many(source, column) if timeforms.undecided(form, values) else values):
+        mend = f"set time.format to {better!r}" if better else "set time.format to the pattern in which they are written"
+        yield f"{where}: no time in {file} reads as {form!r}, for one {proof!r} of {column}; {mend}"
+    elif proof := timeforms.contradiction(form, many(source, column) if timeforms.undecided(form, values) else values):
         better = timeforms.swapped(form)
         yield f"{where}: {proof!r} of {column} is no {form!r}: day and month are the other way round; set time.format to {better!r}"
 
 
-def sample(table: SourceConfig | ListedConfig, column: str) -> tuple[Path | None, list[str]]:
-    """What a column holds in the first rows of the table's first file, as text; no file and nothing where only Spark can tell."""
-    files = _local(table) if column and not column.startswith("=") else []
-    try:
-        return (files[0], _values(_layout(table), files[0], column, _SAMPLE_ROWS)) if files else (None, [])
-    except _DAMAGE:
-        return None, []  # damage further down: such rows are for quarantine
-
-
-def _many(source: SourceConfig, column: str) -> list[str]:
-    """What a column holds in many rows of files from all over the source, as text."""
-    files = _local(source)
-    spread = files[:: -(-len(files) // _MANY_FILES)]
-    found: list[str] = []
-    for file in spread:
-        with suppress(*_DAMAGE):
-            found += _values(_layout(source), file, column, max(_MANY_ROWS // len(spread), _SAMPLE_ROWS))
-    return found
-
-
-def _local(table: SourceConfig | ListedConfig) -> list[Path]:
-    """The files that can be looked at without Spark."""
-    return [] if table.format == "delta" else [file for path in table.path if not is_remote(path) for file in expand((path,))]
-
-
-def _values(layout: _Layout, file: Path, column: str, most: int) -> list[str]:
-    """A column's values in the first rows, as text."""
-    if layout.format == "parquet":
-        import pyarrow.parquet
-
-        first = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=most, columns=[column]), None)
-        cells = first.column(0).to_pylist() if first is not None and first.num_columns else []
-        return [_text(value) for value in cells if value is not None]
-    lines = [line for line in head(file, most, layout.encoding) if line.strip()]
-    if layout.format == "json":
-        found = (as_object(line).get(column) for line in lines[:-1] or lines)  # the last one may be cut off
-        return [str(value) for value in found if value is not None]
-    place = _columns(layout, file).index(column)
-    rows = csv.reader(lines[1:] if layout.header else lines, delimiter=layout.delimiter)
-    return [row[place] if place < len(row) else "" for row in rows if row]
-
-
-def _text(value: object) -> str:
-    """A value of Parquet as text; an instant as bronze has it."""
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-    return str(value)
-
-
 def _of_entity(name: str, entity: EntityConfig) -> Iterator[str]:
-    wanted = [entity.id, entity.name, entity.category, entity.price, *entity.attributes, entity.valid_from, entity.known]
-    told = list(_of_files(_layout(entity, name), entity.path, wanted))
-    yield from told or _of_prices(name, entity)
+    wanted = [(part, getattr(entity, part)) for part in ("id", "name", "category", "price", "valid_from", "known")]
+    wanted += [("attributes", attribute) for attribute in entity.attributes]
+    told = list(_of_files(layout_of(entity, name), entity.path, wanted))
+    yield from told or _of_numbers(f"{name}.price", entity, entity.price)
 
 
-def _of_prices(name: str, entity: EntityConfig) -> Iterator[str]:
-    """Prices of which none is a number: all would be left out."""
-    file, values = sample(entity, entity.price)
+def _of_numbers(where: str, table: SourceConfig | ListedConfig, column: str) -> Iterator[str]:
+    """A column of which no value is a number: rows of a log would all be refused, the prices of a table all be left out."""
+    file, values = sample(table, column)
     odd = no_numbers(values)
     if odd and len(odd) == sum(bool(value.strip()) for value in values):
-        yield f"{name}.price: no {entity.price} in {file} is a number, for one {odd[0]!r}; {remedy_of_prices(entity.price, odd)}"
-
-
-def no_numbers(values: Iterable[str]) -> list[str]:
-    """Those that Spark would read no number from, blanks left out."""
-    return [value for value in values if value.strip() and not _is_number(value)]
-
-
-def _is_number(text: str) -> bool:
-    with suppress(ValueError):
-        float(text)
-        return "_" not in text
-    return False
-
-
-def remedy_of_prices(column: str, values: Iterable[str]) -> str:
-    """What to do about prices that are no numbers, as these are written."""
-    if any("." in value and "," in value for value in values):
-        return f"write 1234.50 for 1.234,50, or map price: \"= replace(replace({column}, '.', ''), ',', '.')\""
-    return f"write 12.50 for 12,50, or map price: \"= replace({column}, ',', '.')\""
+        part = where.rsplit(".", 1)[-1]
+        yield f"{where}: no {column} in {file} is a number, for one {odd[0]!r}; {remedy(part, column, odd)}"
 
 
 def _of_series(series: SeriesConfig) -> Iterator[str]:
     where, members = f"series.{series.name}", series.members
-    wanted = [series.day, series.until, series.region, series.campaign, series.known, *series.measured.values()]
-    yield from _of_files(_layout(series, where), series.path, wanted)
-    wanted = [members.campaign, members.user, members.day, members.until, members.known]
-    yield from _of_files(_layout(members, f"{where}.members"), members.path, wanted)
+    wanted = [(part, getattr(series, part)) for part in ("day", "until", "region", "campaign", "known")]
+    wanted += [("values", column) for column in series.measured.values()]
+    yield from _of_files(layout_of(series, where), series.path, wanted)
+    wanted = [(part, getattr(members, part)) for part in ("campaign", "user", "day", "until", "known")]
+    yield from _of_files(layout_of(members, f"{where}.members"), members.path, wanted)
 
 
-def _of_files(layout: _Layout, patterns: tuple[str, ...], wanted: list[str], may_be_empty: bool = False) -> Iterator[str]:
-    named = [column for column in wanted if column and not column.startswith("=")]
+def _of_files(
+    layout: Layout, patterns: tuple[str, ...], wanted: Iterable[tuple[str, str]], may_be_empty: bool = False
+) -> Iterator[str]:
+    """Problems of the files, and of the columns `wanted`, each with the setting that names it."""
+    named = {column: setting for setting, column in wanted if column and not column.startswith("=")}
     for pattern in patterns:
         if is_remote(pattern):
             continue
@@ -212,70 +133,44 @@ def _delta_log(file: Path) -> Path | None:
     return next((log for log in logs if log.is_dir()), None)
 
 
-def _of_columns(layout: _Layout, files: list[Path], named: list[str]) -> Iterator[str]:
+def _of_columns(layout: Layout, files: list[Path], named: Mapping[str, str]) -> Iterator[str]:
+    """Problems of columns, given with the settings that name them."""
     where, delimiter, file = layout.where, layout.delimiter, files[0]
     try:
-        found = _columns(layout, file)
+        found = columns(layout, file)
         is_cut = False
         if layout.format == "json" and not set(named) <= set(found):
-            found, is_cut = _keys(files, layout.encoding, named)
-    except _DAMAGE as problem:
+            found, is_cut = keys(files, layout.encoding, named)
+    except DAMAGE as problem:
         yield f"{where}: {file} cannot be read as {layout.format}: {problem}"
         return
     if layout.format == "csv" and len(found) == 1 and (other := _other_separator(found[0], delimiter)):
         yield f"{where}.delimiter: {file} seems to be separated by {other!r}, not {delimiter!r}; set delimiter"
         return
-    for column in dict.fromkeys(named):
-        again = [name for place, name in enumerate(found) if name.lower() == f"{column}{place}".lower()]
-        if layout.format == "csv" and column not in found and len(again) > 1:
-            meant = f"rename them there, or map the one that is meant: {' or '.join(again)}"
-            yield f"{where}.map: {file} has {len(again)} columns {column!r}, case aside; {meant}"
-        elif column not in found:
-            close = get_close_matches(column, found, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else "."
-            later = f", as far as it was read (does it come later? say '= {column}')" if is_cut else ""
-            yield f"{where}.map: {file} has no column {column!r}{later}{hint} It has: {', '.join(found)}"
+    for column, setting in named.items():
+        if column not in found:
+            yield f"{where}.{setting}: {_missing(layout, file, column, found, is_cut)}"
+        elif setting not in _MAY_BE_NESTED and (value := nested(layout, file, column)):
+            yield f"{where}.{setting}: {column} of {file} {_parted(column, value)}"
 
 
-def _columns(layout: _Layout, file: Path) -> list[str]:
-    if layout.format == "parquet":
-        import pyarrow.parquet
-
-        return list(pyarrow.parquet.read_schema(file).names)
-    lines = [line for line in head(file, _SAMPLE_LINES, layout.encoding) if line.strip()]
-    if not lines:
-        raise ValueError("it holds no rows")
-    if layout.format == "json":
-        return list(dict.fromkeys(key for line in lines[:-1] or lines for key in as_object(line)))
-    first = next(csv.reader([lines[0]], delimiter=layout.delimiter))
-    if layout.header:
-        return list(apart(first))
-    if not layout.columns:  # a users or products table: its columns are called as Spark calls them
-        return list(apart([""] * len(first)))
-    if len(first) != len(layout.columns):
-        raise ValueError(f"its first row has {len(first)} fields, `columns` names {len(layout.columns)}")
-    return list(apart(layout.columns))
+def _missing(layout: Layout, file: Path, column: str, found: Sequence[str], is_cut: bool) -> str:
+    """What is said of a column that a file has not, or more than once."""
+    again = [name for place, name in enumerate(found) if name.lower() == f"{column}{place}".lower()]
+    if layout.format == "csv" and len(again) > 1:
+        meant = f"rename them there, or map the one that is meant: {' or '.join(again)}"
+        return f"{file} has {len(again)} columns {column!r}, case aside; {meant}"
+    close = get_close_matches(column, found, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    later = f", as far as it was read (does it come later? say '= {column}')" if is_cut else ""
+    return f"{file} has no column {column!r}{later}{hint} It has: {', '.join(found)}"
 
 
-def _keys(files: list[Path], encoding: str, named: list[str]) -> tuple[list[str], bool]:
-    """The keys of the files' lines of JSON, as far as it takes to meet those named; and whether some lines were left unread.
-
-    A log of views and orders may begin with many views. Lines that cannot be read are for quarantine, as they are everywhere.
-    """
-    found: dict[str, None] = {}
-    left, whole = _OF_ALL_FILES, True
-    for file in files:
-        least = max(left - _OF_A_FILE, 0)
-        for line in lines_of(file, encoding, "replace"):
-            if left <= least:
-                whole = False
-                break
-            left -= len(line)
-            with suppress(ValueError):
-                found |= dict.fromkeys(as_object(line))
-            if found.keys() >= set(named):
-                return list(found), False
-    return list(found), not whole
+def _parted(column: str, value: object) -> str:
+    """What is said of a column of objects or lists."""
+    if not isinstance(value, dict):
+        return "holds lists; write a row for each of their elements first: a log has one for each product of an order"
+    return f"holds objects; say which part is meant, such as \"= get_json_object({in_sql(column)}, '$.{next(iter(value), 'id')}')\""
 
 
 def _other_separator(first: str, delimiter: str) -> str:

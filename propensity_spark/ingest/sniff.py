@@ -5,12 +5,13 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
-from propensity_spark.ingest.heads import apart, as_object, head
+from propensity_spark.ingest.heads import apart, first_rows, head, is_array
+from propensity_spark.ingest.numbers import expression, no_numbers
 
 _UTF_8, _WESTERN = "UTF-8", "windows-1252"
 _LINES = 2000
@@ -68,6 +69,7 @@ class Sniffed:
 
     `other_time_format`: with day and month swapped, where the times are written so just as well.
     `entity`: users or products, where the file is a table of them and no log; `describing`: the columns that may describe them.
+    `nested`: the columns that hold objects or lists. `numbers`: part -> SQL that reads its numbers, where Spark would not.
     """
 
     file: Path
@@ -81,6 +83,8 @@ class Sniffed:
     encoding: str = _UTF_8
     entity: str = ""
     describing: tuple[str, ...] = ()
+    nested: tuple[str, ...] = ()
+    numbers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[str]:
@@ -99,13 +103,15 @@ def sniff(file: Path) -> Sniffed:
         raise SourceError(f"{file} does not exist or is empty; give a sample of your log (CSV, JSON lines or Parquet)")
     try:
         encoding = _encoding(file)
-        form, delimiter, rows = _rows(file, _LINES, encoding)
+        form, delimiter, read = _rows(file, _LINES, encoding)
     except (OSError, ValueError, csv.Error) as problem:
         raise SourceError(f"{file} cannot be read as CSV, JSON lines or Parquet: {problem}") from None
+    rows = _filled(read)
     if not rows:
         raise SourceError(f"{file} holds a header and no rows; give a sample with rows")
     columns = tuple(rows[0])
-    parts = _by_values(_assign(columns), rows)
+    nested = {column: value for row in read for column, value in row.items() if isinstance(value, dict | list)}
+    parts = _by_values(_assign([column for column in columns if column not in nested]), rows)
     if "event_ts" not in parts and "ingested_ts" in parts:  # the only time there is
         parts["event_ts"] = parts.pop("ingested_ts")
     said = {value for row in rows if (value := row[parts["event"]].strip())} if "event" in parts else set()
@@ -123,6 +129,8 @@ def sniff(file: Path) -> Sniffed:
         other_time_format=other,
         entity=_entity(parts, rows),
         describing=_describing(parts, rows),
+        nested=tuple(nested),
+        numbers=_numbers(parts, rows),
     )
 
 
@@ -134,21 +142,19 @@ def _encoding(file: Path) -> str:
         head(file, _LINES)
     except ValueError as problem:
         lines = head(file, _LINES, _WESTERN)
-        if "\0" in lines[0] or lines[0].startswith("{"):  # UTF-16; and lines of JSON are read as UTF-8 alone
+        if "\0" in lines[0] or lines[0].startswith(("{", "[")):  # UTF-16; and lines of JSON are read as UTF-8 alone
             raise ValueError("it is not UTF-8 text; save it so") from problem
         return _WESTERN
     return _UTF_8
 
 
-def _rows(file: Path, most: int, encoding: str) -> tuple[str, str, list[dict[str, str]]]:
+def _rows(file: Path, most: int, encoding: str) -> tuple[str, str, Sequence[Mapping[str, object]]]:
+    """The format, the separator and the first rows."""
     if file.suffix == ".parquet":
-        import pyarrow.parquet
-
-        table = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=most), None)
-        return "parquet", ",", [] if table is None else _filled(table.to_pylist())
+        return "parquet", ",", first_rows("parquet", file, most)
     lines = [line for line in head(file, most, encoding) if line.strip()]
-    if lines and lines[0].lstrip().startswith("{"):
-        return "json", ",", _filled([as_object(line) for line in lines[:-1] or lines])
+    if lines and (lines[0].lstrip().startswith("{") or is_array(lines[0])):
+        return "json", ",", first_rows("json", file, most, encoding)
     delimiter = max((",", ";", "\t", "|"), key=lambda mark: lines[0].count(mark)) if lines else ","
     return "csv", delimiter, _of_csv(csv.reader(lines, delimiter=delimiter))
 
@@ -166,7 +172,7 @@ def _time_format(file: Path, column: str, rows: Sequence[Mapping[str, str]], enc
     form = timeforms.recognise(times) or "iso"
     if timeforms.undecided(form, times):
         with suppress(OSError, ValueError, csv.Error):  # damage further down
-            times = [row.get(column, "") for row in _rows(file, _MANY_LINES, encoding)[2]]
+            times = [row.get(column, "") for row in _filled(_rows(file, _MANY_LINES, encoding)[2])]
         form = timeforms.swapped(form) if timeforms.contradiction(form, times) else form
     return form, timeforms.undecided(form, times)
 
@@ -227,6 +233,12 @@ def _describing(found: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> 
     placed = {found.get(part) for part in ("user_id", "product_id", "product_name", "category", "price")}
     values = {column: {row[column] for row in rows} for column in rows[0] if column not in placed}
     return tuple(column for column, held in values.items() if 1 < len(held) <= min(_DESCRIBES, len(rows) // 2))
+
+
+def _numbers(found: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """How the numbers are read that are written as 12,50 or with a currency."""
+    odd = {part: no_numbers(row[found[part]] for row in rows) for part in ("price", "quantity", "amount") if part in found}
+    return {part: made for part, values in odd.items() if (made := expression(found[part], values))}
 
 
 def _event(value: str) -> str:

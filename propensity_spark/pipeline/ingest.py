@@ -20,6 +20,7 @@ from propensity_spark.config.places import is_remote
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import catalog, events, sources, visits
 from propensity_spark.ingest.heads import expand
+from propensity_spark.ingest.preflight import NUMBERS
 from propensity_spark.pipeline import listings, owned
 from propensity_spark.pipeline.listings import Listing
 from propensity_spark.progress import Progress
@@ -178,10 +179,12 @@ def _say(progress: Progress, taken: dict[str, _Taken]) -> None:
             progress.say(f"  {name:<16}{counts.refused:,} of {counts.asked:,} rows refused: {why}")
 
 
+_WRITTEN = ": where it is no 12.50, map an expression: {{where}}.map.{part}: \"= replace(COLUMN, ',', '.')\""
 # of reasons that one setting mends for all rows at once
 _REMEDIES = {
     "event type is unknown": ": say in {where}.event_types what its values mean",
     "time cannot be read": ": say in {where}.time.format how it is written",
+    **{f"{part} cannot be read": _WRITTEN.format(part=part) for part in NUMBERS},
     "amount is negative": ": say what such rows are (a return?), or where sales are booked so, {where}.map.amount: '= -COLUMN'",
     "arrival cannot be read": ": {where}.map.ingested_ts must be written as {where}.time.format says, or in iso",
 }

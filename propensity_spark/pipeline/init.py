@@ -58,6 +58,13 @@ def write(samples: Sequence[str], name: str, output: str) -> int:
     for one in logs:
         for part in one.missing:
             print(f"  {one.file}: no column looks like {part}; its columns: {', '.join(one.columns)}", file=sys.stderr)
+        if one.nested:
+            held = ", ".join(one.nested)
+            print(
+                f"  {one.file}: {held} hold objects or lists; a part of an object is named by an expression, such as "
+                "\"= get_json_object(customer, '$.id')\"; of a list, write a row for each of its elements first",
+                file=sys.stderr,
+            )
     return 0
 
 
@@ -77,7 +84,7 @@ def _table(entity: str, one: Sniffed) -> str:
     lines = ["", f"{entity}:", *_place(one, "  ")]
     lines.append(f"  id: {_quoted(one.parts[key])}        # CHECK; the file has: {', '.join(one.columns)}")
     parts = {"name": "product_name", "category": "category", "price": "price"} if entity == "products" else {}
-    lines += [f"  {setting}: {_quoted(one.parts[part])}" for setting, part in parts.items() if part in one.parts]
+    lines += [f"  {setting}: {_column(one, part)}" for setting, part in parts.items() if part in one.parts]
     if one.describing:
         listed = ", ".join(map(_quoted, one.describing))
         lines.append(f"  attributes: [{listed}]        # CHECK: what describes them; nothing that follows from what was bought")
@@ -86,7 +93,7 @@ def _table(entity: str, one: Sniffed) -> str:
 
 def _place(one: Sniffed, indent: str) -> list[str]:
     """Where the file lies, and how it reads."""
-    said = [f"path: {one.file}        # CHECK: a file, folder or glob; a list of them too", f"format: {one.format}"]
+    said = [f"path: {_quoted(str(one.file))}        # CHECK: a file, folder or glob; a list of them too", f"format: {one.format}"]
     if one.format == "csv" and one.delimiter != ",":
         said.append(f"delimiter: {_quoted(one.delimiter)}")
     if one.encoding != "UTF-8":
@@ -118,7 +125,7 @@ def _source(one: Sniffed, number: int) -> str:
         "ingested_ts",
     ):
         if part in one.parts:
-            lines.append(f"      {part}: {_quoted(one.parts[part])}{_MARKS.get(part, '')}")
+            lines.append(f"      {part}: {_column(one, part)}{_MARKS.get(part, '')}")
         elif part in one.missing:
             lines.append(f"      {part}: ''            # CHECK: not recognised, name the column")
     lines += _events(one)
@@ -127,6 +134,12 @@ def _source(one: Sniffed, number: int) -> str:
         doubt = f"        # CHECK: the day first, or {_quoted(other)}? No day here is above 12" if other else ""
         lines += ["    time:", f"      format: {_quoted(one.time_format)}{doubt}"]
     return "\n".join(lines) + "\n"
+
+
+def _column(one: Sniffed, part: str) -> str:
+    """The column of a part, or the expression that reads its numbers."""
+    made = one.numbers.get(part)
+    return f'"= {made}"        # CHECK: the file does not write them as 12.50' if made else _quoted(one.parts[part])
 
 
 def _events(one: Sniffed) -> list[str]:
@@ -144,7 +157,7 @@ def _events(one: Sniffed) -> list[str]:
 
 def _quoted(text: str) -> str:
     """As YAML reads it back: in quotes where it has signs, or would be no text (`no`, `on`)."""
-    plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_ ]*", text) and yaml.safe_load(text) == text
+    plain = re.fullmatch(r"[A-Za-z_./][A-Za-z0-9_ ./-]*", text) and yaml.safe_load(text) == text
     return text if plain else '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t") + '"'
 
 

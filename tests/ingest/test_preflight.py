@@ -1,6 +1,7 @@
 """What is wrong with the sources is said in one line each, before Spark starts."""
 
 import gzip
+import json
 import re
 import zlib
 from pathlib import Path
@@ -12,7 +13,7 @@ from propensity_spark import cli
 from propensity_spark.config import Config
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import SourceError
-from propensity_spark.ingest import preflight
+from propensity_spark.ingest import samples
 from propensity_spark.ingest.doubts import doubts
 from propensity_spark.ingest.heads import expand, head
 from propensity_spark.ingest.preflight import check, problems
@@ -97,7 +98,7 @@ def test_another_separator_is_recognised(tmp_path: Path, separator: str, said: s
 def test_a_missing_column_is_told_with_what_was_probably_meant(tmp_path: Path) -> None:
     file = _write(tmp_path / "a.csv", "usr,item,at\n")
     told = _only(_config(file))
-    assert told == f"sources.log.map: {file} has no column 'user'; did you mean 'usr'? It has: usr, item, at"
+    assert told == f"sources.log.map.user_id: {file} has no column 'user'; did you mean 'usr'? It has: usr, item, at"
 
 
 def test_every_missing_column_is_told_once_and_expressions_are_not_columns(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_of_columns_of_one_name_a_mapped_one_must_be_told_and_no_other(tmp_path:
     assert problems(_config(file, **form)) == []
     told = _only(_config(file, map={**MAP, "price": "price"}, **form))
     assert told == (
-        f"sources.log.map: {file} has 2 columns 'price', case aside; "
+        f"sources.log.map.price: {file} has 2 columns 'price', case aside; "
         "rename them there, or map the one that is meant: Price2 or price3"
     )
     assert problems(_config(file, map={**MAP, "price": "price3"}, **form)) == []
@@ -189,14 +190,14 @@ def test_keys_that_come_late_in_json_are_looked_for(tmp_path: Path, monkeypatch:
     (tmp_path / "b.json.gz").write_bytes(gzip.compress((view * 99 + order).encode()))
     assert problems(shop) == []
     (tmp_path / "b.json.gz").write_bytes(gzip.compress((view * 99).encode()))
-    assert _only(shop) == f"sources.log.map: {tmp_path}/a.json has no column 'price'. It has: user, item, at"
+    assert _only(shop) == f"sources.log.map.price: {tmp_path}/a.json has no column 'price'. It has: user, item, at"
     (tmp_path / "b.json.gz").write_bytes(gzip.compress((view * 100 + order).encode()))
     for bound in ("_OF_A_FILE", "_OF_ALL_FILES"):  # a log without end is not read to its end
         with monkeypatch.context() as less:
-            less.setattr(preflight, bound, 100 * (len(view) - 1))
+            less.setattr(samples, bound, 100 * (len(view) - 1))
             assert "'price', as far as it was read (does it come later? say '= price'). It has" in _only(shop)
-            less.setattr(preflight, "_OF_A_FILE", 100 * len(view))
-            less.setattr(preflight, "_OF_ALL_FILES", 3 * 100 * len(view))
+            less.setattr(samples, "_OF_A_FILE", 100 * len(view))
+            less.setattr(samples, "_OF_ALL_FILES", 3 * 100 * len(view))
             assert problems(shop) == []
 
 
@@ -224,7 +225,7 @@ def test_users_and_products_are_checked_as_sources_are(tmp_path: Path) -> None:
     products = {"path": f"{tmp_path}/products.csv", "id": "sku"}
     found = problems(from_mapping({**plain, "users": users, "products": products}))
     assert len(found) == 2
-    assert found[0].startswith("users.map: ")
+    assert found[0].startswith("users.attributes: ")
     assert "no column 'towm'" in found[0]
     assert found[1].startswith("products.path: nothing matches")
 
@@ -257,7 +258,7 @@ def test_a_table_of_products_may_have_no_header(tmp_path: Path) -> None:
 
 def test_a_price_that_is_no_number_is_a_doubt_where_no_row_is_refused_for_it(tmp_path: Path) -> None:
     (doubt,) = doubts(_goods(tmp_path, "1", "1_000", "", "12,50"))
-    told = "products.price: 2 of the first 3 prices of .*/goods.csv are no numbers, for one '1_000' in cost, and will be left out; "
+    told = "products.price: 2 of the first 3 values of .*/goods.csv are no numbers, for one '1_000' in cost; will be left out; "
     assert re.match(told, doubt)
     assert doubts(_goods(tmp_path, "12,50")) == [], "a problem, and told as one"
     assert doubts(_goods(tmp_path, "1", "2.50", "")) == doubts(_goods(tmp_path, "1", "x", valid_from="since")) == []
@@ -369,6 +370,41 @@ def test_times_are_looked_at_in_json_and_parquet_too(tmp_path: Path) -> None:
     assert "the pattern in which they are written" in _only(_config(tmp_path / "a.parquet", format="parquet"))
 
 
-def test_the_remedy_of_prices_reads_those_that_it_is_shown() -> None:
-    assert "replace(replace(Preis, '.', ''), ',', '.')" in preflight.remedy_of_prices("Preis", ["12,50", "1.762,60"])
-    assert "\"= replace(Preis, ',', '.')\"" in preflight.remedy_of_prices("Preis", ["12,50"])
+def test_numbers_of_a_log_that_are_none_are_a_problem_and_some_of_them_a_doubt(tmp_path: Path) -> None:
+    priced = {"delimiter": ";", "map": {**MAP, "price": "cost", "quantity": "= pieces"}}
+
+    def log(*prices: str) -> Config:
+        rows = "\n".join(f"u{n};p{n};2024-03-01;{price}" for n, price in enumerate(prices))
+        return _config(_write(tmp_path / "log.csv", f"user;item;at;cost\n{rows}\n"), **priced)
+
+    assert _only(log("12,50", "", "3,00")) == (
+        f"sources.log.map.price: no cost in {tmp_path}/log.csv is a number, for one '12,50'; "
+        "write 12.50 for 12,50, or map price: \"= replace(cost, ',', '.')\""
+    )
+    assert problems(log("12.50", "3")) == problems(log("", "")) == problems(log("12,50", "3")) == []
+    (doubt,) = (one for one in doubts(log("12,50", "3", "")) if "price" in one)
+    assert "1 of the first 2 values" in doubt
+    assert "such rows are refused; write 12.50 for 12,50" in doubt
+    assert not any("price" in one for one in doubts(log("12.50", "3")))
+
+
+def test_a_column_of_objects_or_lists_plays_no_part(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        {"user": None, "item": "mug", "at": "2024-03-01", "tags": ["a"]},
+        {"user": {"no": 7}, "item": ["mug"], "at": "2024-03-02"},
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in (*rows, rows[0]))
+    pq.write_table(pa.Table.from_pylist([{**rows[1], "tags": ["a"]}]), tmp_path / "a.parquet")
+    for file in (_write(tmp_path / "a.json", lines), tmp_path / "a.parquet"):
+        found = problems(_config(file, format=file.suffix[1:], map={**MAP, "product_name": "tags"}))
+        assert found == [
+            f"sources.log.map.user_id: user of {file} holds objects; say which part is meant, such as "
+            "\"= get_json_object(user, '$.no')\"",
+            f"sources.log.map.product_id: item of {file} holds lists; write a row for each of their elements first: "
+            "a log has one for each product of an order",
+        ]
+    array = _write(tmp_path / "b.json", "[\n" + lines.replace("\n", ",\n") + "]")
+    assert "it is a JSON array; write one object a line" in _only(_config(array, format="json"))

@@ -150,7 +150,7 @@ def test_what_is_wrong_with_the_files_is_told_before_spark(tmp_path: Path) -> No
               "event_ts": "t"}}  # fmt: skip
     made = from_mapping({"sources": [source], "series": [{**PLAIN, "path": str(tmp_path / "w.csv")}]})
     (told,) = problems(made)
-    assert told.startswith(f"series.weather.map: {tmp_path / 'w.csv'} has no column 'day'")
+    assert told.startswith(f"series.weather.day: {tmp_path / 'w.csv'} has no column 'day'")
 
 
 def test_an_ingest_writes_all_series_and_their_counts(

@@ -307,3 +307,30 @@ def test_a_csv_of_excel_is_read_as_it_is_and_its_encoding_written(tmp_path: Path
         file.write_text(text, encoding=encoding)
         with pytest.raises(SourceError, match="it is not UTF-8 text; save it so"):
             sniff(file)
+
+
+def test_numbers_with_a_comma_or_a_currency_are_read_by_an_expression(tmp_path: Path) -> None:
+    file = _csv(
+        tmp_path / "sales: 2024 #1.csv",
+        "kunde;artikel;datum;preis;menge",
+        "ann;mug;2024-03-01;12,50;2",
+        "bob;mug;2024-03-02;1.200,00;1",
+    )
+    assert sniff(file).numbers == {"price": "replace(replace(preis, '.', ''), ',', '.')"}
+    out = tmp_path / "shop.yaml"
+    init.write([str(file)], "shop", str(out))
+    (source,) = load([out]).sources
+    assert source.map.price == "= replace(replace(preis, '.', ''), ',', '.')"
+    assert source.map.quantity == "menge"
+    assert source.path == (str(file),), "signs of YAML in a path are nothing to it"
+
+
+def test_columns_of_objects_are_no_ids_and_arrays_are_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    order = json.dumps({"customer": {"id": 7}, "items": [{"sku": "mug"}], "ordered_at": "2024-03-01"})
+    found = sniff(file := _csv(tmp_path / "orders.jsonl", order, order, order))
+    assert (found.nested, found.missing) == (("customer", "items"), ["user_id", "product_id"])
+    init.write([str(file)], "shop", str(tmp_path / "shop.yaml"))
+    assert "customer, items hold objects or lists; a part of an object is named by" in capsys.readouterr().err
+    for lines in (("[", f"{order},", order, "]"), (f"[{order}, {order}]",)):
+        with pytest.raises(SourceError, match="it is a JSON array; write one object a line"):
+            sniff(_csv(tmp_path / "orders.json", *lines))
