@@ -161,6 +161,8 @@ class Config:
                 f"features.segment_by must be one of users.attributes ({', '.join(self.users.attributes) or 'there are none'}); "
                 f"got {self.features.segment_by!r}"
             )
+        if "segment" in self.calibration.by and not self.features.segment_by:
+            raise ConfigError("calibration.by: segment needs features.segment_by, the users' attribute that holds it")
         titles = [encoder.title for encoder in self.encoders]
         if len(set(titles)) != len(titles):
             raise ConfigError(f"encoders need names of their own, got {titles}: give one a `name`")

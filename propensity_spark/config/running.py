@@ -34,6 +34,13 @@ class StorageConfig:
     report: str = ""
     checkpoints: str = ""
 
+    def __post_init__(self) -> None:
+        if is_remote(self.report):
+            raise ConfigError(
+                f"storage.report is a file of the driver's machine, such as /Volumes/main/shop/report.html on Databricks; "
+                f"got {self.report!r}"
+            )
+
     @property
     def is_remote(self) -> bool:
         """Whether only Spark reaches the warehouse."""

@@ -20,6 +20,7 @@ _CROWD, _MOST, _SEVERAL = 50, 0.3, 20  # rows of one user, their share of the fi
 def doubts(config: Config) -> list[str]:
     """Each doubt one line: what, where and what to do; looked for in the first rows of each source and table."""
     found = [doubt for source in config.sources for doubt in _of_events(source)]
+    found += _of_types(config)
     for source in config.sources:
         for part in NUMBERS:
             found += _of_numbers(f"sources.{source.name}.map.{part}", source, getattr(source.map, part))
@@ -30,6 +31,11 @@ def doubts(config: Config) -> list[str]:
     found += [doubt for source in config.sources for doubt in _of_nobody(source)]
     found += _written_otherwise(config)
     found += _told_twice(config.sources)
+    if config.population.days > config.features.history_days:
+        found.append(
+            f"population.days ({config.population.days}) reaches back further than features.history_days "
+            f"({config.features.history_days}): nothing is seen of a user before that, and who did nothing since is not scored"
+        )
     if config.shop.time_zone == "UTC":
         found.append(
             "shop.time_zone is UTC: days begin at its midnight, and times without a zone are read as UTC; set the shop's own"
@@ -48,6 +54,15 @@ def _of_events(source: SourceConfig) -> Iterator[str]:
             f"sources.{source.name}.event_types: {strange.total():,} of the first {len(values):,} rows of {file} are of types "
             f"that it does not name: {named}; such rows are refused; say what they mean, or {IGNORED!r} where they mean nothing"
         )
+
+
+def _of_types(config: Config) -> Iterator[str]:
+    """Logs that bring no purchases, or none of the events that put users into the population: a run would end before training."""
+    brought = {event for source in config.sources for event in source.types or EVENT_TYPES}
+    for wanted, why in (("purchase", "it is what is predicted"), (config.population.event, "population.event asks for it")):
+        if config.sources and wanted != "any" and wanted not in brought:
+            yield f"no source brings an event of type {wanted}, and {why}: say in event_types which values mean it"
+            return
 
 
 def _told_twice(sources: Sequence[SourceConfig]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import SCALERS, Config, TrainConfig
-from propensity_spark.errors import ConfigError, TableMissing, TablesStale
+from propensity_spark.errors import ConfigError, InsufficientData, TableMissing, TablesStale
 from propensity_spark.features import compute, segments
 from propensity_spark.features.attributes import Known
 from propensity_spark.features.categories import UNTOLD, Categories, add_category, told_by
@@ -58,9 +58,20 @@ def prepare(spark: SparkSession, config: Config, as_of: date, found: Extent | No
     Raises InsufficientData where silver.events cannot carry the run, ConfigError where an encoder reads a column that no row has.
     """
     found = found or extent.look(spark, config)
+    _check_types(config, found)
     declared = feature_set(config.features, found.types, config.candidates.popular_days, config.shop.time_zone, config.series)
     timeline = plan(config, as_of, found.first, found.sold, found.late, found.full)
     return Moment(timeline, declared, attributes(config, declared), told_by(config), found.doubts(as_of))
+
+
+def _check_types(config: Config, found: Extent) -> None:
+    """Raise InsufficientData where nothing was bought, or nobody did what puts users into the population."""
+    wanted = {"purchase", *({config.population.event} - {"any"})}
+    if lacking := sorted(wanted - found.types):
+        raise InsufficientData(
+            f"silver.events holds no event of type {' or '.join(lacking)}, only {', '.join(sorted(found.types))}. Say in "
+            "sources.*.event_types which values mean it (silver.events_rejected has the refused rows) or bring the log that has it."
+        )
 
 
 def products_at(spark: SparkSession, moment: Moment, dates: Sequence[date]) -> DataFrame:
@@ -163,7 +174,7 @@ def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
         "settings": repr((config.features, config.candidates, config.population, sampled, config.labels)),
         "timeline": repr(moment.timeline),
         **({"categories": repr(moment.categories)} if moment.categories.told else {}),
-        "shop": repr(config.shop),
+        "shop": repr(replace(config.shop, currency="")),  # a name that is shown, and changes no number
     }
     return json.dumps(parts, sort_keys=True)
 

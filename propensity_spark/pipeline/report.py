@@ -122,7 +122,7 @@ def _page(
         groups=_groups(spark, moment),
         groups_as_of=str(moment.timeline.rehearsal.score),
         listed=report_tables.found(spark, moment),
-        scores=() if problem else _sample(spark, moment),
+        scores=() if problem else _sample(spark, moment, config.shop.currency),
         timings=tuple(seconds.items()),
     )
 
@@ -306,9 +306,10 @@ def best_of_one_user(spark: SparkSession, as_of: object, rows: int) -> DataFrame
     return best.join(names, on="product_id", how="left").select(*columns).orderBy("rank")
 
 
-def _sample(spark: SparkSession, moment: Moment) -> tuple[tuple[str, ...], ...]:
+def _sample(spark: SparkSession, moment: Moment, currency: str) -> tuple[tuple[str, ...], ...]:
     best = best_of_one_user(spark, moment.timeline.as_of, _SAMPLE)
-    return (tuple(best.columns), *(tuple(_cell(value) for value in row) for row in best.collect()))
+    header = tuple(f"{name}, {currency}" if currency and name == "expected_value" else name for name in best.columns)
+    return (header, *(tuple(_cell(value) for value in row) for row in best.collect()))
 
 
 def _cell(value: object) -> str:

@@ -64,9 +64,10 @@ class Search:
 
 
 def check(config: Config) -> None:
-    """See that a search can be kept, before rows are made for it. Raises SetupError and ConfigError as `run` does."""
+    """See that there is something to search, and that it can be kept, before rows are made. Raises as `run` does."""
     _optuna()
     _storage(config)
+    space(config.models, _family(config), config.tune.parameters)
 
 
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
@@ -105,7 +106,7 @@ def _optuna() -> Any:
 
 
 def _search(spark: SparkSession, config: Config, moment: Moment) -> Search:
-    tune, family = config.tune, config.tune.family or config.models.champion
+    tune, family = config.tune, _family(config)
     width = tune.width if tune.history == "sliding" else None
     cut = folds(moment.timeline.rehearsal.train, config.labels.horizon_days, tune.folds, width)
     searched = space(config.models, family, tune.parameters)
@@ -113,6 +114,10 @@ def _search(spark: SparkSession, config: Config, moment: Moment) -> Search:
     rows = learnt_rows(spark, config, moment, dates, [family])
     some = rows.where(uniform(config.train.seed + _SALT, "user_id") < tune.share)
     return Search(family, searched, tuple(_part(config, moment, some, fold) for fold in cut))
+
+
+def _family(config: Config) -> str:
+    return config.tune.family or config.models.champion
 
 
 def _part(config: Config, moment: Moment, rows: DataFrame, fold: Fold) -> Part:

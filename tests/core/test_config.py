@@ -406,6 +406,20 @@ def test_a_segment_is_an_attribute_that_is_kept(config: Make) -> None:
         config(users=users, features={"segment_by": "region"})
 
 
+def test_a_calibration_by_segment_needs_one(config: Make) -> None:
+    users = {"path": "u.csv", "id": "u", "attributes": ["tier"]}
+    by = {"by": ["exists", "segment"]}
+    assert config(users=users, features={"segment_by": "tier"}, calibration=by).calibration.by == ("exists", "segment")
+    with pytest.raises(ConfigError, match=r"calibration\.by: segment needs features\.segment_by"):
+        config(users=users, calibration=by)
+
+
+def test_the_report_is_a_file_of_the_driver(config: Make) -> None:
+    assert config(storage={"report": "/Volumes/main/shop/r.html"}).storage.report_path("s").name == "r.html"
+    with pytest.raises(ConfigError, match=r"storage\.report is a file of the driver's machine, .*; got 's3://b/r\.html'"):
+        config(storage={"report": "s3://b/r.html"})
+
+
 def test_stopping_early_is_for_the_native_engine_and_its_log_loss(config: Make) -> None:
     assert config(models={"lightgbm": {"early_stopping_rounds": 20}}).models.lightgbm.early_stopping_rounds == 20
     with pytest.raises(ConfigError, match=r"early_stopping_rounds is for the native engine"):

@@ -11,10 +11,10 @@ from propensity_spark.loading import from_mapping
 ROWS = "user,item,at,what\n" + "ann,mug,2024-03-01,pv\n" * 6 + "ann,mug,2024-03-01, buy \n" * 3 + "bob,mug,2024-03-02,fav\n"
 
 
-def _doubts(file: Path, zone: str = "Europe/Paris", **source: Any) -> list[str]:
+def _doubts(file: Path, zone: str = "Europe/Paris", others: dict[str, Any] | None = None, **source: Any) -> list[str]:
     columns = {"user_id": "user", "product_id": "item", "event_ts": "at", "event": "what"}
     told = {"name": "log", "path": str(file), "map": columns, **source}
-    return doubts(from_mapping({"shop": {"time_zone": zone}, "sources": [told]}))
+    return doubts(from_mapping({"shop": {"time_zone": zone}, "sources": [told], **(others or {})}))
 
 
 @pytest.fixture
@@ -49,6 +49,23 @@ def test_a_source_of_one_type_or_of_a_computed_one_or_without_rows_raises_no_dou
     assert _doubts(log.with_name("nowhere.csv")) == []
     log.write_text("user,item,at,what\n", encoding="utf-8")
     assert _doubts(log) == []
+
+
+def test_sources_that_bring_nobody_or_nothing_to_predict_are_told(log: Path) -> None:
+    types = {"buy": "purchase", "pv": "view", "fav": "ignore"}
+    assert _doubts(log, event_types=types) == []
+    assert _doubts(log, event_types=types, others={"population": {"event": "any"}}) == []
+    (told,) = _doubts(log, event_types={**types, "buy": "cart"}, others={"population": {"event": "cart"}})
+    assert told.startswith("no source brings an event of type purchase, and it is what is predicted: ")
+    (told,) = _doubts(log, event_types=types, others={"population": {"event": "cart"}})
+    assert told.startswith("no source brings an event of type cart, and population.event asks for it: ")
+
+
+def test_a_population_from_before_what_is_seen_is_told(log: Path) -> None:
+    types = {"event_types": {"buy": "purchase", "pv": "view", "fav": "ignore"}}
+    for days, is_told in ((90, False), (91, True)):
+        told = _doubts(log, others={"population": {"days": days}, "features": {"history_days": 90}}, **types)
+        assert any(one.startswith(f"population.days ({days}) reaches back further than") for one in told) == is_told
 
 
 def test_midnight_in_utc_is_told_since_few_shops_keep_it(log: Path) -> None:
@@ -114,7 +131,8 @@ def test_ids_that_are_written_in_two_ways_are_told(tmp_path: Path, ids: list[str
     for name, mine in (("clicks", ids), ("orders", others)):
         (tmp_path / f"{name}.csv").write_text("user,item,at\n" + "".join(f"{i},mug,2024-03-01\n" for i in mine), encoding="utf-8")
     columns = {"user_id": "user", "product_id": "item", "event_ts": "at"}
-    sources = [{"name": name, "path": f"{tmp_path}/{name}.csv", "map": columns, "event": "view"} for name in ("clicks", "orders")]
+    events = {"clicks": "view", "orders": "purchase"}
+    sources = [{"name": name, "path": f"{tmp_path}/{name}.csv", "map": columns, "event": events[name]} for name in events]
     told = doubts(from_mapping({"shop": {"time_zone": "Europe/Paris"}, "sources": sources}))
     assert bool(told) == is_told
     if is_told:
@@ -129,4 +147,4 @@ def test_a_column_that_a_parquet_file_lacks_is_a_problem_and_no_doubt(tmp_path: 
 
     pyarrow.parquet.write_table(pa.table({"user": ["ann"], "at": ["2024-03-01"]}), tmp_path / "log.parquet")
     columns = {"user_id": "usr", "product_id": "item", "event_ts": "at"}
-    assert _doubts(tmp_path / "log.parquet", format="parquet", map=columns, event="view") == []
+    assert _doubts(tmp_path / "log.parquet", format="parquet", map=columns, event="purchase") == []

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from propensity_spark import cli, tables
 from propensity_spark.config import Config
-from propensity_spark.errors import TableMissing, TablesStale
+from propensity_spark.errors import InsufficientData, TableMissing, TablesStale
 from propensity_spark.pipeline import audit, build_features, run
 from propensity_spark.schemas import CANDIDATES, EVENTS, TABLES, Table
 
@@ -121,3 +122,20 @@ def test_how_rows_are_learnt_from_asks_for_no_other_tables(
     assert begun == ["train"]
     with pytest.raises(TablesStale, match="for other settings than"):
         run.one("train", configured(EARLIER, train={**later, "seed": 43}))
+
+
+@pytest.mark.parametrize(("event", "lacking"), [("purchase", None), ("any", None), ("cart", "cart")])
+def test_a_run_without_the_events_that_it_needs_ends_before_anything_is_made(
+    spark: SparkSession, table: Make, configured: Configured, event: str, lacking: str | None
+) -> None:
+    asked = configured(LATER, population={"event": event})
+    _events(table, "2024-03-01", "2024-05-01", "2024-08-01")
+    if lacking is None:
+        build_features.prepare(spark, asked, LATER)
+    else:
+        with pytest.raises(InsufficientData, match=f"holds no event of type {lacking}, only purchase"):
+            build_features.prepare(spark, asked, LATER)
+    views = tables.read(spark, EVENTS.name).withColumn("event", F.lit("view")).localCheckpoint()
+    tables.overwrite(views, EVENTS.name)
+    with pytest.raises(InsufficientData, match=r"holds no event of type (cart or )?purchase, only view"):
+        build_features.prepare(spark, asked, LATER)

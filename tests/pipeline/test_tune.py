@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from propensity_spark.config import Config
-from propensity_spark.errors import TrainingFailed
+from propensity_spark.errors import ConfigError, TrainingFailed
 from propensity_spark.loading import load
 from propensity_spark.models.spaces import SPACES
 from propensity_spark.pipeline import build_features, run, tune
@@ -96,3 +96,16 @@ def test_a_search_without_one_good_trial_says_so(
     places = (f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", f"tune.storage=sqlite:///{tmp_path}/tuning.db", "tune.trials=2")
     with pytest.raises(TrainingFailed, match="none of 2 trials ended well"):
         tune.run(spark, configured(*SETTINGS, *places), moment, Progress(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [("tune.family=xgboost", "xgboost has no settings to search"), ("tune.parameters=[trees]", "has no trees to")],
+)
+def test_what_cannot_be_searched_is_told_before_rows_are_made(
+    configured: Callable[..., Config], tmp_path: Path, changed: str, told: str
+) -> None:
+    place = f"tune.storage=sqlite:///{tmp_path}/tuning.db"
+    tune.check(configured(place, *SETTINGS))
+    with pytest.raises(ConfigError, match=told):
+        tune.check(configured(place, *SETTINGS, changed))
