@@ -47,7 +47,7 @@ def _calibrated(rows: pd.DataFrame, name: str, task: Task) -> Calibrator:
     if not found.positives.sum() or found.positives.sum() >= found.weight.sum():
         raise InsufficientData("calibration needs bought and not bought pairs; its period has only one of them.")
     if method == "auto":
-        method, compared = _choose(found, plain) if task.kind == PROBABILITY else ("isotonic", ())
+        method, compared = _choose(found, plain, task.is_margin) if task.kind == PROBABILITY else ("isotonic", ())
         plain = replace(plain, log_losses=compared)
     made = fit_points(found.points, plain, method)
     if method == "none" or not task.by or not _both_tell(found):
@@ -60,10 +60,10 @@ def _both_tell(found: Buckets) -> bool:
     return all(found.part(half).positives.sum() > 0 for half in (0, 1))
 
 
-def _choose(found: Buckets, plain: Calibrator) -> tuple[str, tuple[tuple[str, float], ...]]:
+def _choose(found: Buckets, plain: Calibrator, is_margin: bool) -> tuple[str, tuple[tuple[str, float], ...]]:
     """The method with the lowest log loss on the half that it was not fitted on; few purchases cannot choose."""
     if found.positives.sum() < FEW or not _both_tell(found):
-        return SHRUNK, ()
+        return ("platt" if is_margin else SHRUNK), ()
     learnt, held = found.part(0).points, found.part(1)
     losses = [(name, _log_loss(fit_points(learnt, plain, name).on(held.x), held)) for name in COMPARED]
     return min(losses, key=lambda pair: pair[1])[0], tuple(losses)

@@ -66,7 +66,8 @@ def segments(x: Column, at: tuple[tuple[float, float], ...]) -> Column:
         return F.lit(at[0][1])
     if len(at) == 2:
         (x0, y0), (x1, y1) = at
-        share = F.least(F.greatest((x - x0) / max(x1 - x0, 1e-12), F.lit(0.0)), F.lit(1.0))
-        return y0 + share * (y1 - y0)
+        line = y0 + F.greatest((x - x0) / max(x1 - x0, 1e-12), F.lit(0.0)) * (y1 - y0)
+        # itself and not y0 + (y1 - y0), which may be the next number below: a threshold at the level would leave all of it out
+        return F.when(x >= x1, F.lit(y1)).otherwise(line)
     middle = len(at) // 2
     return F.when(x < at[middle][0], segments(x, at[: middle + 1])).otherwise(segments(x, at[middle:]))

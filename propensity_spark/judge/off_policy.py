@@ -42,15 +42,16 @@ class Estimate:
 def with_model(log: DataFrame, policy: DataFrame, shrinkage: float = 100.0) -> DataFrame:
     """The rows plus target, expected and expected_of_policy DOUBLE: what `estimate` needs of a policy that knows no context.
 
-    Takes   unit STRING, action, reward DOUBLE; `policy`: every action once, with the probability `target` of showing it.
-    Returns the rows whose action the policy knows: target; the action's mean reward in the other half of the units, shrunk to the
-            mean of all by so many rows; and that mean over the policy.
+    Takes   unit STRING, action, reward DOUBLE; `policy`: every action that it shows once, with the probability `target` of it.
+    Returns the rows; target is 0 of an action that the policy never shows; expected: the action's mean reward in the other half of
+            the units, shrunk to the mean of all by so many rows; expected_of_policy: that mean over the policy.
     """
     half = (uniform(_FOLD_SALT, "unit") < 0.5).cast("int")
     halves = log.withColumn("_other", 1 - half)
-    seen = halves.groupBy("_other", "action").agg(F.sum("reward").alias("_sum"), F.count(F.lit(1)).alias("_rows"))
+    seen = halves.groupBy("_other", "action").agg(F.sum("reward").alias("_sum"), F.count("reward").alias("_rows"))
     level = halves.groupBy("_other").agg(F.avg("reward").alias("_level"))
-    known = policy.crossJoin(level).join(seen, on=["_other", "action"], how="left")
+    actions = log.select("action").distinct().join(policy, on="action", how="full").fillna(0.0, ["target"])
+    known = actions.crossJoin(level).join(seen, on=["_other", "action"], how="left")
     told, rows = (F.coalesce(column, F.lit(0)) for column in ("_sum", "_rows"))
     model = known.withColumn("expected", (told + shrinkage * F.col("_level")) / (rows + shrinkage))
     whole = model.groupBy("_other").agg(F.sum(F.col("target") * F.col("expected")).alias("expected_of_policy"))
@@ -66,10 +67,10 @@ def estimate(log: DataFrame, max_weight: float, blocks: int, draws: int, seed: i
     Takes   unit STRING (a user: her rows stand or fall together), reward DOUBLE, logged DOUBLE > 0 (with which probability the
             shown action was shown), target DOUBLE >= 0 (with which the policy would show it) and, for DR, expected (reward of the
             shown action) and expected_of_policy (of the policy's own action), by a model that did not see the unit.
-    Returns the estimates of ips, snips and, with a model, dr, of the rows whose `logged` is there and above 0: of others it is not
-            known what they stand for. `blocks` and `draws` as in intervals.
+    Returns the estimates of ips, snips and, with a model, dr, of the rows whose `logged` is there and above 0, and whose reward is
+            there: of others it is not known what they stand for or earned. `blocks` and `draws` as in intervals.
     """
-    log = log.where("logged > 0 AND NOT isnan(logged) AND target IS NOT NULL AND NOT isnan(target)")
+    log = log.where("logged > 0 AND NOT isnan(logged) AND target IS NOT NULL AND NOT isnan(target) AND reward IS NOT NULL")
     modelled = {"expected", "expected_of_policy"} <= set(log.columns)
     plain = F.col("target") / F.col("logged")
     robust = F.col("expected_of_policy") + F.col("w") * (F.col("reward") - F.col("expected")) if modelled else F.lit(0.0)

@@ -12,6 +12,7 @@ class Task:
 
     `negative_rate`: the share of the pairs not bought that were among the rows; `odds`: how many times as high balancing
     made the odds in them (trainset.balance); `focal_gamma`: that of the loss which it minimised (0: log loss).
+    `is_margin`: the score is the sigmoid of a margin, whose scale says nothing of probabilities.
     `blocks` of users, whose buckets are kept apart for intervals (0: none are).
     `by`: the kinds of segments to try (segments.READS), where the rows have their columns; `shrinkage`: of their offsets, in
     purchases.
@@ -23,6 +24,7 @@ class Task:
     odds: float = 1.0
     focal_gamma: float = 0.0
     kind: str = PROBABILITY
+    is_margin: bool = False
     by: tuple[str, ...] = ()
     shrinkage: float = 50.0
     blocks: int = 0

@@ -8,7 +8,7 @@ from propensity_spark.config import Config, ModelsConfig
 from propensity_spark.features import encoders
 from propensity_spark.features.spec import Feature
 from propensity_spark.judge.task import Task
-from propensity_spark.models import split, trees
+from propensity_spark.models import kernel, split, svm, trees
 from propensity_spark.models.fast import Scorer
 from propensity_spark.progress import Progress
 from propensity_spark.trainset.balance import Balanced, balance
@@ -36,6 +36,7 @@ def task_of(config: Config, models: ModelsConfig, scorer: Scorer, odds: float) -
         negative_rate=rate,
         odds=odds,
         focal_gamma=gamma,
+        is_margin=family in (svm.FAMILY, kernel.FAMILY),
         by=how.by,
         shrinkage=how.shrinkage,
     )

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from sklearn.isotonic import IsotonicRegression
 
 from propensity_spark.errors import InsufficientData
-from propensity_spark.judge import calibrate
+from propensity_spark.judge import calibrate, isotonic
 from propensity_spark.judge.baselines import BASELINES, KINDS, add_baselines
 from propensity_spark.judge.calibrator import COUNT, PROBABILITY, REAL, Calibrator
 from propensity_spark.judge.task import Task
@@ -145,6 +145,8 @@ def test_few_purchases_do_not_choose_among_shapes(table: Make, bought: int, is_f
     frame = table("user_id STRING, label INT, weight DOUBLE, raw DOUBLE", *rows)
     made = calibrate.fit(frame, "raw", "auto")
     assert (made.method == "shrunk", made.log_losses == ()) == (is_few, is_few)
+    of_margins = calibrate.fit_all(frame, {"raw": Task(score="raw", is_margin=True)})["raw"]
+    assert (of_margins.method == "platt") or not is_few, "of a margin nothing says that the slope is near 1"
     p = np.array([row[0] for row in frame.select(made.apply(frame.raw)).collect()])
     assert p.sum() == pytest.approx(bought, rel=1e-3)
     raw = np.array([row[3] for row in rows])
@@ -189,3 +191,14 @@ def test_every_baseline_has_a_kind_and_a_missing_fit_is_below_all_others(table: 
     assert known.als == pytest.approx(-0.4)
     assert missing.als < known.als
     assert (known.own_popular, missing.own_popular, missing.own) == (13.0, 9.0, 0.0)
+
+
+def test_a_threshold_at_the_highest_level_holds_for_the_rows_of_that_level(table: Make) -> None:
+    """y0 + (y1 - y0) is not always y1 in floating point."""
+    draw = np.random.default_rng(1)
+    ends = [(low, high) for low, high in draw.random((3000, 2)) if low < high and low + (high - low) < high]
+    assert ends
+    frame = table("x DOUBLE", (2.0,), (3.0,))
+    for low, high in ends[:5]:
+        level = isotonic.segments(frame.x, ((1.0, low), (2.0, high)))
+        assert [row[0] for row in frame.select(level).collect()] == [high, high]

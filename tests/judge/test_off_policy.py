@@ -89,3 +89,20 @@ def test_the_uniform_policy_is_found_from_the_log_of_another(spark: SparkSession
             print(campaign, f"random log {mean:.5f} +- {own:.5f}, Thompson's own {thompson['click'].mean():.5f};", each)
             assert each.low - own < mean < each.high + own, each
             assert each.effective_rows < 0.9 * len(thompson)
+
+
+def test_an_action_that_the_policy_never_shows_earns_it_nothing(spark: SparkSession) -> None:
+    """Half a, half b were shown; a policy of a alone earns what a does, not twice as much."""
+    draw = np.random.default_rng(5)
+    action, n = draw.choice(["a", "b"], 4000), 4000
+    reward = (draw.random(n) < np.where(action == "a", 0.3, 0.1)).astype(float)
+    log = pd.DataFrame({"unit": [f"u{i}" for i in range(n)], "action": action, "reward": reward, "logged": 0.5})
+    log.loc[::50, "reward"] = np.nan  # nobody knows what came of these: they are left out, and move nothing
+    rows = spark.createDataFrame(log).replace(float("nan"), None, ["reward"])
+    policy = spark.createDataFrame([("a", 1.0), ("never shown", 0.0)], "action STRING, target DOUBLE")
+    found = _estimates(with_model(rows, policy), 100.0)
+    known = log[log["reward"].notna()]
+    for method in (IPS, SNIPS, DR):
+        assert found[method].rows == len(known)
+        assert found[method].value == pytest.approx(known[known["action"] == "a"]["reward"].mean(), abs=0.02)
+    assert found[IPS].value == pytest.approx(2 * known["reward"].where(known["action"] == "a", 0).mean())

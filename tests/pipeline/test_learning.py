@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from propensity_spark.config import BalanceConfig, Config
+from propensity_spark.config import BalanceConfig, Config, ModelsConfig
 from propensity_spark.features.spec import Feature
 from propensity_spark.judge import band, buckets, calibrate, thresholds
 from propensity_spark.judge.task import Task
@@ -168,3 +168,8 @@ def test_trials_balance_as_configured_or_in_a_way_of_their_own_and_undo_it(
 def test_models_by_level_are_freed_from_what_their_base_was_fitted_with(base: str, gamma: float) -> None:
     models = from_mapping({"models": {"lightgbm": {"focal_gamma": 2.0}, "split": {"family": base}}}).models
     assert learning.task_of(from_mapping({}), models, Scorer("split", (), (), "{}"), 1.0).focal_gamma == gamma
+
+
+@pytest.mark.parametrize(("family", "is_margin"), [("svm", True), ("kernel_svm", True), ("logistic", False), ("split", False)])
+def test_calibration_is_told_which_scores_are_margins(family: str, is_margin: bool) -> None:
+    assert learning.task_of(from_mapping({}), ModelsConfig(), Scorer(family, (), (), "{}"), 1.0).is_margin == is_margin
