@@ -7,14 +7,12 @@
 
 # COMMAND ----------
 
-import os
-
 from propensity_spark import loading, session
 from propensity_spark.serve import views
 
-config = loading.load([os.environ.get("PROPENSITY_CONFIG", "conf/demo.yaml")])
+config = loading.load(loading.named() or ["conf/demo.yaml"])
 spark = session.start(config)
-views.create(spark, config.score.top_products)
+views.ensure(spark, config.score.top_products)
 
 # COMMAND ----------
 

@@ -4,7 +4,6 @@ Exit codes: 0 done, 2 a mistake of the user's (one clear line), 1 a bug (its tra
 """
 
 import argparse
-import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -48,7 +47,7 @@ def _run(asked: argparse.Namespace) -> None:
     config = _config(asked)
     run.everything(config)
     print(f"scores in {next_steps.place(config.storage, 'gold.propensity')}; the best:")
-    print(f"  {next_steps.best_scores(_files(asked), asked.set)}")
+    print(f"  {next_steps.best_scores(_files(asked), asked.set, config.score.as_of)}")
 
 
 def _stage(name: str) -> Callable[[argparse.Namespace], None]:
@@ -109,6 +108,10 @@ def _totals(asked: argparse.Namespace) -> None:
     from propensity_spark.pipeline import run
 
     since = _date(asked.since, "--since") if asked.since else None
+    if asked.spine and (asked.since or asked.as_of):
+        raise ConfigError("--spine brings its own moments: leave --since and --as-of out")
+    if asked.out and not asked.spine:
+        raise ConfigError("--out says where the totals of a spine go: give --spine FILE, or leave it out")
     run.totals_current(_config(asked), since, asked.spine, asked.out)
 
 
@@ -165,7 +168,7 @@ _COMMANDS: dict[str, tuple[Command, str]] = {
     "imbalance": (_imbalance, "fit and judge the champion with each way of balancing bought and not bought rows"),
     "families": (_families, "fit and judge each model family, to see which suits the shop"),
     "cold-start": (_cold_start, "judge the rates of users and products without history on some that were held out"),
-    "sql": (_sql, "query the tables, e.g. propensity sql 'select * from gold.top_products limit 10'"),
+    "sql": (_sql, "query the tables, e.g. propensity sql 'select * from gold.top_products limit 10' --config myshop.yaml"),
     "features": (_features, "list the declared features, describe one, or show what changed since they were built"),
     "check": (_check, "say what is wrong with a configuration and its sources before anything runs"),
     "init": (_init, "look at sample files and write a commented configuration for them"),
@@ -237,14 +240,16 @@ _ARGUMENTS = {
 
 
 def _files(asked: argparse.Namespace) -> list[str]:
-    return list(asked.config or [file for file in os.environ.get("PROPENSITY_CONFIG", "").split(os.pathsep) if file])
+    return list(asked.config or loading.named())
 
 
 def _config(asked: argparse.Namespace) -> Config:
     """The configuration in force. Without --config, PROPENSITY_CONFIG names it (as a laptop's shell profile may)."""
     files = _files(asked)
     if not files:
-        raise ConfigError("which shop? Give --config conf/SHOP.yaml, or write one with `propensity init SAMPLE`.")
+        raise ConfigError(
+            "which shop? Give --config conf/SHOP.yaml, or name it in PROPENSITY_CONFIG, or write one with `propensity init SAMPLE`."
+        )
     settings = list(asked.set)
     if asked.as_of:
         settings.append(f"score.as_of={_date(asked.as_of)}")

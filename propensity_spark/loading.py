@@ -74,6 +74,11 @@ def from_mapping(values: Mapping[str, Any]) -> Config:
     return typing.cast(Config, _build(Config, _expand(_in_one_key(Config, values)), ""))
 
 
+def named() -> list[str]:
+    """The configurations that PROPENSITY_CONFIG names, parted as paths are."""
+    return [file for file in os.environ.get("PROPENSITY_CONFIG", "").split(os.pathsep) if file]
+
+
 def to_mapping(config: object) -> dict[str, Any]:
     """A Config (or section) as plain values, fit for YAML."""
     return typing.cast(dict[str, Any], _plain(config))

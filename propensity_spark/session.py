@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import pyspark
 from pyspark.sql import SparkSession
 
 from propensity_spark import gateway, install, memory, tables
@@ -65,11 +66,15 @@ def start(config: Config) -> SparkSession:
     """The session to work in, with the shop's tables attached.
 
     A session that is already running (a notebook, Databricks) is used; otherwise one is started.
-    Raises SetupError where Java or the jars are absent, StorageError where the warehouse cannot be written or
-    there is no such catalog.
+    Raises SetupError where Java or the jars are absent, or the session is Spark Connect's, StorageError where the
+    warehouse cannot be written or there is no such catalog.
     """
     tables.check_writable(config.storage)
     running = SparkSession.getActiveSession()
+    if type(running).__module__.startswith("pyspark.sql.connect"):
+        raise SetupError(
+            "this session is Spark Connect's (a shared cluster's), which fits no model; take a cluster of dedicated access"
+        )
     spark = running or _build(config)
     gateway.remember(spark)
     for key, value in _ALWAYS.items():
@@ -97,9 +102,11 @@ def _build(config: Config) -> SparkSession:
     for key, value in {**settings, **config.spark.conf}.items():
         builder = builder.config(key, value)
     if not submitted:
-        os.environ.setdefault("JAVA_HOME", str(install.java_home()))
+        os.environ["JAVA_HOME"] = str(install.java_home())  # the one named, where that fits
+        os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)  # another's Spark would not speak with this PySpark
         if _is_here(config.spark.master):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+            os.environ["PYSPARK_PYTHON"] = sys.executable
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         os.environ["PYSPARK_SUBMIT_ARGS"] = f"--driver-java-options '{_java_options()}' pyspark-shell"
         _check_master(config.spark.master)
@@ -124,7 +131,8 @@ def _local_settings(config: Config) -> dict[str, str]:
 
 def _java_options() -> str:
     """Quiet logging from the first line on, and what makes the JVM fast here."""
-    return f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties')} {_JAVA_OPTIONS}"
+    # as an address: a blank in a path would end the option
+    return f"-Dlog4j2.configurationFile={Path(__file__).resolve().with_name('log4j2.properties').as_uri()} {_JAVA_OPTIONS}"
 
 
 def _is_here(master: str) -> bool:

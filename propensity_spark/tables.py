@@ -57,7 +57,8 @@ def attach(spark: SparkSession, storage: StorageConfig) -> None:
     warehouse = storage.warehouse if storage.is_remote else str(Path(storage.warehouse).absolute())
     _enter(spark, storage.catalog)
     for schema in SCHEMAS:
-        spark.sql(f"CREATE SCHEMA IF NOT EXISTS {_prefix(spark)}{schema}")
+        if not spark.catalog.databaseExists(_prefix(spark) + schema):  # who only reads may make none
+            spark.sql(f"CREATE SCHEMA IF NOT EXISTS {_prefix(spark)}{schema}")
     if not storage.catalog and spark.conf.get(_WAREHOUSE, warehouse) != warehouse:
         _forget(spark, str(spark.conf.get(_WAREHOUSE)))
     spark.conf.set(_WAREHOUSE, warehouse)
@@ -127,6 +128,11 @@ def path(spark: SparkSession, name: str) -> str:
 def name(spark: SparkSession, table: str) -> str:
     """The table's name in SQL, with the catalog where there is one."""
     return _prefix(spark) + table
+
+
+def in_catalog(spark: SparkSession) -> bool:
+    """Whether the tables are those of a catalog, which others share."""
+    return bool(_prefix(spark))
 
 
 def exists(spark: SparkSession, name: str) -> bool:
@@ -295,7 +301,8 @@ def _noted(spark: SparkSession, table: str, note: str) -> int:
 
 
 def _register(spark: SparkSession, name: str) -> None:
-    spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING DELTA LOCATION '{path(spark, name)}'")
+    where = path(spark, name).replace("\\", "\\\\").replace("'", "\\'")
+    spark.sql(f"CREATE TABLE IF NOT EXISTS {name} USING DELTA LOCATION '{where}'")
 
 
 def _load(spark: SparkSession, name: str) -> DataFrame:
@@ -303,8 +310,9 @@ def _load(spark: SparkSession, name: str) -> DataFrame:
 
 
 def _prefix(spark: SparkSession) -> str:
-    catalog = spark.conf.get(_CATALOG, "")
-    return f"{catalog}." if catalog else ""
+    catalog = str(spark.conf.get(_CATALOG, ""))
+    quoted = catalog if re.fullmatch(r"\w*", catalog, re.ASCII) else f"`{catalog}`"
+    return f"{quoted}." if catalog else ""
 
 
 def count_by(frame: DataFrame, *columns: str) -> dict[tuple[object, ...], int]:

@@ -77,7 +77,8 @@ def _task(inputs: tuple[str, ...], parameters: Parameters, rounds: Rounds) -> Ta
 def _network(context: Any) -> Parameters:
     """Where each task listens, in the order of the tasks; a port is free when it is asked for, and taken a moment later."""
     host = context.getTaskInfos()[context.partitionId()].address.rsplit(":", 1)[0]
-    with socket.socket() as free:
+    with socket.socket() as free:  # until all have told theirs, or two on one machine could be given the same
         free.bind(("", 0))
         port = free.getsockname()[1]
-    return {"machines": ",".join(context.allGather(f"{host}:{port}")), "local_listen_port": port}
+        places = context.allGather(f"{socket.gethostbyname(host)}:{port}")  # LightGBM knows machines by their addresses alone
+    return {"machines": ",".join(places), "local_listen_port": port}

@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from py4j.protocol import Py4JError
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark.config import LightGBMConfig, ModelsConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import slots
+from propensity_spark.models import slots, staged
 from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, shares, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer
 from propensity_spark.models.layout import Size, dealt, size
@@ -76,17 +77,29 @@ def _fit_natively(
 
 
 def from_native(model: str, features: Sequence[Feature], facts: dict[str, float]) -> Fitted:
-    """A native model of the features as Spark ML's pipeline, as a scorer, and with its importance."""
+    """A native model of the features as Spark ML's pipeline, as a scorer, and with its importance.
+
+    The pipeline is SynapseML's where the JVM can load its library, which there is for x86 processors alone, else `staged`.
+    """
+    scorer = make_scorer(FAMILY, features, model)
+    pipeline = _of_synapseml(model, features) or PipelineModel(stages=[staged.stage(scorer, vector_column(FAMILY, "probability"))])
+    return Fitted(FAMILY, pipeline, scorer, _importance(model, features), facts)
+
+
+def _of_synapseml(model: str, features: Sequence[Feature]) -> PipelineModel | None:
+    """None where the JVM has no LightGBM."""
     from synapse.ml.lightgbm import LightGBMClassificationModel  # needs a running JVM
 
     vector = vector_column(FAMILY, "features")
-    stage = LightGBMClassificationModel.loadNativeModelFromString(model)
+    try:
+        stage = LightGBMClassificationModel.loadNativeModelFromString(model)
+    except Py4JError:  # what the JVM throws there is no exception of Java's, but an error of linking
+        return None
     stage.setFeaturesCol(vector)
     stage.set(stage.probabilityCol, vector_column(FAMILY, "probability"))
     stage.set(stage.rawPredictionCol, "")  # each further column would score every row once more
     stage.set(stage.predictionCol, "")
-    pipeline = PipelineModel(stages=[*with_missing(features, vector), stage])
-    return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, model), _importance(stage, features), facts)
+    return PipelineModel(stages=[*with_missing(features, vector), stage])
 
 
 def predictor(scorer: Scorer) -> Predict:
@@ -154,7 +167,7 @@ def _fit_on_slots(
     pipeline = PipelineModel(stages=[*prepared.stages, model])
     facts = {"trees": float(trees), "leaves": float(leaves), "tasks": float(tasks)}
     note = "SynapseML splits exactly in all rounds, whatever models.lightgbm.random_share says" if settings.random_share else ""
-    return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, native), _importance(model, features), facts, note)
+    return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, native), _importance(native, features), facts, note)
 
 
 def leaves_for(positives: int) -> int:
@@ -216,5 +229,8 @@ def _fixed_partitions(spark: SparkSession) -> Iterator[None]:
         spark.conf.set(key, str(before))
 
 
-def _importance(model: Any, features: Sequence[Feature]) -> dict[str, float]:
-    return shares([float(gain) for gain in model.getFeatureImportances("gain")], features)
+def _importance(model: str, features: Sequence[Feature]) -> dict[str, float]:
+    """Each input's share of all gain."""
+    import lightgbm
+
+    return shares([float(gain) for gain in lightgbm.Booster(model_str=model).feature_importance("gain")], features)

@@ -19,7 +19,7 @@ WHERE u.as_of = (SELECT max(as_of) FROM {scores}) AND NOT EXISTS (SELECT 1 FROM 
 
 
 def create(spark: SparkSession, top_products: int) -> None:
-    """(Re)make gold.propensity_latest (the newest as_of), gold.top_products (its best rows per user, with names) and
+    """Make anew gold.propensity_latest (the newest as_of), gold.top_products (its best rows per user, with names) and
     gold.propensity_any (its rows, and gold.cold_start's for every user known then who has none; why says which).
     """
     if not tables.exists(spark, "gold.propensity"):
@@ -34,6 +34,12 @@ def create(spark: SparkSession, top_products: int) -> None:
     if all(tables.exists(spark, table) for table in (COLD_START.name, COLD_USERS.name)):
         users, rates = tables.name(spark, COLD_USERS.name), tables.name(spark, COLD_START.name)
         spark.sql(_ANY.format(any=tables.name(spark, ANY), latest=latest, scores=scores, users=users, rates=rates))
+
+
+def ensure(spark: SparkSession, top_products: int) -> None:
+    """For who only reads: in a catalog, where views are everybody's, only what is not there is made; else as `create` does."""
+    if not tables.in_catalog(spark) or not all(tables.exists(spark, view) for view in (LATEST, TOP)):
+        create(spark, top_products)
 
 
 def query(spark: SparkSession, sql: str) -> DataFrame:

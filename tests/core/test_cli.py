@@ -200,6 +200,28 @@ def test_the_command_at_a_runs_end_can_be_called_from_where_the_run_was(tmp_path
     assert next_steps.best_scores(["a shop.yaml"]).startswith("env/bin/"), "another installation's is not ours"
 
 
+def test_a_run_of_a_date_ends_with_the_scores_of_that_date() -> None:
+    assert "gold.top_products" in next_steps.best_scores(["s.yaml"])
+    told = next_steps.best_scores(["s.yaml"], (), date(2024, 3, 1))
+    assert "FROM gold.propensity" in told
+    assert "WHERE as_of = DATE'2024-03-01'" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--out", "there"], "--out says where the totals of a spine go"),
+        (["--spine", "s.csv", "--out", "o", "--since", "2024-03-01"], "--spine brings its own moments"),
+        (["--spine", "s.csv", "--out", "o", "--as-of", "2024-03-01"], "--spine brings its own moments"),
+    ],
+)
+def test_arguments_of_totals_that_would_be_ignored_are_refused(
+    shop: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    assert cli.main(["totals", "--config", str(shop), *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
 def test_a_table_is_where_the_catalog_or_the_warehouse_has_it() -> None:
     assert next_steps.place(StorageConfig(warehouse="here"), "gold.propensity") == "here/gold/propensity"
     assert next_steps.place(StorageConfig(catalog="main"), "gold.propensity") == "main.gold.propensity"

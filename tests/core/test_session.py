@@ -1,12 +1,16 @@
 """What a session is started with, by where its executors are."""
 
 import os
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyspark
 import pytest
 
 from propensity_spark import session
+from propensity_spark.errors import SetupError
 from propensity_spark.loading import from_mapping
 
 
@@ -44,3 +48,28 @@ def test_only_a_cluster_of_this_machine_is_reached_by_loopback(monkeypatch: pyte
     addresses = {told.get("spark.driver.host"), told.get("spark.driver.bindAddress"), around.get("SPARK_LOCAL_IP")}
     assert addresses == ({"127.0.0.1"} if is_here else {None})
     assert told["spark.master"] == (master or "local[*]")
+
+
+def test_what_others_set_for_another_spark_or_python_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    strange = {"JAVA_HOME": "/opt/java8", "SPARK_HOME": "/opt/spark2", "PYSPARK_PYTHON": "/opt/python2"}
+    for master, python in (("", sys.executable), ("spark://h:7077", "/opt/python2")):
+        around = {**{key: value for key, value in os.environ.items() if key != "PYSPARK_GATEWAY_PORT"}, **strange}
+        monkeypatch.setattr(session, "SparkSession", SimpleNamespace(builder=_builder({})))
+        monkeypatch.setattr(session.install, "java_home", lambda: Path("/opt/java17"))
+        monkeypatch.setattr(os, "environ", around)
+        session._build(from_mapping({"spark": {"master": master}}))
+        assert (around["JAVA_HOME"], around["PYSPARK_PYTHON"]) == ("/opt/java17", python)
+        assert around["SPARK_HOME"] == str(Path(pyspark.__file__).parent)
+
+
+def test_a_blank_in_the_path_ends_no_option_of_the_jvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "__file__", "/home/jo's shop/package/session.py")
+    first, *_ = session._java_options().split()
+    assert first == "-Dlog4j2.configurationFile=file:///home/jo%27s%20shop/package/log4j2.properties"
+
+
+def test_a_session_of_spark_connect_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    connect = type("SparkSession", (), {"__module__": "pyspark.sql.connect.session"})
+    monkeypatch.setattr(session, "SparkSession", SimpleNamespace(getActiveSession=connect))
+    with pytest.raises(SetupError, match="this session is Spark Connect's"):
+        session.start(from_mapping({"storage": {"warehouse": str(tmp_path)}}))

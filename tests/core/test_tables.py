@@ -4,6 +4,8 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from py4j.protocol import Py4JJavaError
@@ -266,6 +268,15 @@ def test_a_new_session_finds_the_tables_of_a_warehouse_by_name(spark: SparkSessi
     assert _said(spark.sql("SELECT source FROM silver.intake")) == [("here",)]
 
 
+def test_a_warehouse_may_have_any_name(spark: SparkSession, table: Make, warehouse: Path, tmp_path: Path) -> None:
+    try:
+        tables.attach(spark, StorageConfig(warehouse=str(tmp_path / "the shop's")))
+        tables.overwrite(table(INTAKE, ("here", "received", "", 1)), "silver.intake")
+        assert _said(spark.sql("SELECT source FROM silver.intake")) == [("here",)]
+    finally:
+        tables.attach(spark, StorageConfig(warehouse=str(warehouse)))
+
+
 def test_a_new_session_finds_the_tables_of_a_remote_warehouse_by_name_until_it_turns_elsewhere(
     spark: SparkSession, table: Make, warehouse: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -302,6 +313,14 @@ def test_names_in_sql_are_of_the_shops_catalog(spark: SparkSession, table: Make,
     finally:
         spark.sql("DROP TABLE IF EXISTS spark_catalog.silver.intake")
         tables.attach(spark, StorageConfig(warehouse=str(warehouse)))
+
+
+def test_a_catalog_of_any_name_is_quoted_in_sql(spark: SparkSession) -> None:
+    told = []
+    for catalog in ("", "main", "prod-shop"):
+        conf = SimpleNamespace(get=lambda _, __="", catalog=catalog: catalog)
+        told.append(tables.name(cast(SparkSession, SimpleNamespace(conf=conf)), "gold.propensity"))
+    assert told == ["gold.propensity", "main.gold.propensity", "`prod-shop`.gold.propensity"]
 
 
 def test_a_catalog_that_the_session_does_not_have_is_told_and_nothing_changes(spark: SparkSession) -> None:

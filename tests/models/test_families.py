@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from py4j.protocol import Py4JError
 from pyspark.ml import PipelineModel, util
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -83,6 +84,24 @@ def test_every_family_solves_the_obvious_case_both_ways(family: str, toy: DataFr
     np.testing.assert_allclose(batch[column], spark_way[column], atol=1e-6)
     assert sum(fitted.importance.values()) == pytest.approx(1.0)
     assert fitted.importance["x2"] < 0.2
+
+
+def test_where_the_jvm_has_no_lightgbm_the_model_stands_in_the_pipeline_as_it_is(
+    toy: DataFrame, fit: Fit, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of ARM processors, for which SynapseML brings no library."""
+
+    def absent(_: str) -> None:
+        raise Py4JError("java.lang.UnsatisfiedLinkError: lightgbmlib")
+
+    usual = fit("lightgbm")
+    monkeypatch.setattr("synapse.ml.lightgbm.LightGBMClassificationModel.loadNativeModelFromString", absent)
+    fitted = FAMILIES["lightgbm"](toy, FEATURES, SMALL, 1)
+    assert (fitted.scorer, fitted.importance) == (usual.scorer, usual.importance)
+    fitted.pipeline.save(str(tmp_path / "pipeline"))
+    column, loaded = fitted.scorer.column, replace(fitted, pipeline=PipelineModel.load(str(tmp_path / "pipeline")))
+    told, expected = (each.transform(toy).select("id", column).toPandas().sort_values("id") for each in (loaded, usual))
+    np.testing.assert_allclose(told[column], expected[column], atol=1e-6)
 
 
 # Spark adds up what its tasks found in the order in which they end: the last digits of these models may differ.

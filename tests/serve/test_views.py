@@ -32,3 +32,14 @@ def test_a_query_that_makes_no_sense_is_told_in_one_line(spark: SparkSession, wa
 
 def test_a_query_is_answered(spark: SparkSession, warehouse: Path) -> None:
     assert views.query(spark, "SELECT 1 + 1 AS two").collect()[0]["two"] == 2
+
+
+def test_who_only_reads_a_catalog_makes_no_view_anew(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(views, "create", lambda _, top: made.append(top))
+    for in_catalog, are_there, expected in ((True, True, []), (True, False, [5]), (False, True, [5])):
+        made.clear()
+        monkeypatch.setattr(tables, "in_catalog", lambda _, told=in_catalog: told)
+        monkeypatch.setattr(tables, "exists", lambda _, __, told=are_there: told)
+        views.ensure(spark, 5)
+        assert made == expected
