@@ -56,8 +56,8 @@ EVENTS = Table(
     keys=("event_id",),
     writer="ingest",
     properties=_bounds_of(6),
-    about="price per piece, amount = price x quantity, in the shop's currency; cancelled_ts: when the whole order "
-    "line was taken back (null: never); known_ts and cancelled_known_ts: when the shop knew of the row and of its being "
+    about="price per piece, amount as the log gives it, else price x quantity; cancelled_ts: when the whole "
+    "order line was taken back (null: never); known_ts and cancelled_known_ts: when the shop knew of the row and of its being "
     "taken back; is_bot: this user behaved like a machine on this day",
 )
 EVENTS_REJECTED = Table(
@@ -247,8 +247,8 @@ PROPENSITY = Table(
     partition_by=("as_of",),
     about="the product: the calibrated probability that the user buys the product within "
     "[as_of, as_of + horizon_days); propensity_low, propensity_high: where 90 % (calibration.interval) of samples of the "
-    "calibration's users put the level of such a score (null: unknown); rank 1 is the user's best by ranking_score, which compares "
-    "products of one user only; expected_value = propensity x price",
+    "calibration's users put the level of such a score (null: not calibrated, or on too little); rank 1 is the user's best by "
+    "ranking_score, which compares products of one user only; expected_value = propensity x the mean price paid before as_of",
 )
 COLD_START = Table(
     name="gold.cold_start",
@@ -269,7 +269,8 @@ COLD_USERS = Table(
     keys=("as_of", "user_id"),
     writer="score",
     partition_by=("as_of",),
-    about="the users known at as_of who are not in gold.propensity, and where their rows of gold.cold_start are",
+    about="the users known at as_of, of whom population.where holds, who are not in gold.propensity, and where their rows of "
+    "gold.cold_start are",
 )
 METRICS = Table(
     name="gold.metrics",

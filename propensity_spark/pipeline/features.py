@@ -16,6 +16,7 @@ from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.lineage import Definition
 from propensity_spark.features.spec import CANDIDATE, KEYS, ROW, SERIES, FeatureSet
 from propensity_spark.schemas import EVENT_TYPES, FEATURE_DEFINITIONS
+from propensity_spark.trainset.assemble import FITS
 
 _KEPT = FEATURE_DEFINITIONS.name
 _OF = {
@@ -44,8 +45,9 @@ def _spoken_of(source: SourceConfig) -> frozenset[str]:
 
 
 def listing(config: Config) -> str:
-    """Every feature in a line, by entity, with its version, group and unit."""
-    declared = lineage.definitions(declared_by(config))
+    """Every input of the models in a line, by entity, with its version, group and unit."""
+    features = declared_by(config)
+    declared = [*lineage.definitions(features), *(lineage.definition(features, CANDIDATE, fit) for fit in FITS)]
     group = max(len(d.group) for d in declared)
     lines: list[str] = []
     for entity in lineage.ENTITIES:
@@ -74,7 +76,8 @@ def description(config: Config, name: str) -> str:
     Raises ConfigError where it is not declared.
     """
     declared = declared_by(config)
-    entity, feature = lineage.find(declared, name)
+    fits = {fit.name: fit for fit in FITS}
+    entity, feature = (CANDIDATE, fits[name]) if name in fits else lineage.find(declared, name)
     known = lineage.definition(declared, entity, feature)
     as_of = config.score.as_of or date.today()
     parts = known.text.split("; ")

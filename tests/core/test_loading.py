@@ -1,13 +1,15 @@
 """YAML files, --set and the environment become one Config, or one clear complaint."""
 
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 
 import pytest
+import yaml
 
-from propensity_spark.config import Config, QualityConfig
+from propensity_spark.config import Config, EncoderConfig, QualityConfig, SeriesConfig, SourceConfig
 from propensity_spark.errors import ConfigError
-from propensity_spark.loading import from_mapping, load, to_mapping
+from propensity_spark.loading import _plain, from_mapping, load, to_mapping
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -23,9 +25,23 @@ def test_every_shipped_configuration_loads(file: Path) -> None:
     assert load([file]).shop.name
 
 
-def test_base_yaml_spells_out_every_default() -> None:
-    import yaml
+@pytest.mark.parametrize(
+    ("section", "of", "own"),
+    [
+        ("sources", SourceConfig, {"name": "orders"}),
+        ("series", SeriesConfig, {"name": "weather"}),
+        ("encoders", EncoderConfig, {"column": "category", "how": "one_hot"}),
+    ],
+)
+def test_base_yaml_shows_every_key_of_a_lists_item_with_its_default(section: str, of: type, own: dict[str, str]) -> None:
+    before = (CONF / "base.yaml").read_text(encoding="utf-8").split(f"\n{section}: []")[0]
+    shown = before[before.rindex("\n#  - ") :].replace("\n#", "\n")
+    (item,) = yaml.safe_load(shown)
+    defaults = {part.name: part.default_factory() if callable(part.default_factory) else part.default for part in fields(of)}
+    assert item == {name: own.get(name, _plain(default)) for name, default in defaults.items()}
 
+
+def test_base_yaml_spells_out_every_default() -> None:
     written = yaml.safe_load((CONF / "base.yaml").read_text(encoding="utf-8"))
     assert from_mapping(written) == Config()
     assert {key: set(value) for key, value in written.items() if isinstance(value, dict)} == {
@@ -171,7 +187,8 @@ def test_a_variable_is_taken_from_the_environment_else_its_default(monkeypatch: 
 
 def test_a_variable_is_expanded_inside_lists_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_COLUMN", "age")
-    assert from_mapping({"users": {"attributes": ["${SHOP_COLUMN}"]}}).users.attributes == ("age",)
+    users = {"path": "users.csv", "id": "id", "attributes": ["${SHOP_COLUMN}"]}
+    assert from_mapping({"users": users}).users.attributes == ("age",)
 
 
 def test_a_variable_without_value_and_default_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
