@@ -4,6 +4,7 @@ A section's defaults are the product's defaults; conf/base.yaml spells them out,
 """
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from propensity_spark.config.balance import BALANCES, BalanceConfig
 from propensity_spark.config.judging import JudgeConfig, PromotionConfig
@@ -161,11 +162,23 @@ class Config:
                 f"features.segment_by must be one of users.attributes ({', '.join(self.users.attributes) or 'there are none'}); "
                 f"got {self.features.segment_by!r}"
             )
+        for one in self.series:
+            if one.region_of and one.region_of not in self.users.attributes:
+                raise ConfigError(
+                    f"series.{one.name}.region_of must be one of users.attributes "
+                    f"({', '.join(self.users.attributes) or 'there are none'}); got {one.region_of!r}"
+                )
         if "segment" in self.calibration.by and not self.features.segment_by:
             raise ConfigError("calibration.by: segment needs features.segment_by, the users' attribute that holds it")
         titles = [encoder.title for encoder in self.encoders]
         if len(set(titles)) != len(titles):
             raise ConfigError(f"encoders need names of their own, got {titles}: give one a `name`")
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether its logs are those of the simulator, of whom the true propensities are known."""
+        output = self.simulator.output
+        return bool(output) and any(Path(path).is_relative_to(output) for source in self.sources for path in source.path)
 
     def with_champion(self, family: str) -> "Config":
         """The same shop with this family as champion."""

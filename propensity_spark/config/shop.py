@@ -187,6 +187,8 @@ class EntityConfig(ListedConfig):
         self.check("users or products: ")
         if self.given and not self.id:
             raise ConfigError("a users or products table needs `id`, its key column")
+        if self.attributes and not self.given:
+            raise ConfigError("users or products: `attributes` are columns of a table; say by `path` or `table` where it is")
         if not self.valid_from and (self.known or self.time != TimeConfig()):
             raise ConfigError("users or products: `known` and `time` are for tables with `valid_from`: set it, or leave them out")
 

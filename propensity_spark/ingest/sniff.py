@@ -70,6 +70,7 @@ class Sniffed:
     `other_time_format`: with day and month swapped, where the times are written so just as well.
     `entity`: users or products, where the file is a table of them and no log; `describing`: the columns that may describe them.
     `nested`: the columns that hold objects or lists. `numbers`: part -> SQL that reads its numbers, where Spark would not.
+    `more`: further files of the same make.
     """
 
     file: Path
@@ -85,6 +86,7 @@ class Sniffed:
     describing: tuple[str, ...] = ()
     nested: tuple[str, ...] = ()
     numbers: Mapping[str, str] = field(default_factory=dict)
+    more: tuple[Path, ...] = ()
 
     @property
     def missing(self) -> list[str]:

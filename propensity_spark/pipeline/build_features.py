@@ -26,7 +26,7 @@ from propensity_spark.progress import Progress
 from propensity_spark.schemas import SERIES as SERIES_ROWS
 from propensity_spark.schemas import SERIES_MEMBERS, VERSIONS
 from propensity_spark.trainset import collaborative, labels, sampling
-from propensity_spark.trainset.assemble import BASE_COLUMNS, inputs
+from propensity_spark.trainset.assemble import inputs
 from propensity_spark.trainset.candidates import candidates
 from propensity_spark.trainset.population import population
 from propensity_spark.trainset.split import Timeline, plan
@@ -34,6 +34,7 @@ from propensity_spark.trainset.split import Timeline, plan
 ENTITIES = {entity: ("as_of", *keys) for entity, keys in KEYS.items() if entity != "pair"}  # rolled up from pairs
 # train.*: what is done with the rows of these tables, not which they are
 _LATER = ("balance", "refit", "calibration_share", "min_positives", "min_buyers", "max_rows")
+_TEXTS = ("user_id", "product_id", "category", "candidate_source")  # what encoders read beside features and attributes
 # What a fingerprint's parts are to a reader; what they are made of is in `_fingerprint`.
 _CALLED = {"silver": "events", "beside": "tables beside the events", "timeline": "dates"}
 
@@ -85,10 +86,15 @@ def products_at(spark: SparkSession, moment: Moment, dates: Sequence[date]) -> D
 def attributes(config: Config, declared: FeatureSet) -> tuple[Known, ...]:
     """What encoders read under the names user_<attribute> and product_<attribute>; a joined column of that name goes first.
 
-    What is scaled is a number, and text otherwise. Raises ConfigError where an encoder reads a column that no row has.
+    What is scaled is a number, and text otherwise. Raises ConfigError where an encoder reads a column that no row has, or
+    that tells the label (label; weight, by which negatives were sampled), and where two read one as different kinds.
     """
-    joined = {*BASE_COLUMNS, *(feature.name for feature in inputs(declared))}
-    asked = {e.column: "DOUBLE" if e.how in SCALERS else "STRING" for e in config.encoders if e.column not in joined}
+    joined = {*_TEXTS, *(feature.name for feature in inputs(declared))}
+    kinds = {(e.column, "DOUBLE" if e.how in SCALERS else "STRING") for e in config.encoders if e.column not in joined}
+    asked = dict(sorted(kinds))
+    if len(asked) < len(kinds):
+        twice = sorted({column for column, kind in kinds if (column, "DOUBLE") in kinds and kind == "STRING"})
+        raise ConfigError(f"encoders: {', '.join(twice)} is read as a number by one and as text by another; keep one of them")
     found, named = [], []
     for key, entity in (("user_id", config.users), ("product_id", config.products)):
         columns = {f"{key.removesuffix('_id')}_{attribute}": attribute for attribute in entity.attributes}
@@ -98,7 +104,7 @@ def attributes(config: Config, declared: FeatureSet) -> tuple[Known, ...]:
             found.append(Known(key, mine, config.shop.time_zone))
     if asked:
         raise ConfigError(
-            f"encoders: rows have no column {', '.join(sorted(asked))}. Name category, product_id, candidate_source, a feature "
+            f"encoders: no {', '.join(sorted(asked))} can be read. Name category, product_id, candidate_source, a feature "
             f"(`propensity features list` names them) or an attribute ({', '.join(named) or 'users and products keep none'})"
         )
     return tuple(found)

@@ -147,9 +147,12 @@ def rates(spark: SparkSession, of: Shop, as_of: date, users: DataFrame, counts: 
 
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
     """Write the date's rows of gold.cold_users and gold.cold_start, after gold.propensity; a second run replaces the first."""
-    if not config.cold_start.products:
-        return
     procedure, where = moment.timeline.final, f"as_of = DATE'{moment.timeline.as_of}'"
+    if not config.cold_start.products:
+        for table in (COLD_USERS, COLD_START):  # what an earlier run of the date wrote is not of this one
+            if tables.exists(spark, table.name):
+                tables.replace(tables.read(spark, table.name).limit(0), table.name, where)
+        return
     with progress.stage("cold start") as stage:
         of = shop(spark, config)
         scored = tables.read(spark, "gold.propensity", where).select("user_id").distinct()

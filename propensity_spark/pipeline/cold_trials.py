@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.config import Config
-from propensity_spark.errors import InsufficientData
+from propensity_spark.errors import ConfigError, InsufficientData
 from propensity_spark.judge import cells, metrics, ranking
 from propensity_spark.judge.cells import View
 from propensity_spark.models import coldstart
@@ -38,8 +38,10 @@ Row = tuple[object, ...]
 def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) -> None:
     """Write the as_of's rows of gold.cold_trials, in place of those of an earlier run, and print them.
 
-    Raises InsufficientData where there are too few days, or nobody without history.
+    Raises InsufficientData where there are too few days, or nobody without history; ConfigError where none are given rates.
     """
+    if not config.cold_start.products:
+        raise ConfigError("cold_start.products is 0: users without history are given no rates that could be judged")
     found = extent.look(spark, config)
     timeline = plan(config, as_of, found.first, found.sold, found.late, found.full)
     with progress.stage("cold start trials") as stage:

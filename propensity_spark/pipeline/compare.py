@@ -84,4 +84,6 @@ def _remarks(runs: Sequence[Finished]) -> list[str]:
     said = ["test figures of each champion; [ ]: 95 of 100 samples of users; *: the best of a row"]
     if len({run.as_of for run in runs}) > 1:
         said.append("these runs were tested on different dates: a better figure may be an easier date")
+    if len({run.settings.get("labels.horizon_days") for run in runs}) > 1:
+        said.append("these runs predict within different horizons: their figures are of different things")
     return said

@@ -1,6 +1,6 @@
 """What silver.events spans, which says what dates a run can have."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
@@ -16,7 +16,7 @@ from propensity_spark.ingest.lateness import AT_ONCE, Lateness
 
 _ENDS_EARLY = 2 * 3600  # seconds before the usual end of a day
 _USUAL_DAYS = 28
-_QUIET = timedelta(days=90)
+_A_DAY, _QUIET = timedelta(days=1), timedelta(days=90)
 _MOST = 0.95  # of a day's purchases
 _EMPTY = "silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons."
 
@@ -27,7 +27,7 @@ class Extent:
 
     `sold`: the last day to which the logs that bring purchases reach. `full`: the last one of these that the data cover to its end.
     `bought`: the last day with a purchase; `pause`: the longest time between two such days shortly before it, none where there
-    are no two.
+    are no two. `ended`: the logs that bring purchases and ended lately, before others of them did, with their last days.
     """
 
     first: date
@@ -39,6 +39,7 @@ class Extent:
     late: Lateness
     bought: date | None = None
     pause: timedelta | None = None
+    ended: tuple[tuple[str, date], ...] = ()
 
     def doubts(self, as_of: date) -> tuple[str, ...]:
         """What a date's labels may lack, a sentence each."""
@@ -52,6 +53,12 @@ class Extent:
                 f"the last purchase is of {self.bought}, and their log goes on until {self.full}: so long a pause there was not in "
                 f"the {_QUIET.days} days before; has an event type changed its name? See silver.events_rejected"
             )
+        for source, last in self.ended:
+            if as_of > last + _A_DAY:
+                found.append(
+                    f"{source} brings purchases and ends on {last}, others go on until {self.full}: labels after that day lack its "
+                    f"purchases, and scores learnt from them are too low; bring it up to date, or run as of {last + _A_DAY}"
+                )
         return tuple(found)
 
 
@@ -75,6 +82,7 @@ def look(spark: SparkSession, config: Config) -> Extent:
         late=_late(days),
         bought=sales[-1] if sales else None,
         pause=_longest_pause(sales),
+        ended=_ended(days, sold),
     )
 
 
@@ -113,10 +121,28 @@ def _sold(days: Sequence[Row]) -> date:
     in the days of _QUIET before: they end earlier than others, and labels beyond would lack what was bought.
     """
     last: date = days[-1]["event_date"]
-    sellers = {source for day in days for source in day["sellers"]}
-    heard: list[date] = [day["event_date"] for day in days if sellers.intersection(day["sources"])]
+    heard = _heard(days, {source for day in days for source in day["sellers"]})
+    return heard[-1] if _fell_silent(heard, _last_full(days)) else last
+
+
+def _heard(days: Sequence[Row], sources: Collection[str]) -> list[date]:
+    """The days on which any of the logs said something."""
+    return [day["event_date"] for day in days if not set(sources).isdisjoint(day["sources"])]
+
+
+def _fell_silent(heard: Sequence[date], whole: date) -> bool:
+    """Whether a log was silent up to the last whole day for longer than it ever was in the days of _QUIET before."""
     pause = _longest_pause(heard)
-    return heard[-1] if pause and _last_full(days) - heard[-1] >= pause else last
+    return pause is not None and whole - heard[-1] >= pause
+
+
+def _ended(days: Sequence[Row], sold: date) -> tuple[tuple[str, date], ...]:
+    """See Extent. One that ended long ago has given way to another."""
+    known = [day for day in days if day["event_date"] <= sold]
+    heard = {source: _heard(days, [source]) for source in sorted({source for day in days for source in day["sellers"]})}
+    whole = _last_full(known)
+    silent = {source: on[-1] for source, on in heard.items() if on[-1] < sold and _fell_silent(on, whole)}
+    return tuple((source, last) for source, last in silent.items() if sold - last <= _QUIET)
 
 
 def _longest_pause(heard: Sequence[date]) -> timedelta | None:

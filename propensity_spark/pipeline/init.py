@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -50,7 +51,7 @@ def write(samples: Sequence[str], name: str, output: str) -> int:
     found = [sniff(Path(sample)) for sample in samples]
     logs, tables = _parted(found)
     text = _HEAD.format(name=name, files=", ".join(s.file.name for s in found), output=file)
-    text += "".join(_source(one, number) for number, one in enumerate(logs))
+    text += "".join(_source(one, called) for one, called in zip(logs, _names(logs), strict=True))
     text += "".join(_table(entity, one) for entity, one in tables.items())
     text += ("" if "products" in tables else _NO_PRODUCTS) + _TAIL.format(name=name)
     file.write_text(text, encoding="utf-8")
@@ -74,8 +75,18 @@ def _parted(found: Sequence[Sniffed]) -> tuple[list[Sniffed], dict[str, Sniffed]
     for one in found:
         if one.entity:
             tables.setdefault(one.entity, one)
-    logs = [one for one in found if one not in tables.values()]
+    logs = _together([one for one in found if one not in tables.values()])
     return (logs, tables) if logs else ([*found], {})
+
+
+def _together(logs: Sequence[Sniffed]) -> list[Sniffed]:
+    """Files of one make (a log by months, say) as one log."""
+    made: dict[tuple[object, ...], Sniffed] = {}
+    for one in logs:
+        make = (one.format, one.delimiter, one.encoding, one.columns, one.time_format, tuple(one.numbers.items()))
+        first = made.get(make)
+        made[make] = replace(first, more=(*first.more, one.file), events={**first.events, **one.events}) if first else one
+    return list(made.values())
 
 
 def _table(entity: str, one: Sniffed) -> str:
@@ -93,7 +104,9 @@ def _table(entity: str, one: Sniffed) -> str:
 
 def _place(one: Sniffed, indent: str) -> list[str]:
     """Where the file lies, and how it reads."""
-    said = [f"path: {_quoted(str(one.file))}        # CHECK: a file, folder or glob; a list of them too", f"format: {one.format}"]
+    files = [_quoted(str(file)) for file in (one.file, *one.more)]
+    path = f"[{', '.join(files)}]" if one.more else files[0]
+    said = [f"path: {path}        # CHECK: a file, folder or glob; a list of them too", f"format: {one.format}"]
     if one.format == "csv" and one.delimiter != ",":
         said.append(f"delimiter: {_quoted(one.delimiter)}")
     if one.encoding != "UTF-8":
@@ -107,8 +120,8 @@ _MARKS = {
 }
 
 
-def _source(one: Sniffed, number: int) -> str:
-    lines = [f"  - name: {_name(one, number)}", *_place(one, "    ")]
+def _source(one: Sniffed, name: str) -> str:
+    lines = [f"  - name: {name}", *_place(one, "    ")]
     lines.append(f"    map:                # CHECK; the file has: {', '.join(one.columns)}")
     for part in (
         "user_id",
@@ -161,6 +174,11 @@ def _quoted(text: str) -> str:
     return text if plain else '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t") + '"'
 
 
-def _name(one: Sniffed, number: int) -> str:
-    plain = re.sub(r"[^A-Za-z0-9]+", "_", one.file.name.split(".")[0]).strip("_")
-    return plain if re.match(r"[A-Za-z]", plain) else f"log_{number + 1}"
+def _names(logs: Sequence[Sniffed]) -> list[str]:
+    """A name of its own for each log, after its file."""
+    found: list[str] = []
+    for number, one in enumerate(logs, 1):
+        plain = re.sub(r"[^A-Za-z0-9]+", "_", one.file.name.split(".")[0]).strip("_")
+        name = plain if re.match(r"[A-Za-z]", plain) else f"log_{number}"
+        found.append(f"{name}_{number}" if name in found else name)
+    return found

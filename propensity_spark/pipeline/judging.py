@@ -85,7 +85,7 @@ def judge(
     probabilities = {name: f"p_{name}" for name in columns}
     ready = with_probabilities(with_segment(config, rows, as_of), calibrators)
     columns[config.models.champion] = RANKING  # the list that is published
-    if config.simulator.output:
+    if config.is_simulated:
         ready = true_propensity(ready, config.simulator, moment.timeline.horizon_days).where("truth IS NOT NULL")
         columns[TRUTH] = probabilities[TRUTH] = TRUTH
     ready = ready.persist()

@@ -108,6 +108,9 @@ def write(
             stage.rows_out = tables.overwrite(_versions(spark, entity, key, listed, good, now), VERSIONS[key], note)
             kept[f"versions of {_plural(key)}"] = stage.rows_out
             stage.note = "" if entity.valid_from else "as each ingest found them: the table has no valid_from"
+    for table in VERSIONS.values():  # of a table that the shop has taken away: who is in it is to be forgotten
+        if table not in written(config) and tables.exists(spark, table):
+            tables.overwrite(tables.read(spark, table).limit(0), table, note)
     for table, once, name in ((SERIES.name, series.once, _named), (SERIES_MEMBERS.name, series.members_once, _named_members)):
         mine = [listing.good.drop("source", "reasons", "_time") for listing in listed if listing.table == table]
         if mine:

@@ -97,6 +97,13 @@ def check_sufficient(config: Config, procedure: Procedure, counts: Counts) -> No
     train = [counts.get(day, _NONE) for day in procedure.train]
     total, positives = sum(c[0] for c in train), sum(c[1] for c in train)
     buyers = max((c[2] for c in train), default=0)
+    if not total:
+        who, rule = config.population, config.population.where
+        raise InsufficientData(
+            f"nobody could be scored as of {', '.join(map(str, procedure.train))}: no user had an event of type {who.event}, known "
+            f"by then, within population.days = {who.days} before{' of whom population.where holds' if rule else ''}. Do the logs "
+            "reach back so far, and does ingested_ts, where it is mapped, say when a row came and not when all were loaded at once?"
+        )
     if positives < config.train.min_positives or buyers < config.train.min_buyers:
         raise InsufficientData(
             f"too few purchases to train: {positives} bought pairs by at most {buyers} users per date among the candidates "

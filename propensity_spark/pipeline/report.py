@@ -21,7 +21,7 @@ from propensity_spark.pipeline import figures, report_tables
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.figures import TRUTH, Judged
 from propensity_spark.progress import Progress
-from propensity_spark.schemas import FEATURE_GAINS
+from propensity_spark.schemas import FEATURE_GAINS, PROPENSITY
 from propensity_spark.serve import registry
 from propensity_spark.trainset.assemble import inputs
 
@@ -36,15 +36,20 @@ _OFF = 0.25  # a mean prediction further off than this is worth a warning
 _ORDER = ("received", "ignored", "rejected", "refused", "duplicate", "accepted", "bot")
 
 
-def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
-    """Write the report of the moment's date and attach it to the MLflow run that scored it."""
+def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> Path:
+    """Write the report of the moment's date and attach it to the MLflow run that scored it; returns its file.
+
+    A look back, at a date before the newest scores, has a file of its own: the newest scores keep their page.
+    """
     with progress.stage("report") as stage:
         trained = registry.latest(config, moment.timeline.as_of)
         page = _page(spark, config, moment, trained, progress.seconds)
-        file = _write(page, config.storage.report_path(config.shop.name))
+        file = _write(page, _dated(spark, config.storage.report_path(config.shop.name), moment))
         registry.attach(config, trained.run_id, file)
-        config.storage.refused_path(config.shop.name).unlink(missing_ok=True)  # of an earlier run, which keeps it as an artifact
+        # of an earlier run, which keeps it as an artifact
+        _dated(spark, config.storage.refused_path(config.shop.name), moment).unlink(missing_ok=True)
         stage.note = str(file)
+    return file
 
 
 def refused(spark: SparkSession, config: Config, moment: Moment, reason: str, progress: Progress) -> None:
@@ -55,7 +60,7 @@ def refused(spark: SparkSession, config: Config, moment: Moment, reason: str, pr
     with progress.stage("report") as stage:
         trained = registry.newest(config, moment.timeline.as_of)
         page = _page(spark, config, moment, trained, progress.seconds, reason)
-        file = _write(page, config.storage.refused_path(config.shop.name))
+        file = _write(page, _dated(spark, config.storage.refused_path(config.shop.name), moment))
         registry.attach(config, trained.run_id, file)
         stage.note = str(file)
 
@@ -80,6 +85,13 @@ def without_scores(spark: SparkSession, config: Config, reason: str, progress: P
             timings=tuple(progress.seconds.items()),
         )
         stage.note = str(_write(page, config.storage.report_path(config.shop.name)))
+
+
+def _dated(spark: SparkSession, file: Path, moment: Moment) -> Path:
+    """The file, with the date in its name where newer scores stand."""
+    as_of = moment.timeline.as_of
+    newer = tables.exists(spark, PROPENSITY.name) and not tables.read(spark, PROPENSITY.name, f"as_of > DATE'{as_of}'").isEmpty()
+    return file.with_name(f"{file.stem}_{as_of}{file.suffix}") if newer else file
 
 
 def _write(page: Page, file: Path) -> Path:
@@ -271,7 +283,8 @@ def _groups(spark: SparkSession, moment: Moment) -> tuple[Brought, ...]:
     """What `propensity groups` found for the date, where it ran."""
     if not tables.exists(spark, FEATURE_GAINS.name):
         return ()
-    rows = tables.read(spark, FEATURE_GAINS.name, f"as_of = DATE'{moment.timeline.as_of}'").orderBy("place")
+    tested = f"test_as_of = DATE'{moment.timeline.rehearsal.score}'"  # else they are of another horizon
+    rows = tables.read(spark, FEATURE_GAINS.name, f"as_of = DATE'{moment.timeline.as_of}' AND {tested}").orderBy("place")
     return tuple(_brought(row.asDict()) for row in rows.collect())  # a row per group
 
 

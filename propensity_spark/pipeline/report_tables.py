@@ -57,14 +57,17 @@ _BALANCING = _Listing(
 
 def found(spark: SparkSession, moment: Moment) -> tuple[Listed, ...]:
     """Those that have rows for the moment's date, in order; the sources are those of its test date."""
-    dates = ((_SOURCES, moment.timeline.rehearsal.score), (_FAMILIES, moment.timeline.as_of), (_BALANCING, moment.timeline.as_of))
-    return tuple(listed for shown, day in dates if (listed := _listed(spark, shown, str(day))) is not None)
+    tested = f"as_of = DATE'{moment.timeline.rehearsal.score}'"
+    # the test's date too: trials of another horizon were tested elsewhere
+    trials = f"as_of = DATE'{moment.timeline.as_of}' AND test_{tested}"
+    wanted = ((_SOURCES, tested), (_FAMILIES, trials), (_BALANCING, trials))
+    return tuple(listed for shown, where in wanted if (listed := _listed(spark, shown, where)) is not None)
 
 
-def _listed(spark: SparkSession, shown: _Listing, day: str) -> Listed | None:
+def _listed(spark: SparkSession, shown: _Listing, where: str) -> Listed | None:
     if not tables.exists(spark, shown.table.name):
         return None
-    rows = tables.read(spark, shown.table.name, f"as_of = DATE'{day}'").orderBy(*map(F.expr, shown.order)).collect()  # a few
+    rows = tables.read(spark, shown.table.name, where).orderBy(*map(F.expr, shown.order)).collect()  # a few
     header = [column.heading for column in shown.columns]
     lines = [[column.cell(row.asDict()) for column in shown.columns] for row in rows]
     return Listed(shown.title, shown.about, header, lines) if lines else None

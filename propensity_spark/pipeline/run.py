@@ -9,6 +9,7 @@ from propensity_spark import session, tables
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData, NotPromoted
 from propensity_spark.ingest import preflight
+from propensity_spark.models.families import check_installed
 from propensity_spark.pipeline import (
     audit,
     build_features,
@@ -40,6 +41,7 @@ def everything(config: Config) -> date:
     """
     preflight.check(config)
     store.check(config)
+    check_installed(config.models)
     spark, progress = _opened(config)
     ingest.run(spark, config, progress)
     try:
@@ -51,8 +53,8 @@ def everything(config: Config) -> date:
     except InsufficientData as reason:
         report.without_scores(spark, config, str(reason), progress)
         raise
-    report.run(spark, config, moment, progress)
-    progress.say(f"done in {progress.total:.0f} s: {config.storage.report_path(config.shop.name)}")
+    page = report.run(spark, config, moment, progress)
+    progress.say(f"done in {progress.total:.0f} s: {page}")
     return moment.timeline.as_of
 
 
@@ -65,6 +67,8 @@ def one(name: str, config: Config) -> None:
         preflight.check(config)
     if name in _ON_MODELS:
         store.check(config)
+    if name == "train":
+        check_installed(config.models)
     spark, progress = _opened(config)
     if name == "ingest":
         return ingest.run(spark, config, progress)
@@ -168,7 +172,7 @@ def judge_cold_start(config: Config) -> None:
 def sql(config: Config, query: str, rows: int) -> None:
     """Print the answer to a query over the shop's tables and views."""
     spark = session.start(config)
-    views.create(spark, config.score.top_products)
+    views.ensure(spark, config.score.top_products)
     print(printed(views.query(spark, query), rows))
 
 

@@ -1,6 +1,7 @@
 """Job: totals of users, products and pairs for any rows, each at its own moment; nothing that stands is read or written."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -27,9 +28,12 @@ def look_up(spark: SparkSession, config: Config, spine: str, out: str, progress:
     """
     if not out:
         raise ConfigError("where do the totals of the spine go? Give --out FOLDER")
+    _check_out(out)
     asked = read_spine(spark, spine, config.shop.time_zone).persist()
     try:
         bad = asked.where(" OR ".join(f"{column} IS NULL" for column in SPINE)).count()
+        if asked.isEmpty():
+            raise ConfigError(f"{spine} holds no rows")
         if bad:
             raise ConfigError(f"{spine}: {bad} row(s) without a user, a product or a moment such as 2024-03-01 12:30:00")
         with progress.stage("totals of a spine") as stage:
@@ -37,6 +41,15 @@ def look_up(spark: SparkSession, config: Config, spine: str, out: str, progress:
             stage.note = out
     finally:
         asked.unpersist()
+
+
+def _check_out(out: str) -> None:
+    """Raise ConfigError where writing would remove what is no earlier answer."""
+    folder = Path(out)
+    if is_remote(out) or not folder.exists():
+        return
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / "_SUCCESS").exists()):
+        raise ConfigError(f"--out {out} holds other things, and all of them would be replaced; name a folder of its own")
 
 
 def read_spine(spark: SparkSession, spine: str, time_zone: str) -> DataFrame:

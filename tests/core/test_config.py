@@ -426,3 +426,30 @@ def test_stopping_early_is_for_the_native_engine_and_its_log_loss(config: Make) 
         config(models={"lightgbm": {"early_stopping_rounds": 20, "fallback": "synapseml"}})
     with pytest.raises(ConfigError, match=r"early_stopping_rounds watches the log loss"):
         config(models={"lightgbm": {"early_stopping_rounds": 20, "focal_gamma": 1.0}})
+
+
+def test_a_series_by_region_needs_an_attribute_that_users_keep(config: Make) -> None:
+    users = {"path": "u.csv", "id": "u", "attributes": ["town"]}
+    weather = {"name": "weather", "path": "w.csv", "day": "d", "region": "r", "values": ["warm"]}
+    assert config(users=users, series=[{**weather, "region_of": "town"}]).series[0].region_of == "town"
+    with pytest.raises(ConfigError, match=r"series\.weather\.region_of must be one of users\.attributes \(town\); got 'twon'"):
+        config(users=users, series=[{**weather, "region_of": "twon"}])
+
+
+@pytest.mark.parametrize("entity", ["users", "products"])
+def test_attributes_are_columns_of_a_table(config: Make, entity: str) -> None:
+    with pytest.raises(ConfigError, match="`attributes` are columns of a table; say by `path` or `table`"):
+        config(**{entity: {"id": "u", "attributes": ["town"]}})
+
+
+@pytest.mark.parametrize(
+    ("path", "output", "is_simulated"),
+    [
+        ("demo/raw/a.csv", "demo/raw", True),
+        ("demo/rawer/a.csv", "demo/raw", False),
+        ("log.csv", "demo/raw", False),
+        ("log.csv", "", False),
+    ],
+)
+def test_only_logs_of_the_simulator_are_simulated(config: Make, path: str, output: str, is_simulated: bool) -> None:
+    assert config(sources=[{**SOURCE, "path": path}], simulator={"output": output}).is_simulated == is_simulated

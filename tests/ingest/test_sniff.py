@@ -334,3 +334,16 @@ def test_columns_of_objects_are_no_ids_and_arrays_are_called_so(tmp_path: Path, 
     for lines in (("[", f"{order},", order, "]"), (f"[{order}, {order}]",)):
         with pytest.raises(SourceError, match="it is a JSON array; write one object a line"):
             sniff(_csv(tmp_path / "orders.json", *lines))
+
+
+def test_files_of_one_make_are_one_log_and_others_have_names_of_their_own(tmp_path: Path) -> None:
+    head = "user,item,time,event"
+    samples = []
+    for folder, header, event in (("jan", head, "view"), ("feb", head, "buy"), ("mar", f"{head},qty", "buy")):
+        (tmp_path / folder).mkdir()
+        samples.append(str(_csv(tmp_path / folder / "log.csv", header, *(f"u{n},p{n % 2},2024-03-01,{event},1" for n in range(3)))))
+    out = tmp_path / "shop.yaml"
+    init.write(samples, "shop", str(out))
+    one, other = load([out]).sources
+    assert (one.name, one.path, one.event_types) == ("log", tuple(samples[:2]), {"view": "view", "buy": "purchase"})
+    assert (other.name, other.path) == ("log_2", (samples[2],))

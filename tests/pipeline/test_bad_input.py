@@ -168,7 +168,7 @@ ENOUGH = {"train": {"min_positives": 100, "min_buyers": 10}}
 @pytest.mark.parametrize(
     ("counts", "told"),
     [
-        ({}, "too few purchases to train: 0 bought pairs"),
+        ({DAYS[0]: (9000, 0, 0)}, "too few purchases to train: 0 bought pairs"),
         ({DAYS[0]: (9000, 99, 50)}, "99 bought pairs by at most 50 users"),
         ({DAYS[0]: (9000, 500, 9), DAYS[1]: (9000, 500, 8)}, "by at most 9 users"),
         ({DAYS[0]: (100, 100, 50)}, "every training pair was bought"),
@@ -181,3 +181,13 @@ def test_too_few_purchases_or_one_class_train_nothing(counts: dict[date, tuple[i
 
 def test_just_enough_purchases_train() -> None:
     parts.check_sufficient(from_mapping(ENOUGH), Procedure(DAYS, DAYS[1]), {DAYS[0]: (9000, 60, 10), DAYS[1]: (9000, 40, 2)})
+
+
+def test_that_nobody_could_be_scored_is_told_as_that() -> None:
+    empty = {**ENOUGH, "population": {"event": "view", "days": 30, "where": "consent = 'Yes'"}}
+    told = (
+        r"nobody could be scored as of .* no user had an event of type view, known by then, within population\.days = 30 before "
+        r"of whom population\.where holds"
+    )
+    with pytest.raises(InsufficientData, match=told):
+        parts.check_sufficient(from_mapping(empty), Procedure(DAYS, DAYS[1]), {})

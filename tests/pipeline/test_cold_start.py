@@ -167,6 +167,9 @@ def test_the_best_products_alone_are_kept_and_none_where_none_are_asked_for(shop
     assert len(told) == 3
     assert ("none", "north", "lamp") in told
     assert {row.rank for row in told.values()} == {1}
+    cold_start.run(spark, from_mapping(off), MOMENT, Progress())
+    for name in (COLD_START.name, COLD_USERS.name):
+        assert tables.read(spark, name).isEmpty(), "what an earlier run of the date wrote does not stay"
 
 
 def test_neither_whom_nor_what_the_shop_rules_out_is_told_of(shop: Written) -> None:

@@ -37,6 +37,9 @@ def test_only_what_differs_is_listed_and_the_good_end_of_each_figure_is_marked()
     assert _row(text, "promoted").split() == ["yes", "yes"]
     assert _row(compare.told([ONE, replace(OTHER, promoted=False)]), "promoted").split() == ["yes", "no"]
     assert "different dates" in compare.told([ONE, replace(OTHER, as_of="2024-03-02")])
+    assert "different horizons" not in text
+    longer, shorter = (replace(run, settings={"labels.horizon_days": days}) for run, days in ((ONE, "28"), (OTHER, "7")))
+    assert "different horizons" in compare.told([longer, shorter])
 
 
 @pytest.fixture(scope="module")

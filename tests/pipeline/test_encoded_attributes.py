@@ -35,7 +35,21 @@ def test_a_joined_column_goes_before_an_attribute_of_its_name(column: str) -> No
 
 
 def test_a_column_that_no_row_has_is_refused_before_anything_is_made() -> None:
-    with pytest.raises(ConfigError, match=r"no column user_colour\. .* or an attribute \(user_region\)"):
+    with pytest.raises(ConfigError, match=r"no user_colour can be read\. .* or an attribute \(user_region\)"):
         _asked({"column": "user_colour", "how": "index"}, users=("region",))
     with pytest.raises(ConfigError, match="users and products keep none"):
         _asked({"column": "user_colour", "how": "index"})
+
+
+@pytest.mark.parametrize("column", ["label", "weight", "as_of"])
+def test_what_tells_the_label_is_read_by_no_encoder(column: str) -> None:
+    with pytest.raises(ConfigError, match=f"no {column} can be read"):
+        _asked({"column": column, "how": "standard"}, products=("weight",))
+
+
+def test_an_attribute_is_a_number_or_text_to_all_its_encoders() -> None:
+    scaled, target = {"column": "user_age", "how": "standard"}, {"column": "user_age", "how": "target"}
+    assert len(_asked(target, {"column": "user_age", "how": "index"}, users=("age",))) == 1
+    for both in ((scaled, target), (target, scaled)):
+        with pytest.raises(ConfigError, match="user_age is read as a number by one and as text by another"):
+            _asked(*both, users=("age",))

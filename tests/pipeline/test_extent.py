@@ -186,3 +186,35 @@ def test_what_the_events_span_and_how_late_their_newest_purchases_were_known(
     monkeypatch.setattr(tables, "read", lambda spark, name: table(ddl))
     with pytest.raises(InsufficientData, match="nothing was accepted"):
         extent.look(spark, config())
+
+
+@pytest.mark.parametrize(
+    ("stores", "until"),
+    [
+        (range(100), None),
+        (range(90), 89),  # daily, and no more
+        ((*range(60), *range(67, 94)), None),  # of six days there is nothing new in five
+        ((*range(60), *range(67, 92)), 91),
+        (range(9), None),  # it gave way to another long ago
+    ],
+)
+def test_a_log_of_purchases_that_ends_before_others_is_told(
+    spark: SparkSession,
+    table: Make,
+    config: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    stores: Sequence[int],
+    until: int | None,
+) -> None:
+    both = [_heard(day, "online", "purchase") for day in range(100)] + [_heard(day, "stores", "purchase") for day in stores]
+    monkeypatch.setattr(tables, "read", lambda *_: table(SPANNED, *LOOKS, *both))
+    found = extent.look(spark, config())
+    newest = FIRST + timedelta(days=100)
+    assert found.sold == newest - timedelta(days=1)
+    if until is None:
+        assert found.doubts(newest) == ()
+        return
+    last = FIRST + timedelta(days=until)
+    assert found.doubts(last + timedelta(days=1)) == ()
+    (doubt,) = found.doubts(newest)
+    assert doubt.startswith(f"stores brings purchases and ends on {last}, others go on until {found.full}: ")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import Row, SparkSession
@@ -12,7 +13,7 @@ from pyspark.sql import functions as F
 from propensity_spark import config as settings
 from propensity_spark import tables
 from propensity_spark.config import Config
-from propensity_spark.errors import ConfigError, TableMissing, TrainingFailed
+from propensity_spark.errors import ConfigError, SetupError, TableMissing, TrainingFailed
 from propensity_spark.judge.baselines import BASELINES
 from propensity_spark.models import families as models
 from propensity_spark.pipeline import families, run, trials
@@ -135,3 +136,23 @@ def test_a_problem_is_told_in_one_line_without_its_trace() -> None:
     said = trials.in_one_line(RuntimeError("calling o1.fit.\n: java.lang.Oops: why\n\tat a.b(C.java:1)"))
     assert said == "RuntimeError: calling o1.fit. : java.lang.Oops: why"
     assert len(trials.in_one_line(ValueError("x" * 999))) == 300
+
+
+@pytest.mark.parametrize(
+    ("chosen", "lacking"),
+    [({"families": ["lightgbm"]}, ""), ({"families": ["lightgbm", "xgboost"]}, "xgboost"),
+     ({"families": ["split"], "champion": "split", "split": {"family": "xgboost"}}, "xgboost")],
+)  # fmt: skip
+def test_a_family_whose_package_is_absent_is_told_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, config: Callable[..., Config], chosen: dict[str, Any], lacking: str
+) -> None:
+    monkeypatch.setattr(models, "find_spec", lambda name: None)
+    monkeypatch.setattr(run, "_opened", lambda _: pytest.fail("Spark started"))
+    monkeypatch.setattr(run.preflight, "check", lambda _: None)
+    asked = config(models={"champion": "lightgbm", **chosen}, tracking={"uri": "sqlite://"})
+    if not lacking:
+        return models.check_installed(asked.models)
+    for job in (lambda: run.everything(asked), lambda: run.one("train", asked)):
+        with pytest.raises(SetupError, match=rf"the family {lacking} needs .* pip install 'propensity_spark\[{lacking}\]'"):
+            job()
+    return None

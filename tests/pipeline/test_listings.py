@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
-from propensity_spark.config import Config, StorageConfig
+from propensity_spark.config import Config, EntityConfig, StorageConfig
 from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import ingest
 from propensity_spark.progress import Progress
@@ -112,3 +113,14 @@ def test_an_ingest_killed_after_every_write_in_turn_is_seen_as_before_or_as_afte
         for place, seen in enumerate(WRITTEN):
             assert _seen(spark, seen) == (after if place <= number else before)[seen], (name, seen)
     assert run(MORE) == after
+
+
+def test_who_stands_in_a_table_that_was_taken_away_is_forgotten(spark: SparkSession, warehouse: Path, tmp_path: Path) -> None:
+    for name, text in BEFORE.items():
+        (tmp_path / name).write_text(text)
+    config = _config(tmp_path)
+    ingest.run(spark, config, Progress(quiet=True))
+    assert len(_seen(spark, "user_versions")) > 0
+    ingest.run(spark, replace(config, users=EntityConfig()), Progress(quiet=True))
+    assert _seen(spark, "user_versions") == []
+    assert len(_seen(spark, "product_versions")) > 0

@@ -1,13 +1,16 @@
 """The report of a date tells what its run was judged on, and what could be judged by now."""
 
 import json
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pyspark.sql import DataFrame
 
+from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.errors import NotPromoted
 from propensity_spark.judge.gate import Verdict
@@ -90,3 +93,17 @@ def test_a_page_that_cannot_be_made_does_not_hide_why_a_model_was_refused(
     with pytest.raises(NotPromoted, match="a baseline is better"):
         run._refused_told(refuse)(nobody, nobody, nobody, Progress())
     assert "report          could not be made: no space left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("scored", "name"),
+    [(None, "shop.html"), ("2024-03-01", "shop.html"), ("2024-02-01", "shop.html"), ("2024-03-02", "shop_2024-03-01.html")],
+)
+def test_the_page_of_a_look_back_leaves_that_of_the_newest_scores(
+    table: Callable[..., DataFrame], monkeypatch: pytest.MonkeyPatch, scored: str | None, name: str
+) -> None:
+    monkeypatch.setattr(tables, "exists", lambda *_: scored is not None)
+    monkeypatch.setattr(tables, "read", lambda _, __, where: table("as_of DATE", (scored,)).where(where))
+    moment: Any = SimpleNamespace(timeline=SimpleNamespace(as_of=date(2024, 3, 1)))
+    spark: Any = None
+    assert report._dated(spark, Path("there/shop.html"), moment) == Path("there") / name

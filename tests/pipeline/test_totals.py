@@ -231,6 +231,22 @@ def test_a_spine_that_cannot_be_read_is_refused(shop: SparkSession, tmp_path: Pa
         spines.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
 
 
+def test_an_answer_replaces_an_earlier_one_and_nothing_else(shop: SparkSession, tmp_path: Path) -> None:
+    spine, out = tmp_path / "spine.csv", tmp_path / "out"
+    spine.write_text("user_id,product_id,moment\nu1,p1,2024-03-28\n")
+    for _ in range(2):
+        spines.look_up(shop, CONFIG, str(spine), str(out), QUIET)
+    for other in (tmp_path, spine):
+        with pytest.raises(ConfigError, match="holds other things, and all of them would be replaced"):
+            spines.look_up(shop, CONFIG, str(spine), str(other), QUIET)
+    assert spine.exists()
+    (tmp_path / "new").mkdir()
+    spines.look_up(shop, CONFIG, str(spine), str(tmp_path / "new"), QUIET)
+    spine.write_text("user_id,product_id,moment\n")
+    with pytest.raises(ConfigError, match=r"spine\.csv holds no rows"):
+        spines.look_up(shop, CONFIG, str(spine), str(out), QUIET)
+
+
 def _arrived(spark: SparkSession, day: date) -> None:
     """A file tells of five purchases of a day, at noon, which count as known then: the log has no ingested_ts."""
     events = tables.read(spark, "silver.events")
