@@ -3,21 +3,26 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from propensity_spark import memory
 from propensity_spark.config import LEAST_RATE, Config
 from propensity_spark.errors import InsufficientData
 from propensity_spark.judge import segments
+from propensity_spark.models.slots import is_local
 from propensity_spark.pipeline import rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.settle import settle
+from propensity_spark.trainset.assemble import inputs
 from propensity_spark.trainset.split import Procedure, calibration_share, held_out, kept_apart
 
 Counts = Mapping[date, tuple[int, int, int]]
 _NONE = (0, 0, 0)  # rows, positives and buyers of a date that has none
+_A_NUMBER, _SHARE = 20, 0.6  # bytes of a number of a row in a fit (measured: 16 to 20), and what fits may take of what is left
 _PARTITIONS = 8  # of the training rows: fixed, so that their order does not depend on the cluster
 
 
@@ -51,21 +56,39 @@ def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequ
 def bounded(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> Config:
     """The settings under which no fit learns from more than about train.max_rows rows: fewer negatives are kept, and it is said.
 
-    What was bought is kept, and as many others at least.
+    What was bought is kept, and as many others at least. Where all of Spark runs on this machine, its memory is a bound too.
     """
-    train = config.train
+    train, (most, why) = config.train, _most(spark, config, moment)
     counts = rows.count_learnt(spark, moment.timeline.learnt, train)
     share = 1.0
     for procedure in (moment.timeline.rehearsal, moment.timeline.final):
         all_rows, bought = (sum(counts.get(day, (0, 0))[n] for day in procedure.train) for n in (0, 1))
-        if all_rows > train.max_rows and all_rows > bought:
-            share = min(share, max(train.max_rows - bought, bought) / (all_rows - bought))
+        if all_rows > most and all_rows > bought:
+            share = min(share, max(most - bought, bought) / (all_rows - bought))
     if share >= 1.0:
         return config
     rate = max(float(f"{train.negative_rate * share:.3g}"), LEAST_RATE)
     teaches = f"{rate:g} of what was not bought teaches, not {train.negative_rate:g}"
-    progress.say(f"  negatives       {teaches}: train.max_rows is {train.max_rows:,}")
+    progress.say(f"  negatives       {teaches}: {why}")
     return replace(config, train=replace(train, negative_rate=rate))
+
+
+def _most(spark: SparkSession, config: Config, moment: Moment) -> tuple[int, str]:
+    """The rows that a fit may learn from, and why no more."""
+    most, held = config.train.max_rows, _in_memory(spark, moment)
+    if held is None or held >= most:
+        return most, f"train.max_rows is {most:,}"
+    return held, f"more than {held:,} rows would not fit into memory"
+
+
+def _in_memory(spark: SparkSession, moment: Moment) -> int | None:
+    """How many rows a fit in one process can hold beside the JVM; None where nobody can tell."""
+    machine = memory.of_machine() if is_local(spark) else None
+    if machine is None:
+        return None
+    jvm: Any = spark.sparkContext._jvm
+    heap = int(jvm.java.lang.Runtime.getRuntime().maxMemory())
+    return int((machine - heap) * _SHARE / (_A_NUMBER * len(inputs(moment.features))))
 
 
 def unused(config: Config, families: Sequence[str]) -> set[str]:

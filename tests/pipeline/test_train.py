@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -13,9 +14,10 @@ from propensity_spark import cli
 from propensity_spark.config import Config
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import from_mapping
-from propensity_spark.pipeline import build_features, fitting, train
+from propensity_spark.pipeline import build_features, fitting, parts, train
 from propensity_spark.pipeline.parts import bounded, learnt_rows, parted, unused
 from propensity_spark.progress import Progress
+from propensity_spark.trainset.assemble import inputs
 from propensity_spark.trainset.split import Procedure
 
 Make = Callable[..., DataFrame]
@@ -79,6 +81,21 @@ def test_a_fit_of_too_many_rows_keeps_fewer_of_what_was_not_bought(
     bought = sum(positives for _, positives, _ in rows)
     assert 2 * bought > 1000
     assert sum(n for n, _, _ in rows) == pytest.approx(2 * bought, rel=0.1), "as many others as were bought"
+
+
+def test_a_small_machine_learns_from_as_many_rows_as_it_holds(
+    spark: SparkSession, whole_shop: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moment = build_features.prepare(spark, whole_shop, date(2024, 4, 30))
+    jvm: Any = spark.sparkContext._jvm
+    heap, width = jvm.java.lang.Runtime.getRuntime().maxMemory(), len(inputs(moment.features))
+    for rows, is_less in ((10_000_000, False), (2000, True)):
+        monkeypatch.setattr(parts.memory, "of_machine", lambda told=heap + int(rows * width * 20 / 0.6) + width: told)
+        made = bounded(spark, whole_shop, moment, Progress())
+        assert (made.train.negative_rate < whole_shop.train.negative_rate) == is_less
+        assert (f"more than {rows:,} rows would not fit into memory" in capsys.readouterr().err) == is_less
+    monkeypatch.setattr(parts, "is_local", lambda _: False)
+    assert bounded(spark, whole_shop, moment, Progress()) is whole_shop, "executors elsewhere have memory of their own"
 
 
 def _at_most(config: Config, rows: int) -> Config:
