@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -13,7 +12,6 @@ from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.judge import thresholds
 from propensity_spark.judge.baselines import BASELINES
-from propensity_spark.judge.gains import Brought, Change
 from propensity_spark.judge.report import Page, Period, Scored, render
 from propensity_spark.judge.slices import NEW, REPEAT
 from propensity_spark.loading import from_mapping
@@ -21,7 +19,7 @@ from propensity_spark.pipeline import figures, report_tables
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.figures import TRUTH, Judged
 from propensity_spark.progress import Progress
-from propensity_spark.schemas import FEATURE_GAINS, PROPENSITY
+from propensity_spark.schemas import PROPENSITY
 from propensity_spark.serve import registry
 from propensity_spark.trainset.assemble import inputs
 
@@ -131,7 +129,7 @@ def _page(
         labels=_labels(spark, moment),
         periods=tuple(_period(judged[name], name, str(dates[name]), champion, rules) for name in reversed(judged)),
         importance=_importance(config, moment, trained),
-        groups=_groups(spark, moment),
+        groups=report_tables.groups(spark, moment),
         groups_as_of=str(moment.timeline.rehearsal.score),
         listed=report_tables.found(spark, moment),
         scores=() if problem else _sample(spark, moment, config.shop.currency),
@@ -277,36 +275,6 @@ def _importance(config: Config, moment: Moment, trained: registry.Run) -> dict[s
         model: tuple((n, words.get(n, ""), share) for n, share in sorted(each.items(), key=lambda i: -i[1])[:_STRONGEST])
         for model, each in found.items()
     }
-
-
-def _groups(spark: SparkSession, moment: Moment) -> tuple[Brought, ...]:
-    """What `propensity groups` found for the date, where it ran."""
-    if not tables.exists(spark, FEATURE_GAINS.name):
-        return ()
-    tested = f"test_as_of = DATE'{moment.timeline.rehearsal.score}'"  # else they are of another horizon
-    rows = tables.read(spark, FEATURE_GAINS.name, f"as_of = DATE'{moment.timeline.as_of}' AND {tested}").orderBy("place")
-    return tuple(_brought(row.asDict()) for row in rows.collect())  # a row per group
-
-
-def _brought(row: Mapping[str, Any]) -> Brought:
-    return Brought(
-        name=row["feature_set"],
-        features=row["features"],
-        pr_auc=row["pr_auc"],
-        log_loss=row["log_loss"],
-        roc_auc=row["roc_auc"],
-        recall=row["recall_at_10"],
-        ndcg=row["ndcg_at_10"],
-        ece=row["ece"],
-        seconds=row["fit_seconds"],
-        pr_auc_gain=_change(row, "pr_auc_gain"),
-        ndcg_gain=_change(row, "ndcg_gain"),
-    )
-
-
-def _change(row: Mapping[str, Any], gain: str) -> Change | None:
-    value, low, high = (row[f"{gain}{end}"] for end in ("", "_low", "_high"))
-    return None if value is None else Change(value=value, low=low, high=high)
 
 
 def best_of_one_user(spark: SparkSession, as_of: object, rows: int) -> DataFrame:

@@ -1,16 +1,19 @@
-"""Tables of the report that other jobs left in gold, as text for people: what candidates bring, families, ways of balancing."""
+"""Tables of the report that other jobs left in gold: what candidates and groups bring, families, ways of balancing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
+from propensity_spark.judge.gains import Brought, Change
 from propensity_spark.judge.report import Listed
 from propensity_spark.pipeline import families, imbalance
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.shown import Shown
-from propensity_spark.schemas import CANDIDATE_SOURCES, FAMILY_TRIALS, IMBALANCE_TRIALS, Table
+from propensity_spark.schemas import CANDIDATE_SOURCES, FAMILY_TRIALS, FEATURE_GAINS, IMBALANCE_TRIALS, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +74,33 @@ def _listed(spark: SparkSession, shown: _Listing, where: str) -> Listed | None:
     header = [column.heading for column in shown.columns]
     lines = [[column.cell(row.asDict()) for column in shown.columns] for row in rows]
     return Listed(shown.title, shown.about, header, lines) if lines else None
+
+
+def groups(spark: SparkSession, moment: Moment) -> tuple[Brought, ...]:
+    """What `propensity groups` found for the date, where it ran."""
+    if not tables.exists(spark, FEATURE_GAINS.name):
+        return ()
+    tested = f"test_as_of = DATE'{moment.timeline.rehearsal.score}'"  # else they are of another horizon
+    rows = tables.read(spark, FEATURE_GAINS.name, f"as_of = DATE'{moment.timeline.as_of}' AND {tested}").orderBy("place")
+    return tuple(_brought(row.asDict()) for row in rows.collect())  # a row per group
+
+
+def _brought(row: Mapping[str, Any]) -> Brought:
+    return Brought(
+        name=row["feature_set"],
+        features=row["features"],
+        pr_auc=row["pr_auc"],
+        log_loss=row["log_loss"],
+        roc_auc=row["roc_auc"],
+        recall=row["recall_at_10"],
+        ndcg=row["ndcg_at_10"],
+        ece=row["ece"],
+        seconds=row["fit_seconds"],
+        pr_auc_gain=_change(row, "pr_auc_gain"),
+        ndcg_gain=_change(row, "ndcg_gain"),
+    )
+
+
+def _change(row: Mapping[str, Any], gain: str) -> Change | None:
+    value, low, high = (row[f"{gain}{end}"] for end in ("", "_low", "_high"))
+    return None if value is None else Change(value=value, low=low, high=high)
