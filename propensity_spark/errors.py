@@ -58,6 +58,16 @@ class TableMissing(PropensityError, LookupError):
         )
 
 
+class ModelMissing(TableMissing):
+    """MLflow holds no finished training of the shop, or none for the date and horizon."""
+
+    code = "model_missing"
+
+    def __init__(self, what: str) -> None:
+        told = f"nothing was trained yet for {what}. Run `propensity train` first, or `propensity run`, which does all in order."
+        PropensityError.__init__(self, told)
+
+
 class TablesStale(PropensityError, LookupError):
     """Tables that an earlier job writes are there, but of other dates, settings or data than those asked for."""
 

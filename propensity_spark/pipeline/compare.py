@@ -26,7 +26,7 @@ _FIGURES: tuple[tuple[str, str, _Worse], ...] = (
 def compared(config: Config, wanted: Sequence[str]) -> str:
     """The runs of these ids, or the last ones, as a table for people, the oldest first.
 
-    Raises TableMissing where the shop has no finished run, PropensityError where one of the ids is none of them.
+    Raises ModelMissing where the shop has no finished run, PropensityError where one of the ids is none of them.
     """
     return told(registry.finished(config, wanted, LAST))
 

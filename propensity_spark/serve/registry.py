@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from propensity_spark.config import Config
-from propensity_spark.errors import NotPromoted, PropensityError, TableMissing
+from propensity_spark.errors import ModelMissing, NotPromoted, PropensityError
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import to_mapping
 from propensity_spark.models.contract import Fitted
@@ -193,7 +193,7 @@ def _requirements(fitted: Fitted) -> list[str]:
 def latest(config: Config, as_of: date) -> Run:
     """The newest finished run of this shop for this date and horizon that was promoted.
 
-    Raises TableMissing where there is none: `propensity train` writes it; NotPromoted where all were refused.
+    Raises ModelMissing where there is none: `propensity train` writes it; NotPromoted where all were refused.
     """
     found = _of_date(config, as_of)
     promoted = [run for run in found if _is_promoted(run)]
@@ -206,7 +206,7 @@ def latest(config: Config, as_of: date) -> Run:
 def newest(config: Config, as_of: date) -> Run:
     """The newest finished run of this shop for this date and horizon, promoted or not.
 
-    Raises TableMissing as `latest` does.
+    Raises ModelMissing as `latest` does.
     """
     return _loaded(config, _of_date(config, as_of)[0])
 
@@ -223,7 +223,8 @@ def _of_date(config: Config, as_of: date) -> Sequence[Any]:
         output_format="list",
     )
     if not found:
-        raise TableMissing(f"MLflow run of {config.shop.name} as of {as_of}", "train")
+        own = f"{config.shop.name} as of {as_of}, {config.labels.horizon_days} days ahead (each date has a training of its own)"
+        raise ModelMissing(own)
     return list(found)
 
 
@@ -239,11 +240,11 @@ def _is_promoted(run: Any) -> bool:
 def finished(config: Config, wanted: Sequence[str], most: int) -> list[Finished]:
     """The shop's finished runs of these ids (or how they begin), else the `most` newest, the oldest first.
 
-    Raises TableMissing where there is none, PropensityError where an id is none of them or begins several.
+    Raises ModelMissing where there is none, PropensityError where an id is none of them or begins several.
     """
     store = config.tracking.resolved(config.storage)
     if store.startswith(_FILE) and not Path(store.removeprefix(_FILE)).exists():  # do not make a store in order to find it empty
-        raise TableMissing(f"MLflow run of {config.shop.name}", "train")
+        raise ModelMissing(config.shop.name)
     found = connect(config).search_runs(
         filter_string=f"tags.shop = '{config.shop.name}' and attributes.status = 'FINISHED'",
         order_by=["attributes.start_time DESC"],
@@ -251,7 +252,7 @@ def finished(config: Config, wanted: Sequence[str], most: int) -> list[Finished]
         search_all_experiments=False,
     )
     if not found:
-        raise TableMissing(f"MLflow run of {config.shop.name}", "train")
+        raise ModelMissing(config.shop.name)
     chosen = [_named(found, run) for run in wanted] if wanted else found[:most]
     return [_finished(config, run) for run in sorted(chosen, key=lambda run: int(run.info.start_time))]
 

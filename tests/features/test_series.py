@@ -24,7 +24,8 @@ SPINE = "user_id STRING, as_of_ts TIMESTAMP"
 
 def _declared(name: str, **more: Any) -> SeriesConfig:
     plain = {"name": name, "path": "x.csv", "day": "day", "values": ["heat"]}
-    return from_mapping({"series": [{**plain, **more}]}).series[0]
+    users = {"path": "users.csv", "id": "id", "attributes": ["region"]}
+    return from_mapping({"series": [{**plain, **more}], "users": users}).series[0]
 
 
 WEATHER = _declared("weather")
