@@ -103,8 +103,8 @@ def _build(config: Config) -> SparkSession:
         builder = builder.config(key, value)
     if not submitted:
         os.environ["JAVA_HOME"] = str(install.java_home())  # the one named, where that fits
-        os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)  # another's Spark would not speak with this PySpark
         if _is_here(config.spark.master):
+            os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)  # another's Spark would not speak with this PySpark
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             os.environ["PYSPARK_PYTHON"] = sys.executable
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

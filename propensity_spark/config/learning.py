@@ -260,6 +260,13 @@ class EncoderConfig:
     fill: str = "median"
     constant: float = 0.0
 
+    @property
+    def most_columns(self) -> int:
+        """How many columns it makes of one, at most."""
+        if self.how == "one_hot":
+            return (self.levels or 10) + 2  # others, missing
+        return self.buckets if self.how == "hash" else 2
+
     def __post_init__(self) -> None:
         where = f"encoders.{self.column}"
         named("encoders.column", self.column)

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from propensity_spark.config import Config, EntityConfig, ListedConfig, SourceConfig
 from propensity_spark.ingest.numbers import in_sql, no_numbers, remedy
-from propensity_spark.ingest.preflight import NUMBERS
+from propensity_spark.ingest.preflight import numbers_of
 from propensity_spark.ingest.samples import sample
 from propensity_spark.schemas import EVENT_TYPES, IGNORED, WHOLE_NUMBER
 
@@ -22,7 +22,7 @@ def doubts(config: Config) -> list[str]:
     found = [doubt for source in config.sources for doubt in _of_events(source)]
     found += _of_types(config)
     for source in config.sources:
-        for part in NUMBERS:
+        for part in numbers_of(source):
             found += _of_numbers(f"sources.{source.name}.map.{part}", source, getattr(source.map, part))
     for name, entity in (("users", config.users), ("products", config.products)):
         if not entity.valid_from:  # of a table with dates rows are refused, and told
@@ -130,10 +130,10 @@ def _of_numbers(where: str, table: SourceConfig | ListedConfig, column: str) -> 
     file, values = sample(table, column)
     told = [value for value in values if value.strip()]
     odd = no_numbers(told)
-    if 0 < len(odd) < len(told):  # where all are, it is a problem
+    if odd and len(odd) < len(told):  # where all are, it is a problem
         fate = "such rows are refused" if isinstance(table, SourceConfig) else "will be left out"
         part = where.rsplit(".", 1)[-1]
         yield (
             f"{where}: {len(odd):,} of the first {len(told):,} values of {file} are no numbers, for one {odd[0]!r} in "
-            f"{column}; {fate}; {remedy(part, column, odd)}"
+            f"{column}; {fate}; {remedy(part, column, told)}"
         )

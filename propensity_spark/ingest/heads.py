@@ -58,12 +58,14 @@ def lines_of(file: Path, encoding: str, errors: str = "strict") -> Iterator[str]
             raise ValueError(f"it is not {encoding} text; set encoding") from None
 
 
-def first_rows(form: str, file: Path, most: int, encoding: str = "UTF-8") -> list[dict[str, object]]:
-    """The first rows of a Parquet file or of JSON lines, of which the last one read may be cut off and is left out."""
+def first_rows(
+    form: str, file: Path, most: int, encoding: str = "UTF-8", columns: list[str] | None = None
+) -> list[dict[str, object]]:
+    """The first rows of a Parquet file (or these columns) or of JSON lines, of which the last one read may be cut off."""
     if form == "parquet":
         import pyarrow.parquet
 
-        first = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=most), None)
+        first = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=most, columns=columns), None)
         return [] if first is None else first.to_pylist()
     lines = [line for line in head(file, most, encoding) if line.strip()]
     return [as_object(line) for line in lines[:-1] or lines]

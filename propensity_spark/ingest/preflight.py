@@ -12,11 +12,12 @@ from propensity_spark.ingest import timeforms
 from propensity_spark.ingest.heads import expand
 from propensity_spark.ingest.numbers import in_sql, no_numbers, remedy
 from propensity_spark.ingest.samples import DAMAGE, Layout, columns, keys, layout_of, many, nested, sample
-from propensity_spark.schemas import TABLES
+from propensity_spark.schemas import IGNORED, TABLES
 
 _SEPARATORS = (",", ";", "\t", "|")
 _PARTED = 4  # folders up to which the files of a partitioned table are looked for
-_MAY_BE_NESTED = {"name", "map.product_name", "attributes", "values"}  # kept as text
+_MAY_BE_NESTED = {"name", "map.product_name", "category", "map.category", "attributes", "values"}  # kept as text
+_PROVES = 20  # values of a log that are no numbers
 NUMBERS = ("price", "quantity", "amount")
 
 
@@ -59,8 +60,13 @@ def _of_source(source: SourceConfig) -> Iterator[str]:
     yield from told
     if not told:
         yield from _of_times(source)
-        for part in NUMBERS:
-            yield from _of_numbers(f"{where}.map.{part}", source, getattr(source.map, part))
+        for part in numbers_of(source):
+            yield from _of_numbers(f"{where}.map.{part}", source, getattr(source.map, part), _PROVES)
+
+
+def numbers_of(source: SourceConfig) -> tuple[str, ...]:
+    """The parts of a log whose values must be numbers; none where some rows are ignored, of which nothing is asked."""
+    return () if IGNORED in source.event_types.values() else NUMBERS
 
 
 def _of_times(source: SourceConfig) -> Iterator[str]:
@@ -85,13 +91,14 @@ def _of_entity(name: str, entity: EntityConfig) -> Iterator[str]:
     yield from told or _of_numbers(f"{name}.price", entity, entity.price)
 
 
-def _of_numbers(where: str, table: SourceConfig | ListedConfig, column: str) -> Iterator[str]:
+def _of_numbers(where: str, table: SourceConfig | ListedConfig, column: str, least: int = 1) -> Iterator[str]:
     """A column of which no value is a number: rows of a log would all be refused, the prices of a table all be left out."""
     file, values = sample(table, column)
-    odd = no_numbers(values)
-    if odd and len(odd) == sum(bool(value.strip()) for value in values):
+    told = [value for value in values if value.strip()]
+    odd = no_numbers(told)
+    if len(odd) >= least and len(odd) == len(told):
         part = where.rsplit(".", 1)[-1]
-        yield f"{where}: no {column} in {file} is a number, for one {odd[0]!r}; {remedy(part, column, odd)}"
+        yield f"{where}: no {column} in {file} is a number, for one {odd[0]!r}; {remedy(part, column, told)}"
 
 
 def _of_series(series: SeriesConfig) -> Iterator[str]:
@@ -107,7 +114,10 @@ def _of_files(
     layout: Layout, patterns: tuple[str, ...], wanted: Iterable[tuple[str, str]], may_be_empty: bool = False
 ) -> Iterator[str]:
     """Problems of the files, and of the columns `wanted`, each with the setting that names it."""
-    named = {column: setting for setting, column in wanted if column and not column.startswith("=")}
+    named: dict[str, list[str]] = {}
+    for setting, column in wanted:
+        if column and not column.startswith("="):
+            named.setdefault(column, []).append(setting)
     for pattern in patterns:
         if is_remote(pattern):
             continue
@@ -133,7 +143,7 @@ def _delta_log(file: Path) -> Path | None:
     return next((log for log in logs if log.is_dir()), None)
 
 
-def _of_columns(layout: Layout, files: list[Path], named: Mapping[str, str]) -> Iterator[str]:
+def _of_columns(layout: Layout, files: list[Path], named: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Problems of columns, given with the settings that name them."""
     where, delimiter, file = layout.where, layout.delimiter, files[0]
     try:
@@ -147,11 +157,13 @@ def _of_columns(layout: Layout, files: list[Path], named: Mapping[str, str]) -> 
     if layout.format == "csv" and len(found) == 1 and (other := _other_separator(found[0], delimiter)):
         yield f"{where}.delimiter: {file} seems to be separated by {other!r}, not {delimiter!r}; set delimiter"
         return
-    for column, setting in named.items():
+    for column, settings in named.items():
         if column not in found:
-            yield f"{where}.{setting}: {_missing(layout, file, column, found, is_cut)}"
-        elif setting not in _MAY_BE_NESTED and (value := nested(layout, file, column)):
-            yield f"{where}.{setting}: {column} of {file} {_parted(column, value)}"
+            yield f"{where}.{settings[0]}: {_missing(layout, file, column, found, is_cut)}"
+        elif (plain := [setting for setting in settings if setting not in _MAY_BE_NESTED]) and (
+            value := nested(layout, file, column)
+        ):
+            yield f"{where}.{plain[0]}: {column} of {file} {_parted(column, value)}"
 
 
 def _missing(layout: Layout, file: Path, column: str, found: Sequence[str], is_cut: bool) -> str:
@@ -169,7 +181,7 @@ def _missing(layout: Layout, file: Path, column: str, found: Sequence[str], is_c
 def _parted(column: str, value: object) -> str:
     """What is said of a column of objects or lists."""
     if not isinstance(value, dict):
-        return "holds lists; write a row for each of their elements first: a log has one for each product of an order"
+        return "holds lists; a log has a row for each product of an order: write these first"
     return f"holds objects; say which part is meant, such as \"= get_json_object({in_sql(column)}, '$.{next(iter(value), 'id')}')\""
 
 

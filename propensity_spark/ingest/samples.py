@@ -12,7 +12,7 @@ from propensity_spark.config import ListedConfig, SourceConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.ingest.heads import apart, as_object, expand, first_rows, head, lines_of
 
-DAMAGE = (OSError, EOFError, ValueError, zlib.error, csv.Error)
+DAMAGE = (OSError, EOFError, ValueError, OverflowError, zlib.error, csv.Error)  # OverflowError: of a date that Python has not
 _HEAD_LINES = 20
 _ROWS = 2000
 _MANY_ROWS, _MANY_FILES = 100_000, 50  # where those leave something open
@@ -91,7 +91,7 @@ def nested(layout: Layout, file: Path, column: str) -> object:
     if layout.format == "csv":
         return None
     try:
-        rows = first_rows(layout.format, file, _HEAD_LINES, layout.encoding)
+        rows = first_rows(layout.format, file, _HEAD_LINES, layout.encoding, [column])
     except DAMAGE:
         return None
     return next((row[column] for row in rows if isinstance(row.get(column), dict | list) and row[column]), None)

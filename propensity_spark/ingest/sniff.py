@@ -11,7 +11,7 @@ from pathlib import Path
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
 from propensity_spark.ingest.heads import apart, first_rows, head, is_array
-from propensity_spark.ingest.numbers import expression, no_numbers
+from propensity_spark.ingest.numbers import expression
 
 _UTF_8, _WESTERN = "UTF-8", "windows-1252"
 _LINES = 2000
@@ -106,7 +106,7 @@ def sniff(file: Path) -> Sniffed:
     try:
         encoding = _encoding(file)
         form, delimiter, read = _rows(file, _LINES, encoding)
-    except (OSError, ValueError, csv.Error) as problem:
+    except (OSError, ValueError, OverflowError, csv.Error) as problem:
         raise SourceError(f"{file} cannot be read as CSV, JSON lines or Parquet: {problem}") from None
     rows = _filled(read)
     if not rows:
@@ -239,8 +239,8 @@ def _describing(found: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> 
 
 def _numbers(found: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """How the numbers are read that are written as 12,50 or with a currency."""
-    odd = {part: no_numbers(row[found[part]] for row in rows) for part in ("price", "quantity", "amount") if part in found}
-    return {part: made for part, values in odd.items() if (made := expression(found[part], values))}
+    columns = {part: found[part] for part in ("price", "quantity", "amount") if part in found}
+    return {part: made for part, column in columns.items() if (made := expression(column, [row[column] for row in rows]))}
 
 
 def _event(value: str) -> str:

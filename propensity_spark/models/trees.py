@@ -28,6 +28,7 @@ from propensity_spark.models.watchdog import within
 
 FAMILY = "lightgbm"
 NATIVE, RING, SYNAPSEML = "native", "ring", "synapseml"
+_NOT_LINKED = ("UnsatisfiedLinkError", "NoClassDefFoundError", "ExceptionInInitializerError", "lightgbmlib")
 _POSITIVES_A_LEAF, _FEWEST_LEAVES, _MOST_LEAVES = 1500, 7, 63
 
 
@@ -82,8 +83,11 @@ def from_native(model: str, features: Sequence[Feature], facts: dict[str, float]
     The pipeline is SynapseML's where the JVM can load its library, which there is for x86 processors alone, else `staged`.
     """
     scorer = make_scorer(FAMILY, features, model)
-    pipeline = _of_synapseml(model, features) or PipelineModel(stages=[staged.stage(scorer, vector_column(FAMILY, "probability"))])
-    return Fitted(FAMILY, pipeline, scorer, _importance(model, features), facts)
+    pipeline, note = _of_synapseml(model, features), ""
+    if pipeline is None:
+        note = "SynapseML has no LightGBM for this processor: the Spark model is of this package's own stage"
+        pipeline = PipelineModel(stages=[staged.stage(scorer, vector_column(FAMILY, "probability"))])
+    return Fitted(FAMILY, pipeline, scorer, _importance(model, features), facts, note)
 
 
 def _of_synapseml(model: str, features: Sequence[Feature]) -> PipelineModel | None:
@@ -93,7 +97,9 @@ def _of_synapseml(model: str, features: Sequence[Feature]) -> PipelineModel | No
     vector = vector_column(FAMILY, "features")
     try:
         stage = LightGBMClassificationModel.loadNativeModelFromString(model)
-    except Py4JError:  # what the JVM throws there is no exception of Java's, but an error of linking
+    except Py4JError as problem:
+        if not any(name in str(problem) for name in _NOT_LINKED):
+            raise
         return None
     stage.setFeaturesCol(vector)
     stage.set(stage.probabilityCol, vector_column(FAMILY, "probability"))

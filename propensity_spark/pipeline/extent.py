@@ -17,6 +17,7 @@ from propensity_spark.ingest.lateness import AT_ONCE, Lateness
 _ENDS_EARLY = 2 * 3600  # seconds before the usual end of a day
 _USUAL_DAYS = 28
 _A_DAY, _QUIET = timedelta(days=1), timedelta(days=90)
+_HANDOVER = timedelta(days=28)  # for so long a log goes on beside the one that takes its place
 _MOST = 0.95  # of a day's purchases
 _EMPTY = "silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons."
 
@@ -137,12 +138,13 @@ def _fell_silent(heard: Sequence[date], whole: date) -> bool:
 
 
 def _ended(days: Sequence[Row], sold: date) -> tuple[tuple[str, date], ...]:
-    """See Extent. One that ended long ago has given way to another."""
+    """See Extent. One that ended long ago, or when another began, has given way to it."""
     known = [day for day in days if day["event_date"] <= sold]
     heard = {source: _heard(days, [source]) for source in sorted({source for day in days for source in day["sellers"]})}
     whole = _last_full(known)
     silent = {source: on[-1] for source, on in heard.items() if on[-1] < sold and _fell_silent(on, whole)}
-    return tuple((source, last) for source, last in silent.items() if sold - last <= _QUIET)
+    followed = {source for source, last in silent.items() if any(on[0] > last - _HANDOVER for on in heard.values())}
+    return tuple((source, last) for source, last in silent.items() if sold - last <= _QUIET and source not in followed)
 
 
 def _longest_pause(heard: Sequence[date]) -> timedelta | None:

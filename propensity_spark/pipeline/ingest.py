@@ -179,7 +179,7 @@ def _say(progress: Progress, taken: dict[str, _Taken]) -> None:
             progress.say(f"  {name:<16}{counts.refused:,} of {counts.asked:,} rows refused: {why}")
 
 
-_WRITTEN = ": where it is no 12.50, map an expression: {{where}}.map.{part}: \"= replace(COLUMN, ',', '.')\""
+_WRITTEN = ": where it is no 12.50, set {{place}}.{part} to an expression: \"= replace(COLUMN, ',', '.')\""
 # of reasons that one setting mends for all rows at once
 _REMEDIES = {
     "event type is unknown": ": say in {where}.event_types what its values mean",
@@ -192,7 +192,8 @@ _REMEDIES = {
 
 def _refuse_bad(config: Config, where: str, counts: _Taken) -> None:
     if counts.refused > config.quality.max_rejected_share * counts.asked:
-        remedies = {reason: _REMEDIES.get(reason, "").format(where=where) for reason in counts.reasons}
+        place = f"{where}.map" if where.startswith("sources.") else where
+        remedies = {reason: _REMEDIES.get(reason, "").format(where=where, place=place) for reason in counts.reasons}
         told = "; ".join(f"{reason} ({rows:,}{remedies[reason]})" for reason, rows in counts.commonest)
         raise SourceError(
             f"{where}: {counts.refused:,} of {counts.asked:,} rows were refused, more than "

@@ -80,10 +80,12 @@ def _parted(found: Sequence[Sniffed]) -> tuple[list[Sniffed], dict[str, Sniffed]
 
 
 def _together(logs: Sequence[Sniffed]) -> list[Sniffed]:
-    """Files of one make (a log by months, say) as one log."""
+    """Files of one make as one log: where each row says what it is, or their names differ by digits alone (a log by months)."""
     made: dict[tuple[object, ...], Sniffed] = {}
     for one in logs:
-        make = (one.format, one.delimiter, one.encoding, one.columns, one.time_format, tuple(one.numbers.items()))
+        called = "" if "event" in one.parts else re.sub(r"[\d\W_]+", "", one.file.name)
+        read = (one.format, one.delimiter, one.encoding, one.time_format, tuple(one.numbers.items()))
+        make = (called, one.columns, tuple(one.parts.items()), *read)
         first = made.get(make)
         made[make] = replace(first, more=(*first.more, one.file), events={**first.events, **one.events}) if first else one
     return list(made.values())

@@ -108,9 +108,7 @@ def write(
             stage.rows_out = tables.overwrite(_versions(spark, entity, key, listed, good, now), VERSIONS[key], note)
             kept[f"versions of {_plural(key)}"] = stage.rows_out
             stage.note = "" if entity.valid_from else "as each ingest found them: the table has no valid_from"
-    for table in VERSIONS.values():  # of a table that the shop has taken away: who is in it is to be forgotten
-        if table not in written(config) and tables.exists(spark, table):
-            tables.overwrite(tables.read(spark, table).limit(0), table, note)
+    _forget(spark, config, note, progress)
     for table, once, name in ((SERIES.name, series.once, _named), (SERIES_MEMBERS.name, series.members_once, _named_members)):
         mine = [listing.good.drop("source", "reasons", "_time") for listing in listed if listing.table == table]
         if mine:
@@ -119,6 +117,15 @@ def write(
             counts = {k[0]: n for k, n in tables.count_by(tables.read(spark, table), "series").items()}
             kept |= {name(one): counts.get(one.name, 0) for one in config.series}
     return kept
+
+
+def _forget(spark: SparkSession, config: Config, note: str, progress: Progress) -> None:
+    """Empty what was written of tables that the shop has taken away since: who stands in them is to be forgotten."""
+    for table in (*VERSIONS.values(), SERIES.name, SERIES_MEMBERS.name):
+        if table in written(config) or not tables.exists(spark, table) or tables.read(spark, table).isEmpty():
+            continue
+        progress.say(f"  {table} emptied: the configuration names no such table any more")
+        tables.overwrite(tables.read(spark, table).limit(0), table, note)
 
 
 def _versions(

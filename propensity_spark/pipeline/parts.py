@@ -23,6 +23,7 @@ from propensity_spark.trainset.split import Procedure, calibration_share, held_o
 Counts = Mapping[date, tuple[int, int, int]]
 _NONE = (0, 0, 0)  # rows, positives and buyers of a date that has none
 _A_NUMBER, _SHARE = 20, 0.6  # bytes of a number of a row in a fit (measured: 16 to 20), and what fits may take of what is left
+_IN_PYTHON = {"lightgbm", "xgboost", "network", "split"}  # families that may be fitted outside the JVM
 _PARTITIONS = 8  # of the training rows: fixed, so that their order does not depend on the cluster
 
 
@@ -75,20 +76,21 @@ def bounded(spark: SparkSession, config: Config, moment: Moment, progress: Progr
 
 def _most(spark: SparkSession, config: Config, moment: Moment) -> tuple[int, str]:
     """The rows that a fit may learn from, and why no more."""
-    most, held = config.train.max_rows, _in_memory(spark, moment)
+    most, held = config.train.max_rows, _in_memory(spark, config, moment)
     if held is None or held >= most:
         return most, f"train.max_rows is {most:,}"
     return held, f"more than {held:,} rows would not fit into memory"
 
 
-def _in_memory(spark: SparkSession, moment: Moment) -> int | None:
-    """How many rows a fit in one process can hold beside the JVM; None where nobody can tell."""
+def _in_memory(spark: SparkSession, config: Config, moment: Moment) -> int | None:
+    """How many rows a fit in a process of this machine holds beside the JVM; None where none is made so, or nobody can tell."""
     machine = memory.of_machine() if is_local(spark) else None
-    if machine is None:
+    if machine is None or _IN_PYTHON.isdisjoint(config.models.families):
         return None
     jvm: Any = spark.sparkContext._jvm
     heap = int(jvm.java.lang.Runtime.getRuntime().maxMemory())
-    return int((machine - heap) * _SHARE / (_A_NUMBER * len(inputs(moment.features))))
+    width = len(inputs(moment.features)) + sum(encoder.most_columns for encoder in config.encoders)
+    return int((machine - min(heap, machine // 2)) * _SHARE / (_A_NUMBER * width))  # a large heap is seldom full
 
 
 def unused(config: Config, families: Sequence[str]) -> set[str]:
@@ -123,8 +125,9 @@ def check_sufficient(config: Config, procedure: Procedure, counts: Counts) -> No
     if not total:
         who, rule = config.population, config.population.where
         raise InsufficientData(
-            f"nobody could be scored as of {', '.join(map(str, procedure.train))}: no user had an event of type {who.event}, known "
-            f"by then, within population.days = {who.days} before{' of whom population.where holds' if rule else ''}. Do the logs "
+            f"nothing could be scored as of {', '.join(map(str, procedure.train))}: no user had an event "
+            f"{'' if who.event == 'any' else f'of type {who.event} '}known by then within population.days = {who.days} before"
+            f"{' of whom population.where holds' if rule else ''}, or no source of candidates named a product for one. Do the logs "
             "reach back so far, and does ingested_ts, where it is mapped, say when a row came and not when all were loaded at once?"
         )
     if positives < config.train.min_positives or buyers < config.train.min_buyers:

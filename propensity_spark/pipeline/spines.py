@@ -1,5 +1,6 @@
 """Job: totals of users, products and pairs for any rows, each at its own moment; nothing that stands is read or written."""
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -44,12 +45,23 @@ def look_up(spark: SparkSession, config: Config, spine: str, out: str, progress:
 
 
 def _check_out(out: str) -> None:
-    """Raise ConfigError where writing would remove what is no earlier answer."""
+    """Raise ConfigError where writing would remove what is no earlier answer, or the rest of one that was killed."""
     folder = Path(out)
     if is_remote(out) or not folder.exists():
         return
-    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / "_SUCCESS").exists()):
+    if not folder.is_dir() or not all(_is_answer(file) for file in folder.iterdir()):
         raise ConfigError(f"--out {out} holds other things, and all of them would be replaced; name a folder of its own")
+
+
+def _is_answer(file: Path) -> bool:
+    """Whether the file, or Spark's mark, is of an answer."""
+    if file.suffix != ".parquet":
+        return file.name.startswith(("_", "."))
+    import pyarrow.parquet
+
+    with suppress(OSError, ValueError):  # no Parquet
+        return {*SPINE, *ENTITIES} <= set(pyarrow.parquet.read_schema(file).names)
+    return False
 
 
 def read_spine(spark: SparkSession, spine: str, time_zone: str) -> DataFrame:

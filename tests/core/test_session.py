@@ -52,14 +52,15 @@ def test_only_a_cluster_of_this_machine_is_reached_by_loopback(monkeypatch: pyte
 
 def test_what_others_set_for_another_spark_or_python_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     strange = {"JAVA_HOME": "/opt/java8", "SPARK_HOME": "/opt/spark2", "PYSPARK_PYTHON": "/opt/python2"}
-    for master, python in (("", sys.executable), ("spark://h:7077", "/opt/python2")):
+    own = str(Path(pyspark.__file__).parent)
+    for master, python, spark in (("", sys.executable, own), ("spark://h:7077", "/opt/python2", "/opt/spark2")):
         around = {**{key: value for key, value in os.environ.items() if key != "PYSPARK_GATEWAY_PORT"}, **strange}
         monkeypatch.setattr(session, "SparkSession", SimpleNamespace(builder=_builder({})))
         monkeypatch.setattr(session.install, "java_home", lambda: Path("/opt/java17"))
         monkeypatch.setattr(os, "environ", around)
         session._build(from_mapping({"spark": {"master": master}}))
         assert (around["JAVA_HOME"], around["PYSPARK_PYTHON"]) == ("/opt/java17", python)
-        assert around["SPARK_HOME"] == str(Path(pyspark.__file__).parent)
+        assert around["SPARK_HOME"] == spark, "a cluster's settings lie there"
 
 
 def test_a_blank_in_the_path_ends_no_option_of_the_jvm(monkeypatch: pytest.MonkeyPatch) -> None:

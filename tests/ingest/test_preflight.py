@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from propensity_spark.errors import SourceError
 from propensity_spark.ingest import samples
 from propensity_spark.ingest.doubts import doubts
 from propensity_spark.ingest.heads import expand, head
-from propensity_spark.ingest.preflight import check, problems
+from propensity_spark.ingest.preflight import check, numbers_of, problems
+from propensity_spark.ingest.sniff import sniff
 from propensity_spark.loading import from_mapping
 
 MAP = {"user_id": "user", "product_id": "item", "event_ts": "at"}
@@ -373,19 +375,23 @@ def test_times_are_looked_at_in_json_and_parquet_too(tmp_path: Path) -> None:
 def test_numbers_of_a_log_that_are_none_are_a_problem_and_some_of_them_a_doubt(tmp_path: Path) -> None:
     priced = {"delimiter": ";", "map": {**MAP, "price": "cost", "quantity": "= pieces"}}
 
-    def log(*prices: str) -> Config:
+    def log(*prices: str, **more: Any) -> Config:
         rows = "\n".join(f"u{n};p{n};2024-03-01;{price}" for n, price in enumerate(prices))
-        return _config(_write(tmp_path / "log.csv", f"user;item;at;cost\n{rows}\n"), **priced)
+        return _config(_write(tmp_path / "log.csv", f"user;item;at;cost\n{rows}\n"), **priced, **more)
 
-    assert _only(log("12,50", "", "3,00")) == (
+    assert _only(log(*["12,50"] * 20, "")) == (
         f"sources.log.map.price: no cost in {tmp_path}/log.csv is a number, for one '12,50'; "
         "write 12.50 for 12,50, or map price: \"= replace(cost, ',', '.')\""
     )
     assert problems(log("12.50", "3")) == problems(log("", "")) == problems(log("12,50", "3")) == []
+    assert problems(log(*["NULL"] * 19, "", "")) == [], "a few odd ones among blanks are of views, perhaps"
     (doubt,) = (one for one in doubts(log("12,50", "3", "")) if "price" in one)
     assert "1 of the first 2 values" in doubt
     assert "such rows are refused; write 12.50 for 12,50" in doubt
     assert not any("price" in one for one in doubts(log("12.50", "3")))
+    (source,) = log("NULL").sources
+    some = replace(source, event="", map=replace(source.map, event="at"), event_types={"a": "purchase", "b": "ignore"})
+    assert numbers_of(some) == (), "nothing is asked of rows that are ignored"
 
 
 def test_a_column_of_objects_or_lists_plays_no_part(tmp_path: Path) -> None:
@@ -399,12 +405,24 @@ def test_a_column_of_objects_or_lists_plays_no_part(tmp_path: Path) -> None:
     lines = "".join(json.dumps(row) + "\n" for row in (*rows, rows[0]))
     pq.write_table(pa.Table.from_pylist([{**rows[1], "tags": ["a"]}]), tmp_path / "a.parquet")
     for file in (_write(tmp_path / "a.json", lines), tmp_path / "a.parquet"):
-        found = problems(_config(file, format=file.suffix[1:], map={**MAP, "product_name": "tags"}))
-        assert found == [
+        mapped = {**MAP, "product_name": "tags", "category": "tags", "order_id": "user"}
+        assert problems(_config(file, format=file.suffix[1:], map=mapped)) == [
             f"sources.log.map.user_id: user of {file} holds objects; say which part is meant, such as "
             "\"= get_json_object(user, '$.no')\"",
-            f"sources.log.map.product_id: item of {file} holds lists; write a row for each of their elements first: "
-            "a log has one for each product of an order",
+            f"sources.log.map.product_id: item of {file} holds lists; a log has a row for each product of an order: "
+            "write these first",
         ]
     array = _write(tmp_path / "b.json", "[\n" + lines.replace("\n", ",\n") + "]")
     assert "it is a JSON array; write one object a line" in _only(_config(array, format="json"))
+
+
+def test_a_date_that_python_does_not_have_is_no_bug(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    far = pa.array([2**62], pa.timestamp("us"))
+    pq.write_table(pa.table({"user": ["ann"], "item": ["mug"], "at": ["2024-03-01"], "until": far}), tmp_path / "a.parquet")
+    for mapped in (MAP, {**MAP, "session_id": "until"}):
+        assert problems(_config(tmp_path / "a.parquet", format="parquet", map=mapped)) == []
+    with pytest.raises(SourceError, match="cannot be read"):
+        sniff(tmp_path / "a.parquet")

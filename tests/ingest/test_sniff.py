@@ -347,3 +347,16 @@ def test_files_of_one_make_are_one_log_and_others_have_names_of_their_own(tmp_pa
     one, other = load([out]).sources
     assert (one.name, one.path, one.event_types) == ("log", tuple(samples[:2]), {"view": "view", "buy": "purchase"})
     assert (other.name, other.path) == ("log_2", (samples[2],))
+
+
+def test_files_whose_rows_do_not_say_what_they_are_stay_apart_unless_their_names_are_a_count(tmp_path: Path) -> None:
+    rows = ("user,item,time", "ann,mug,2024-03-01", "ann,cup,2024-03-02")
+    samples = [str(_csv(tmp_path / name, *rows)) for name in ("views.csv", "orders_2024-01.csv", "orders_2024-02.csv")]
+    text = _written(samples, tmp_path / "shop.yaml")
+    assert text.count("- name:") == 2
+    assert f"path: [{init._quoted(samples[1])}, {init._quoted(samples[2])}]" in text
+
+
+def _written(samples: list[str], out: Path) -> str:
+    init.write(samples, "shop", str(out))
+    return out.read_text(encoding="utf-8")

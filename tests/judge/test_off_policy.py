@@ -99,10 +99,13 @@ def test_an_action_that_the_policy_never_shows_earns_it_nothing(spark: SparkSess
     log = pd.DataFrame({"unit": [f"u{i}" for i in range(n)], "action": action, "reward": reward, "logged": 0.5})
     log.loc[::50, "reward"] = np.nan  # nobody knows what came of these: they are left out, and move nothing
     rows = spark.createDataFrame(log).replace(float("nan"), None, ["reward"])
-    policy = spark.createDataFrame([("a", 1.0), ("never shown", 0.0)], "action STRING, target DOUBLE")
+    policy = spark.createDataFrame([("a", 1.0), ("never logged", 0.0)], "action STRING, target DOUBLE")
     found = _estimates(with_model(rows, policy), 100.0)
     known = log[log["reward"].notna()]
     for method in (IPS, SNIPS, DR):
         assert found[method].rows == len(known)
         assert found[method].value == pytest.approx(known[known["action"] == "a"]["reward"].mean(), abs=0.02)
     assert found[IPS].value == pytest.approx(2 * known["reward"].where(known["action"] == "a", 0).mean())
+    unknown = spark.createDataFrame([("a", None), ("b", 1.0)], "action STRING, target DOUBLE")
+    left = _estimates(with_model(rows, unknown), 100.0)[IPS]
+    assert left.rows == (known["action"] == "b").sum(), "of an action whose target nobody knows nothing is told"

@@ -98,6 +98,14 @@ def test_where_the_jvm_has_no_lightgbm_the_model_stands_in_the_pipeline_as_it_is
     monkeypatch.setattr("synapse.ml.lightgbm.LightGBMClassificationModel.loadNativeModelFromString", absent)
     fitted = FAMILIES["lightgbm"](toy, FEATURES, SMALL, 1)
     assert (fitted.scorer, fitted.importance) == (usual.scorer, usual.importance)
+    assert (usual.note, fitted.note[:14]) == ("", "SynapseML has ")
+
+    def broken(_: str) -> None:
+        raise Py4JError("java.lang.OutOfMemoryError")
+
+    monkeypatch.setattr("synapse.ml.lightgbm.LightGBMClassificationModel.loadNativeModelFromString", broken)
+    with pytest.raises(Py4JError, match="OutOfMemory"):
+        FAMILIES["lightgbm"](toy, FEATURES, SMALL, 1)
     column = fitted.scorer.column
     told, expected = (each.transform(toy).select("id", column).toPandas().sort_values("id") for each in (fitted, usual))
     np.testing.assert_allclose(told[column], expected[column], atol=1e-6)

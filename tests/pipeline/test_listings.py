@@ -115,12 +115,18 @@ def test_an_ingest_killed_after_every_write_in_turn_is_seen_as_before_or_as_afte
     assert run(MORE) == after
 
 
-def test_who_stands_in_a_table_that_was_taken_away_is_forgotten(spark: SparkSession, warehouse: Path, tmp_path: Path) -> None:
+def test_who_stands_in_a_table_that_was_taken_away_is_forgotten(
+    spark: SparkSession, warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, text in BEFORE.items():
         (tmp_path / name).write_text(text)
     config = _config(tmp_path)
     ingest.run(spark, config, Progress(quiet=True))
     assert len(_seen(spark, "user_versions")) > 0
-    ingest.run(spark, replace(config, users=EntityConfig()), Progress(quiet=True))
-    assert _seen(spark, "user_versions") == []
+    assert len(_seen(spark, "series_members")) > 0
+    for _ in range(2):
+        ingest.run(spark, replace(config, users=EntityConfig(), series=config.series[:1]), Progress())
+    assert _seen(spark, "user_versions") == _seen(spark, "series_members") == []
+    told = capsys.readouterr().err
+    assert told.count("emptied: the configuration names no such table any more") == 2, "once each"
     assert len(_seen(spark, "product_versions")) > 0

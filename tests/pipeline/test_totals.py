@@ -236,7 +236,11 @@ def test_an_answer_replaces_an_earlier_one_and_nothing_else(shop: SparkSession, 
     spine.write_text("user_id,product_id,moment\nu1,p1,2024-03-28\n")
     for _ in range(2):
         spines.look_up(shop, CONFIG, str(spine), str(out), QUIET)
-    for other in (tmp_path, spine):
+    (out / "_SUCCESS").unlink()
+    (out / "_temporary").mkdir()  # as a write leaves it that was killed
+    spines.look_up(shop, CONFIG, str(spine), str(out), QUIET)
+    shop.range(1).write.parquet(str(tmp_path / "rows"))
+    for other in (tmp_path, spine, tmp_path / "rows"):
         with pytest.raises(ConfigError, match="holds other things, and all of them would be replaced"):
             spines.look_up(shop, CONFIG, str(spine), str(other), QUIET)
     assert spine.exists()

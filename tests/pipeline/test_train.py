@@ -88,12 +88,17 @@ def test_a_small_machine_learns_from_as_many_rows_as_it_holds(
 ) -> None:
     moment = build_features.prepare(spark, whole_shop, date(2024, 4, 30))
     jvm: Any = spark.sparkContext._jvm
-    heap, width = jvm.java.lang.Runtime.getRuntime().maxMemory(), len(inputs(moment.features))
+    heap = jvm.java.lang.Runtime.getRuntime().maxMemory()
+    width = len(inputs(moment.features)) + sum(encoder.most_columns for encoder in whole_shop.encoders)
     for rows, is_less in ((10_000_000, False), (2000, True)):
-        monkeypatch.setattr(parts.memory, "of_machine", lambda told=heap + int(rows * width * 20 / 0.6) + width: told)
+        left = int(rows * width * 20 / 0.6) + width
+        machine = left + min(heap, left)
+        monkeypatch.setattr(parts.memory, "of_machine", lambda told=machine: told)
         made = bounded(spark, whole_shop, moment, Progress())
         assert (made.train.negative_rate < whole_shop.train.negative_rate) == is_less
         assert (f"more than {rows:,} rows would not fit into memory" in capsys.readouterr().err) == is_less
+    in_the_jvm = replace(whole_shop, models=replace(whole_shop.models, families=("logistic",), champion="logistic"))
+    assert bounded(spark, in_the_jvm, moment, Progress()) is in_the_jvm
     monkeypatch.setattr(parts, "is_local", lambda _: False)
     assert bounded(spark, whole_shop, moment, Progress()) is whole_shop, "executors elsewhere have memory of their own"
 
