@@ -244,5 +244,5 @@ def _numbers(found: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> dic
 
 
 def _event(value: str) -> str:
-    plain = value.strip().lower().replace("-", "_").replace(" ", "_")
-    return next((event for event, words in _EVENTS.items() if plain in words), "")
+    plain = re.sub(r"[-_ ]", "", value.strip().lower())
+    return next((event for event, words in _EVENTS.items() if plain in map(_joined, words)), "")

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from propensity_spark.errors import ConfigError
+from propensity_spark.ingest.numbers import in_sql
 from propensity_spark.ingest.sniff import ENTITIES, Sniffed, sniff
 
 _HEAD = """# {name}: written by `propensity init` from {files}.
@@ -60,10 +61,9 @@ def write(samples: Sequence[str], name: str, output: str) -> int:
         for part in one.missing:
             print(f"  {one.file}: no column looks like {part}; its columns: {', '.join(one.columns)}", file=sys.stderr)
         if one.nested:
-            held = ", ".join(one.nested)
             print(
-                f"  {one.file}: {held} hold objects or lists; a part of an object is named by an expression, such as "
-                "\"= get_json_object(customer, '$.id')\"; of a list, write a row for each of its elements first",
+                f"  {one.file}: objects or lists are in {', '.join(one.nested)}; a part of an object is named by SQL, such as "
+                f"\"= get_json_object({in_sql(one.nested[0])}, '$.id')\"; of a list, write a row for each of its elements first",
                 file=sys.stderr,
             )
     return 0
@@ -84,11 +84,16 @@ def _together(logs: Sequence[Sniffed]) -> list[Sniffed]:
     made: dict[tuple[object, ...], Sniffed] = {}
     for one in logs:
         called = "" if "event" in one.parts else re.sub(r"[\d\W_]+", "", one.file.name)
-        read = (one.format, one.delimiter, one.encoding, one.time_format, tuple(one.numbers.items()))
-        make = (called, one.columns, tuple(one.parts.items()), *read)
-        first = made.get(make)
-        made[make] = replace(first, more=(*first.more, one.file), events={**first.events, **one.events}) if first else one
+        make = (called, one.columns, tuple(one.parts.items()), one.format, one.delimiter, one.encoding, one.time_format)
+        made[make] = _joined(made[make], one) if make in made else one
     return list(made.values())
+
+
+def _joined(first: Sniffed, other: Sniffed) -> Sniffed:
+    """The two as one; of two expressions for numbers the longer one reads what the other reads."""
+    parts = first.numbers.keys() | other.numbers.keys()
+    numbers = {part: max(first.numbers.get(part, ""), other.numbers.get(part, ""), key=len) for part in sorted(parts)}
+    return replace(first, more=(*first.more, other.file), events={**first.events, **other.events}, numbers=numbers)
 
 
 def _table(entity: str, one: Sniffed) -> str:

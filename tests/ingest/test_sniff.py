@@ -52,6 +52,14 @@ def test_a_time_and_an_event_are_recognised_by_what_they_hold(tmp_path: Path) ->
     found = sniff(file)
     assert found.parts == {"event_ts": "wann", "event": "tat"}
     assert found.events == {"add_to_cart": "cart", "hover": "", "view": "view"}
+    for tat, event in (
+        ("PageView", "view"),
+        ("add to cart", "cart"),
+        ("addToCart", "cart"),
+        ("product-view", "view"),
+        ("viewed", ""),
+    ):
+        assert sniff(_csv(tmp_path / "b.csv", "user,item,at,event", f"ann,mug,2024-03-01,{tat}")).events == {tat: event}
     padded = sniff(_csv(tmp_path / "padded.csv", "user,item,at,event", "ann,mug,2024-03-01,view  ", "ann,mug,2024-03-02,buy   "))
     assert padded.events == {"buy": "purchase", "view": "view"}
     assert found.missing == ["user_id", "product_id"]
@@ -134,6 +142,15 @@ def test_numbers_are_no_time_unless_their_column_says_so(tmp_path: Path) -> None
         ("2024-03-01 09:00:00.5+01:00", "iso"),
         ("05.05.2024 15:07:22", "dd.MM.yyyy HH:mm:ss"),
         ("05.05.2024", "dd.MM.yyyy"),
+        ("5.12.2024 9:07", "d.M.yyyy H:mm"),
+        ("5.12.2024 9:07:01", "d.M.yyyy H:mm:ss"),
+        ("5.5.2024", "d.M.yyyy"),
+        ("2024/03/16 08:29:57", "yyyy/M/d H:mm:ss"),
+        ("2024/3/16 8:29", "yyyy/M/d H:mm"),
+        ("2024/03/16", "yyyy/M/d"),
+        ("16-03-2024 08:29:57", "d-M-yyyy H:mm:ss"),
+        ("03-16-2024 08:29", "M-d-yyyy H:mm"),
+        ("16-03-2024", "d-M-yyyy"),
         ("20240301", "yyyyMMdd"),
         ("1/3/2024 9:07", "d/M/yyyy H:mm"),
         ("31/12/2024 9:07", "d/M/yyyy H:mm"),
@@ -272,8 +289,19 @@ def test_patterns_are_read_as_spark_reads_them(spark: SparkSession) -> None:
     written = ["2024-03-16 08:29:57", "2024-3-16 8:29:57", "2024/03/16 08:29:57.5", "2024/03/16 08:29:57", "20240316082957"]
     written += ["16.3.2024 8:29", "16.03.2024 08:29", "06.03.2024", "6.3.2024", "06.03.24", "6.3.24", "24-03-16", "2024-03-16"]
     forms = ["yyyy-MM-dd HH:mm:ss", "yyyy/MM/dd HH:mm:ss.SSS", "yyyyMMddHHmmss", "d.M.yyyy H:mm", "dd.MM.yyyy HH:mm"]
-    forms += ["dd.MM.yyyy", "d.M.yyyy", "d.M.yy", "yy-MM-dd", "yyyy-MM-dd"]
+    forms += [
+        "yyyy/M/d H:mm:ss",
+        "yyyy/M/d",
+        "d-M-yyyy H:mm",
+        "M-d-yyyy",
+        "dd.MM.yyyy",
+        "d.M.yyyy",
+        "d.M.yy",
+        "yy-MM-dd",
+        "yyyy-MM-dd",
+    ]
     forms += ["d/M/yyyy H:mm", "M/d/yyyy H:mm", "MM/dd/yyyy HH:mm:ss", "M/d/yyyy h:mm a", "d/M/yyyy h:mm:ss a", "M/d/yyyy"]
+    written += ["2024/3/6 8:29:57", "2024/03/06", "16-03-2024 08:29", "3-16-2024", "16-3-2024"]
     written += ["12/13/2010 8:26", "13/12/2010 08:26", "012/3/2010 8:26", "12/13/2010", "13/13/2010", "0/1/2010", "1/32/2010"]
     written += ["12/13/2010 08:26:00", "12/13/2010 8:26 am", "12/13/2010 08:26 PM", "13/12/2010 8:26:05 Pm", "13/12/2010 8:26:05"]
     rows = spark.createDataFrame([(text,) for text in written], "text STRING")
@@ -330,7 +358,7 @@ def test_columns_of_objects_are_no_ids_and_arrays_are_called_so(tmp_path: Path, 
     found = sniff(file := _csv(tmp_path / "orders.jsonl", order, order, order))
     assert (found.nested, found.missing) == (("customer", "items"), ["user_id", "product_id"])
     init.write([str(file)], "shop", str(tmp_path / "shop.yaml"))
-    assert "customer, items hold objects or lists; a part of an object is named by" in capsys.readouterr().err
+    assert "objects or lists are in customer, items; a part of an object is named by SQL" in capsys.readouterr().err
     for lines in (("[", f"{order},", order, "]"), (f"[{order}, {order}]",)):
         with pytest.raises(SourceError, match="it is a JSON array; write one object a line"):
             sniff(_csv(tmp_path / "orders.json", *lines))
@@ -354,6 +382,11 @@ def test_files_whose_rows_do_not_say_what_they_are_stay_apart_unless_their_names
     samples = [str(_csv(tmp_path / name, *rows)) for name in ("views.csv", "orders_2024-01.csv", "orders_2024-02.csv")]
     text = _written(samples, tmp_path / "shop.yaml")
     assert text.count("- name:") == 2
+    priced = ("user;item;time;price", "ann;mug;2024-03-01;12,50", "ann;cup;2024-03-02;1,20")
+    dear = [*priced[:2], "ann;cup;2024-03-02;1.200,00"]
+    months = [str(_csv(tmp_path / f"sales{n}.csv", *rows)) for n, rows in enumerate((priced, dear, priced))]
+    (source,) = yaml.safe_load(_written(months, tmp_path / "sales.yaml"))["sources"]
+    assert source["map"]["price"] == "= replace(replace(price, '.', ''), ',', '.')", "what reads all of them"
     assert f"path: [{init._quoted(samples[1])}, {init._quoted(samples[2])}]" in text
 
 
