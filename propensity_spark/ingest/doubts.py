@@ -7,8 +7,8 @@ from itertools import combinations
 
 from propensity_spark.config import Config, EntityConfig, ListedConfig, SourceConfig
 from propensity_spark.ingest.numbers import in_sql, no_numbers, remedy
-from propensity_spark.ingest.preflight import numbers_of
-from propensity_spark.ingest.samples import sample
+from propensity_spark.ingest.preflight import NUMBERS, PROVES
+from propensity_spark.ingest.samples import heeded, sample
 from propensity_spark.schemas import EVENT_TYPES, IGNORED, WHOLE_NUMBER
 
 _NAMED = 3  # values that a line gives as examples
@@ -22,7 +22,7 @@ def doubts(config: Config) -> list[str]:
     found = [doubt for source in config.sources for doubt in _of_events(source)]
     found += _of_types(config)
     for source in config.sources:
-        for part in numbers_of(source):
+        for part in NUMBERS:
             found += _of_numbers(f"sources.{source.name}.map.{part}", source, getattr(source.map, part))
     for name, entity in (("users", config.users), ("products", config.products)):
         if not entity.valid_from:  # of a table with dates rows are refused, and told
@@ -127,11 +127,12 @@ def _plain(text: str) -> str:
 
 def _of_numbers(where: str, table: SourceConfig | ListedConfig, column: str) -> Iterator[str]:
     """Some values that are no numbers: rows of a log are refused for them, prices of a table left out."""
-    file, values = sample(table, column)
+    is_log = isinstance(table, SourceConfig)
+    file, values = heeded(table, column) if isinstance(table, SourceConfig) else sample(table, column)
     told = [value for value in values if value.strip()]
     odd = no_numbers(told)
-    if odd and len(odd) < len(told):  # where all are, it is a problem
-        fate = "such rows are refused" if isinstance(table, SourceConfig) else "will be left out"
+    if odd and (len(odd) < len(told) or (is_log and len(odd) < PROVES)):  # else it is a problem
+        fate = "such rows are refused" if is_log else "will be left out"
         part = where.rsplit(".", 1)[-1]
         yield (
             f"{where}: {len(odd):,} of the first {len(told):,} values of {file} are no numbers, for one {odd[0]!r} in "

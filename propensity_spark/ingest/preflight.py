@@ -11,13 +11,13 @@ from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
 from propensity_spark.ingest.heads import expand
 from propensity_spark.ingest.numbers import in_sql, no_numbers, remedy
-from propensity_spark.ingest.samples import DAMAGE, Layout, columns, keys, layout_of, many, nested, sample
-from propensity_spark.schemas import IGNORED, TABLES
+from propensity_spark.ingest.samples import DAMAGE, Layout, columns, heeded, keys, layout_of, many, nested, sample
+from propensity_spark.schemas import TABLES
 
 _SEPARATORS = (",", ";", "\t", "|")
 _PARTED = 4  # folders up to which the files of a partitioned table are looked for
 _MAY_BE_NESTED = {"name", "map.product_name", "category", "map.category", "attributes", "values"}  # kept as text
-_PROVES = 20  # values of a log that are no numbers
+PROVES = 20  # values of a log that are no numbers
 NUMBERS = ("price", "quantity", "amount")
 
 
@@ -60,13 +60,8 @@ def _of_source(source: SourceConfig) -> Iterator[str]:
     yield from told
     if not told:
         yield from _of_times(source)
-        for part in numbers_of(source):
-            yield from _of_numbers(f"{where}.map.{part}", source, getattr(source.map, part), _PROVES)
-
-
-def numbers_of(source: SourceConfig) -> tuple[str, ...]:
-    """The parts of a log whose values must be numbers; none where some rows are ignored, of which nothing is asked."""
-    return () if IGNORED in source.event_types.values() else NUMBERS
+        for part in NUMBERS:
+            yield from _of_numbers(f"{where}.map.{part}", source, getattr(source.map, part), PROVES)
 
 
 def _of_times(source: SourceConfig) -> Iterator[str]:
@@ -93,7 +88,7 @@ def _of_entity(name: str, entity: EntityConfig) -> Iterator[str]:
 
 def _of_numbers(where: str, table: SourceConfig | ListedConfig, column: str, least: int = 1) -> Iterator[str]:
     """A column of which no value is a number: rows of a log would all be refused, the prices of a table all be left out."""
-    file, values = sample(table, column)
+    file, values = heeded(table, column) if isinstance(table, SourceConfig) else sample(table, column)
     told = [value for value in values if value.strip()]
     odd = no_numbers(told)
     if len(odd) >= least and len(odd) == len(told):

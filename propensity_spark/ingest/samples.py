@@ -11,6 +11,7 @@ from pathlib import Path
 from propensity_spark.config import ListedConfig, SourceConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.ingest.heads import apart, as_object, expand, first_rows, head, lines_of
+from propensity_spark.schemas import IGNORED
 
 DAMAGE = (OSError, EOFError, ValueError, OverflowError, zlib.error, csv.Error)  # OverflowError: of a date that Python has not
 _HEAD_LINES = 20
@@ -46,6 +47,19 @@ def sample(table: SourceConfig | ListedConfig, column: str) -> tuple[Path | None
         return None, []  # damage further down: such rows are for quarantine
 
 
+def heeded(source: SourceConfig, column: str) -> tuple[Path | None, list[str]]:
+    """The same of the rows whose event is not ignored."""
+    ignored = {value.strip() for value, event in source.event_types.items() if event == IGNORED}
+    file, values = sample(source, column)
+    if file is None or not ignored or source.map.event.startswith("="):
+        return file, values
+    try:
+        both = (_values(layout_of(source), file, name, _ROWS, with_blanks=True) for name in (column, source.map.event))
+        return file, [value for value, event in zip(*both, strict=True) if event.strip() not in ignored]
+    except DAMAGE:
+        return None, []
+
+
 def many(source: SourceConfig, column: str) -> list[str]:
     """What a column holds in many rows of files from all over the source, as text."""
     files = _local(source)
@@ -62,17 +76,17 @@ def _local(table: SourceConfig | ListedConfig) -> list[Path]:
     return [] if table.format == "delta" else [file for path in table.path if not is_remote(path) for file in expand((path,))]
 
 
-def _values(layout: Layout, file: Path, column: str, most: int) -> list[str]:
-    """A column's values in the first rows, as text."""
+def _values(layout: Layout, file: Path, column: str, most: int, with_blanks: bool = False) -> list[str]:
+    """A column's values in the first rows, as text; of typed rows those that are there, or '' in place of others."""
     if layout.format == "parquet":
         import pyarrow.parquet
 
         first = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=most, columns=[column]), None)
         cells = first.column(0).to_pylist() if first is not None and first.num_columns else []
-        return [_text(value) for value in cells if value is not None]
+        return ["" if value is None else _text(value) for value in cells if with_blanks or value is not None]
     if layout.format == "json":
         found = (row.get(column) for row in first_rows("json", file, most, layout.encoding))
-        return [str(value) for value in found if value is not None]
+        return ["" if value is None else str(value) for value in found if with_blanks or value is not None]
     lines = [line for line in head(file, most, layout.encoding) if line.strip()]
     place = columns(layout, file).index(column)
     rows = csv.reader(lines[1:] if layout.header else lines, delimiter=layout.delimiter)

@@ -12,6 +12,7 @@ from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
 from propensity_spark.ingest.heads import apart, first_rows, head, is_array
 from propensity_spark.ingest.numbers import expression
+from propensity_spark.ingest.samples import DAMAGE
 
 _UTF_8, _WESTERN = "UTF-8", "windows-1252"
 _LINES = 2000
@@ -106,7 +107,7 @@ def sniff(file: Path) -> Sniffed:
     try:
         encoding = _encoding(file)
         form, delimiter, read = _rows(file, _LINES, encoding)
-    except (OSError, ValueError, OverflowError, csv.Error) as problem:
+    except DAMAGE as problem:
         raise SourceError(f"{file} cannot be read as CSV, JSON lines or Parquet: {problem}") from None
     rows = _filled(read)
     if not rows:
@@ -173,7 +174,7 @@ def _time_format(file: Path, column: str, rows: Sequence[Mapping[str, str]], enc
     times = [row[column] for row in rows]
     form = timeforms.recognise(times) or "iso"
     if timeforms.undecided(form, times):
-        with suppress(OSError, ValueError, csv.Error):  # damage further down
+        with suppress(*DAMAGE):  # further down
             times = [row.get(column, "") for row in _filled(_rows(file, _MANY_LINES, encoding)[2])]
         form = timeforms.swapped(form) if timeforms.contradiction(form, times) else form
     return form, timeforms.undecided(form, times)

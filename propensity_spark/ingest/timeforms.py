@@ -4,13 +4,11 @@ import re
 from collections.abc import Iterable
 from functools import cache
 
-FORMS = (  # values of time.format; the first that fits all values is taken
+# Values of time.format; the first that fits all values is taken. One letter reads 05 and 5: of some weeks all days have two digits.
+FORMS = (
     "epoch_s",
     "epoch_ms",
     "iso",
-    "dd.MM.yyyy HH:mm:ss",
-    "dd.MM.yyyy HH:mm",
-    "dd.MM.yyyy",
     "d.M.yyyy H:mm:ss",
     "d.M.yyyy H:mm",
     "d.M.yyyy",
@@ -23,8 +21,6 @@ FORMS = (  # values of time.format; the first that fits all values is taken
     "M-d-yyyy H:mm",
     "d-M-yyyy",
     "M-d-yyyy",
-    "dd/MM/yyyy HH:mm:ss",
-    "MM/dd/yyyy HH:mm:ss",
     "d/M/yyyy H:mm:ss",
     "M/d/yyyy H:mm:ss",
     "d/M/yyyy H:mm",

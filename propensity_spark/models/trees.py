@@ -28,7 +28,7 @@ from propensity_spark.models.watchdog import within
 
 FAMILY = "lightgbm"
 NATIVE, RING, SYNAPSEML = "native", "ring", "synapseml"
-_NOT_LINKED = ("UnsatisfiedLinkError", "NoClassDefFoundError", "ExceptionInInitializerError", "lightgbmlib")
+_NOT_LINKED = ("UnsatisfiedLinkError", "NoClassDefFoundError", "ExceptionInInitializerError")
 _POSITIVES_A_LEAF, _FEWEST_LEAVES, _MOST_LEAVES = 1500, 7, 63
 
 

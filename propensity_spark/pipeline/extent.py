@@ -17,7 +17,7 @@ from propensity_spark.ingest.lateness import AT_ONCE, Lateness
 _ENDS_EARLY = 2 * 3600  # seconds before the usual end of a day
 _USUAL_DAYS = 28
 _A_DAY, _QUIET = timedelta(days=1), timedelta(days=90)
-_HANDOVER = timedelta(days=28)  # for so long a log goes on beside the one that takes its place
+_HANDOVER = timedelta(days=28)  # from the end of a log to the beginning of the one that takes its place, or the other way round
 _MOST = 0.95  # of a day's purchases
 _EMPTY = "silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons."
 
@@ -142,9 +142,13 @@ def _ended(days: Sequence[Row], sold: date) -> tuple[tuple[str, date], ...]:
     known = [day for day in days if day["event_date"] <= sold]
     heard = {source: _heard(days, [source]) for source in sorted({source for day in days for source in day["sellers"]})}
     whole = _last_full(known)
-    silent = {source: on[-1] for source, on in heard.items() if on[-1] < sold and _fell_silent(on, whole)}
-    followed = {source for source, last in silent.items() if any(on[0] > last - _HANDOVER for on in heard.values())}
-    return tuple((source, last) for source, last in silent.items() if sold - last <= _QUIET and source not in followed)
+    silent = {source: on for source, on in heard.items() if on[-1] < sold and _fell_silent(on, whole)}
+    going_on = [on[0] for source, on in heard.items() if source not in silent]
+
+    def is_followed(on: Sequence[date]) -> bool:
+        return any(first > on[0] and abs(first - on[-1]) <= _HANDOVER for first in going_on)
+
+    return tuple((source, on[-1]) for source, on in silent.items() if sold - on[-1] <= _QUIET and not is_followed(on))
 
 
 def _longest_pause(heard: Sequence[date]) -> timedelta | None:

@@ -83,17 +83,12 @@ def _together(logs: Sequence[Sniffed]) -> list[Sniffed]:
     """Files of one make as one log: where each row says what it is, or their names differ by digits alone (a log by months)."""
     made: dict[tuple[object, ...], Sniffed] = {}
     for one in logs:
-        called = "" if "event" in one.parts else re.sub(r"[\d\W_]+", "", one.file.name)
-        make = (called, one.columns, tuple(one.parts.items()), one.format, one.delimiter, one.encoding, one.time_format)
-        made[make] = _joined(made[make], one) if make in made else one
+        called = "" if "event" in one.parts else re.sub(r"[\d\W_]+", "", f"{one.file.absolute().parent.name}/{one.file.name}")
+        read = (one.format, one.delimiter, one.encoding, one.time_format, tuple(one.numbers.items()))
+        make = (called, one.columns, tuple(one.parts.items()), *read)
+        first = made.get(make)
+        made[make] = replace(first, more=(*first.more, one.file), events={**first.events, **one.events}) if first else one
     return list(made.values())
-
-
-def _joined(first: Sniffed, other: Sniffed) -> Sniffed:
-    """The two as one; of two expressions for numbers the longer one reads what the other reads."""
-    parts = first.numbers.keys() | other.numbers.keys()
-    numbers = {part: max(first.numbers.get(part, ""), other.numbers.get(part, ""), key=len) for part in sorted(parts)}
-    return replace(first, more=(*first.more, other.file), events={**first.events, **other.events}, numbers=numbers)
 
 
 def _table(entity: str, one: Sniffed) -> str:

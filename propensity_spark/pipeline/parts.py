@@ -85,12 +85,12 @@ def _most(spark: SparkSession, config: Config, moment: Moment) -> tuple[int, str
 def _in_memory(spark: SparkSession, config: Config, moment: Moment) -> int | None:
     """How many rows a fit in a process of this machine holds beside the JVM; None where none is made so, or nobody can tell."""
     machine = memory.of_machine() if is_local(spark) else None
-    if machine is None or _IN_PYTHON.isdisjoint(config.models.families):
+    if machine is None or (_IN_PYTHON.isdisjoint(config.models.families) and not config.models.ranker.rounds):
         return None
     jvm: Any = spark.sparkContext._jvm
     heap = int(jvm.java.lang.Runtime.getRuntime().maxMemory())
     width = len(inputs(moment.features)) + sum(encoder.most_columns for encoder in config.encoders)
-    return int((machine - min(heap, machine // 2)) * _SHARE / (_A_NUMBER * width))  # a large heap is seldom full
+    return int(max(machine - heap, machine // 4) * _SHARE / (_A_NUMBER * width))  # a large heap is seldom full
 
 
 def unused(config: Config, families: Sequence[str]) -> set[str]:

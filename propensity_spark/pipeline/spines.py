@@ -1,5 +1,6 @@
 """Job: totals of users, products and pairs for any rows, each at its own moment; nothing that stands is read or written."""
 
+import re
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -56,7 +57,7 @@ def _check_out(out: str) -> None:
 def _is_answer(file: Path) -> bool:
     """Whether the file, or Spark's mark, is of an answer."""
     if file.suffix != ".parquet":
-        return file.name.startswith(("_", "."))
+        return bool(re.fullmatch(r"_SUCCESS|_temporary|\._SUCCESS\.crc|\.part-.*\.crc|\.spark-staging.*", file.name))
     import pyarrow.parquet
 
     with suppress(OSError, ValueError):  # no Parquet

@@ -19,9 +19,16 @@ from propensity_spark.ingest.numbers import expression, in_sql, no_numbers, reme
         (["€ 12.50", "7.00 €", "9"], [12.5, 7, 9]),
         (["12,50 €", "1.234 €"], [12.5, 1234]),
         (["12,50 EUR", "-1.234,50 EUR"], [12.5, -1234.5]),
-        (["$1,234.50", "£2"], [1234.5, 2]),
+        (["$1,234.50", "$2"], [1234.5, 2]),
         (["Rs. 500", "Rs. 1,250.00"], [500, 1250]),
-        (["1'234.50", "1 234.5", "1\u00a0234.25"], [1234.5, 1234.5, 1234.25]),
+        (["Rs.500", "Rs.1,250.00", "Rs. 12"], [500, 1250, 12]),
+        (["1’234.50", "1 234.5", "1\u00a0234.25"], [1234.5, 1234.5, 1234.25]),
+        (["12,50\u00a0€", "3 €", "€ 4,20"], [12.5, 3, 4.2]),
+        ([".99", "1,234.50", "12.50"], [0.99, 1234.5, 12.5]),
+        (["$.99", "$12.50"], [0.99, 12.5]),
+        (["-$5.00", "$-5.00", "$12.50"], [-5, -5, 12.5]),
+        (["−12,50", "kr −5,00", "kr 3"], [-12.5, -5, 3]),
+        (["US$ 1,234.50", "2.00"], [1234.5, 2]),
         (["5 pcs", "12"], [5, 12]),
         (["12,50", "n/a"], [12.5, None]),
     ],
@@ -36,6 +43,19 @@ def test_the_sql_that_is_offered_reads_the_numbers(
 
 
 @pytest.mark.parametrize(
+    ("texts", "later"),
+    [
+        (["$1.99", "$12.50"], ["($5.00)", "$5.00-", "$1.5k", "€3", "12,50"]),
+        (["12,50", "3"], ["12,50 €", "1 200,00", "(3,00)", "1.200,00"]),
+    ],
+)
+def test_what_is_written_in_yet_another_way_stays_no_number(spark: SparkSession, texts: list[str], later: list[str]) -> None:
+    rows = spark.createDataFrame([Row(price=text) for text in later])
+    read = rows.select(F.expr(expression("price", texts)).cast("double").alias("number")).collect()
+    assert [row.number for row in read] == [None] * len(later)
+
+
+@pytest.mark.parametrize(
     "texts",
     [
         ["12.50", "7"],  # Spark reads them
@@ -44,6 +64,10 @@ def test_the_sql_that_is_offered_reads_the_numbers(
         ["(12,50)"],  # a debt
         ["12,50-"],
         ["1,5e3"],
+        ["99p", "£1.20"],  # pence and pounds
+        ["500 g", "1 kg"],
+        ["12.50 CR", "3.00"],  # a credit, perhaps
+        ["12,-", "3,50"],
         ["12/50"],
         ["n/a"],
         [],
@@ -69,6 +93,7 @@ def test_only_what_spark_would_not_read_is_odd() -> None:
             "map price: \"= replace(cost, ',', '')\" where the comma parts thousands, "
             "\"= replace(cost, ',', '.')\" where it parts decimals",
         ),
+        (["1,200", "NULL"], "say by an expression how price is meant, or leave it out"),
         (["n/a", "-"], "say by an expression how price is meant, or leave it out"),
     ],
 )

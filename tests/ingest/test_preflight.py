@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 import zlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from propensity_spark.errors import SourceError
 from propensity_spark.ingest import samples
 from propensity_spark.ingest.doubts import doubts
 from propensity_spark.ingest.heads import expand, head
-from propensity_spark.ingest.preflight import check, numbers_of, problems
+from propensity_spark.ingest.preflight import check, problems
 from propensity_spark.ingest.sniff import sniff
 from propensity_spark.loading import from_mapping
 
@@ -337,7 +336,7 @@ def test_times_of_which_none_reads_are_told_with_the_form_that_does(tmp_path: Pa
     file = _write(tmp_path / "a.csv", "user,item,at\nann,mug,05.05.2024 15:07\nbob,mug,\n")
     told = _only(_config(file))
     assert told.startswith(f"sources.log.time.format: no time in {file} reads as 'iso', for one '05.05.2024 15:07' of at;")
-    assert told.endswith("set time.format to 'dd.MM.yyyy HH:mm'")
+    assert told.endswith("set time.format to 'd.M.yyyy H:mm'")
     assert problems(_config(file, time={"format": "dd.MM.yyyy HH:mm"})) == []
     _write(file, "user,item,at\nann,mug,05.05.2024 15:07\nbob,mug,2024-03-01\n")
     assert problems(_config(file)) == []  # one that reads is enough: the others are for quarantine
@@ -389,9 +388,33 @@ def test_numbers_of_a_log_that_are_none_are_a_problem_and_some_of_them_a_doubt(t
     assert "1 of the first 2 values" in doubt
     assert "such rows are refused; write 12.50 for 12,50" in doubt
     assert not any("price" in one for one in doubts(log("12.50", "3")))
-    (source,) = log("NULL").sources
-    some = replace(source, event="", map=replace(source.map, event="at"), event_types={"a": "purchase", "b": "ignore"})
-    assert numbers_of(some) == (), "nothing is asked of rows that are ignored"
+    (doubt,) = (one for one in doubts(log(*["NULL"] * 19, "")) if "price" in one)
+    assert "19 of the first 19 values" in doubt
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_numbers_of_rows_that_are_ignored_are_nobodys(tmp_path: Path, form: str) -> None:
+    import pyarrow as pa
+    import pyarrow.csv as pc
+    import pyarrow.parquet as pq
+
+    def log(dear: str) -> Config:
+        kinds = [("look", "NULL"), ("buy", dear), ("buy", None)]
+        rows = [
+            {"user": f"u{n}", "item": "mug", "at": "2024-03-01", "what": what, "cost": cost}
+            for n in range(30)
+            for what, cost in kinds
+        ]
+        file, table = tmp_path / f"log.{form}", pa.Table.from_pylist(rows)
+        if form == "json":
+            _write(file, "".join(json.dumps(row) + "\n" for row in [*rows, rows[0]]))
+        else:
+            pc.write_csv(table, file) if form == "csv" else pq.write_table(table, file)
+        told = {"event": "", "event_types": {"look": "ignore", "buy": "purchase"}, "map": {**MAP, "event": "what", "price": "cost"}}
+        return _config(file, format=form, **told)
+
+    assert problems(log("2.50")) == [one for one in doubts(log("2.50")) if "price" in one] == []
+    assert "no cost in" in _only(log("2,50"))
 
 
 def test_a_column_of_objects_or_lists_plays_no_part(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What `propensity init` sees in a sample: columns by their names in several languages, else by what they hold."""
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -37,7 +38,7 @@ def test_columns_are_recognised_by_their_names_in_several_languages(tmp_path: Pa
         "order_id": "BestellNr",
     }
     assert found.events == {"bezahlt": "purchase", "storniert": "return"}
-    assert found.time_format == "dd.MM.yyyy HH:mm"
+    assert found.time_format == "d.M.yyyy H:mm"
     french = sniff(_csv(tmp_path / "b.csv", "utilisateur,produit,horodatage,prix", "ann,mug,2024-03-01T09:00:00Z,1"))
     assert (french.missing, french.parts["price"], french.time_format) == ([], "prix", "iso")
     camel = sniff(_csv(tmp_path / "c.csv", "customerId,productCode,orderDate", "ann,mug,2024-03-01"))
@@ -114,7 +115,7 @@ def test_a_null_of_parquet_says_nothing(tmp_path: Path) -> None:
     table = pa.table({"user": ["ann", "bob"], "item": ["mug", None], "at": [None, "05.05.2024"], "event": ["view", None]})
     pq.write_table(table, tmp_path / "a.parquet")
     found = sniff(tmp_path / "a.parquet")
-    assert (found.parts["event_ts"], found.time_format, found.events) == ("at", "dd.MM.yyyy", {"view": "view"})
+    assert (found.parts["event_ts"], found.time_format, found.events) == ("at", "d.M.yyyy", {"view": "view"})
     pq.write_table(table.slice(0, 0), tmp_path / "b.parquet")
     with pytest.raises(SourceError, match="holds a header and no rows"):
         sniff(tmp_path / "b.parquet")
@@ -140,8 +141,8 @@ def test_numbers_are_no_time_unless_their_column_says_so(tmp_path: Path) -> None
         ("1512345678000", "epoch_ms"),
         ("2024-03-01", "iso"),
         ("2024-03-01 09:00:00.5+01:00", "iso"),
-        ("05.05.2024 15:07:22", "dd.MM.yyyy HH:mm:ss"),
-        ("05.05.2024", "dd.MM.yyyy"),
+        ("05.05.2024 15:07:22", "d.M.yyyy H:mm:ss"),
+        ("05.05.2024", "d.M.yyyy"),
         ("5.12.2024 9:07", "d.M.yyyy H:mm"),
         ("5.12.2024 9:07:01", "d.M.yyyy H:mm:ss"),
         ("5.5.2024", "d.M.yyyy"),
@@ -156,8 +157,8 @@ def test_numbers_are_no_time_unless_their_column_says_so(tmp_path: Path) -> None
         ("31/12/2024 9:07", "d/M/yyyy H:mm"),
         ("12/13/2010 8:26", "M/d/yyyy H:mm"),
         ("12/31/2010 8:26:00", "M/d/yyyy H:mm:ss"),
-        ("12/31/2010 08:26:00", "MM/dd/yyyy HH:mm:ss"),
-        ("31/12/2010 08:26:00", "dd/MM/yyyy HH:mm:ss"),
+        ("12/31/2010 08:26:00", "M/d/yyyy H:mm:ss"),
+        ("31/12/2010 08:26:00", "d/M/yyyy H:mm:ss"),
         ("12/31/2010", "M/d/yyyy"),
         ("31/12/2010", "d/M/yyyy"),
         ("12/31/2010 8:26:00 PM", "M/d/yyyy h:mm:ss a"),
@@ -170,6 +171,11 @@ def test_numbers_are_no_time_unless_their_column_says_so(tmp_path: Path) -> None
 def test_a_form_is_recognised_by_all_values_but_blanks(value: str, form: str) -> None:
     assert recognise([value, " "]) == form
     assert recognise([value, "-"]) == ""
+
+
+def test_days_of_two_digits_alone_do_not_say_that_others_have_two() -> None:
+    form = recognise([f"{day}.11.2023" for day in range(10, 31)])
+    assert not misfit(form, ["1.12.2023"]), "a log that begins on a tenth goes on"
 
 
 def test_a_form_misfits_only_where_no_value_fits_it() -> None:
@@ -382,12 +388,26 @@ def test_files_whose_rows_do_not_say_what_they_are_stay_apart_unless_their_names
     samples = [str(_csv(tmp_path / name, *rows)) for name in ("views.csv", "orders_2024-01.csv", "orders_2024-02.csv")]
     text = _written(samples, tmp_path / "shop.yaml")
     assert text.count("- name:") == 2
-    priced = ("user;item;time;price", "ann;mug;2024-03-01;12,50", "ann;cup;2024-03-02;1,20")
-    dear = [*priced[:2], "ann;cup;2024-03-02;1.200,00"]
-    months = [str(_csv(tmp_path / f"sales{n}.csv", *rows)) for n, rows in enumerate((priced, dear, priced))]
-    (source,) = yaml.safe_load(_written(months, tmp_path / "sales.yaml"))["sources"]
-    assert source["map"]["price"] == "= replace(replace(price, '.', ''), ',', '.')", "what reads all of them"
-    assert f"path: [{init._quoted(samples[1])}, {init._quoted(samples[2])}]" in text
+    folders = [tmp_path / name for name in ("views", "orders")]
+    apart = [str(_csv(_made(folder) / "2024-01.csv", *rows)) for folder in folders]
+    assert _written(apart, tmp_path / "apart.yaml").count("- name:") == 2
+    plain, comma = (("user;item;time;price", f"ann;mug;2024-03-01;{price}", "ann;cup;2024-03-02;3") for price in ("2.50", "2,50"))
+    months = [str(_csv(tmp_path / f"sales{n}.csv", *lines)) for n, lines in enumerate((plain, comma, plain))]
+    one, other = yaml.safe_load(_written(months, tmp_path / "sales.yaml"))["sources"]
+    assert (one["path"], one["map"]["price"]) == ([months[0], months[2]], "price")
+    assert (other["path"], other["map"]["price"]) == (months[1], "= replace(price, ',', '.')")
+
+
+def test_a_sample_that_is_cut_off_is_told_as_that(tmp_path: Path) -> None:
+    whole = gzip.compress(b"user,item,at\n" + b"".join(b"u%d,mug,2024-03-01\n" % n for n in range(5000)))
+    (tmp_path / "log.csv.gz").write_bytes(whole[: len(whole) // 4])
+    with pytest.raises(SourceError, match="cannot be read"):
+        sniff(tmp_path / "log.csv.gz")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
 
 
 def _written(samples: list[str], out: Path) -> str:

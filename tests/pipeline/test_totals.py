@@ -240,7 +240,8 @@ def test_an_answer_replaces_an_earlier_one_and_nothing_else(shop: SparkSession, 
     (out / "_temporary").mkdir()  # as a write leaves it that was killed
     spines.look_up(shop, CONFIG, str(spine), str(out), QUIET)
     shop.range(1).write.parquet(str(tmp_path / "rows"))
-    for other in (tmp_path, spine, tmp_path / "rows"):
+    (tmp_path / "home" / ".ssh").mkdir(parents=True)
+    for other in (tmp_path, spine, tmp_path / "rows", tmp_path / "home"):
         with pytest.raises(ConfigError, match="holds other things, and all of them would be replaced"):
             spines.look_up(shop, CONFIG, str(spine), str(other), QUIET)
     assert spine.exists()

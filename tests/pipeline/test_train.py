@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import cli
-from propensity_spark.config import Config
+from propensity_spark.config import Config, RankerConfig
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import build_features, fitting, parts, train
@@ -92,12 +92,14 @@ def test_a_small_machine_learns_from_as_many_rows_as_it_holds(
     width = len(inputs(moment.features)) + sum(encoder.most_columns for encoder in whole_shop.encoders)
     for rows, is_less in ((10_000_000, False), (2000, True)):
         left = int(rows * width * 20 / 0.6) + width
-        machine = left + min(heap, left)
+        machine = max(left + heap, 0) if 4 * left > left + heap else 4 * left  # a heap that takes all leaves a quarter
         monkeypatch.setattr(parts.memory, "of_machine", lambda told=machine: told)
         made = bounded(spark, whole_shop, moment, Progress())
         assert (made.train.negative_rate < whole_shop.train.negative_rate) == is_less
         assert (f"more than {rows:,} rows would not fit into memory" in capsys.readouterr().err) == is_less
     in_the_jvm = replace(whole_shop, models=replace(whole_shop.models, families=("logistic",), champion="logistic"))
+    assert bounded(spark, in_the_jvm, moment, Progress()) is not in_the_jvm, "the ranker is fitted in Python"
+    in_the_jvm = replace(in_the_jvm, models=replace(in_the_jvm.models, ranker=RankerConfig(rounds=0)))
     assert bounded(spark, in_the_jvm, moment, Progress()) is in_the_jvm
     monkeypatch.setattr(parts, "is_local", lambda _: False)
     assert bounded(spark, whole_shop, moment, Progress()) is whole_shop, "executors elsewhere have memory of their own"
