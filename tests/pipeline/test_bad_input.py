@@ -186,7 +186,7 @@ def test_just_enough_purchases_train() -> None:
 def test_that_nobody_could_be_scored_is_told_as_that() -> None:
     empty = {**ENOUGH, "population": {"event": "view", "days": 30, "where": "consent = 'Yes'"}}
     told = (
-        r"nobody could be scored as of .* no user had an event of type view, known by then, within population\.days = 30 before "
+        r"nothing could be scored as of .* no user had an event of type view known by then within population\.days = 30 before "
         r"of whom population\.where holds"
     )
     with pytest.raises(InsufficientData, match=told):
