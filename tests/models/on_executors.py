@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame, SparkSession
 from sklearn.metrics import roc_auc_score
 
@@ -24,8 +25,9 @@ from propensity_spark.errors import TrainingFailed
 from propensity_spark.features import encoders
 from propensity_spark.features.spec import Feature
 from propensity_spark.loading import from_mapping
-from propensity_spark.models import fast
+from propensity_spark.models import fast, trees
 from propensity_spark.models.families import FAMILIES
+from propensity_spark.models.layout import Size
 
 FEATURES = tuple(Feature(name=name, expression=name, description=name, unit="score") for name in ("x0", "x1", "x2"))
 SETTINGS = LightGBMConfig(rounds=20, random_share=0.0, leaves=7, min_data_in_leaf=20, learning_rate=0.2, timeout_seconds=120)
@@ -131,6 +133,31 @@ def killed_synapseml(spark: SparkSession, rows: DataFrame) -> Mapping[str, Any]:
     return _killed(spark, rows, engine="synapseml", tasks=2, rounds=LONG, timeout_seconds=60)
 
 
+def lost_ring(spark: SparkSession, rows: DataFrame) -> Mapping[str, Any]:
+    """An executor is lost when the rows have been counted and the tasks have not begun: for a while there is room for one.
+
+    Nothing else is to be done in between: the rows lie on both executors.
+    """
+    _wait_for_executors(spark)
+    laid_out = rows.repartition(2, "user_id").persist(StorageLevel.MEMORY_AND_DISK_2)
+    laid_out.count()
+    size = trees.size
+
+    def sized(some: DataFrame) -> Size:
+        found = size(some)
+        os.kill(executors()[-1], signal.SIGKILL)
+        while _known(spark) > 1:
+            time.sleep(0.01)
+        return found
+
+    trees.size = sized  # type: ignore[assignment]
+    try:
+        return {"said": failure(partial(fit, laid_out, engine="ring", tasks=2))}
+    finally:
+        trees.size = size
+        laid_out.unpersist()
+
+
 def _killed(spark: SparkSession, rows: DataFrame, **settings: Any) -> Mapping[str, Any]:
     _wait_for_executors(spark)
     victims: list[int] = []
@@ -154,8 +181,12 @@ def _wait_for_executors(spark: SparkSession) -> None:
     until, good = time.monotonic() + 90, 0
     while time.monotonic() < until and good < 3:
         time.sleep(1)
-        known = spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1  # the driver is in the list
-        good = good + 1 if known == len(executors()) == 2 else 0
+        good = good + 1 if _known(spark) == len(executors()) == 2 else 0
+
+
+def _known(spark: SparkSession) -> int:
+    """How many executors Spark counts on."""
+    return int(spark.sparkContext._jsc.sc().getExecutorMemoryStatus().size()) - 1  # the driver is in the list
 
 
 def executors() -> list[int]:

@@ -27,7 +27,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Told:
     """The same of those that kill executors."""
-    return _run(tmp_path_factory.mktemp("killed"), "killed_native", "killed_ring", "killed_synapseml")
+    return _run(tmp_path_factory.mktemp("killed"), "lost_ring", "killed_native", "killed_ring", "killed_synapseml")
 
 
 def _run(folder: Path, *names: str) -> Told:
@@ -59,6 +59,11 @@ def test_two_fits_of_one_seed_are_equal(told: Told, engine: str) -> None:
 @pytest.mark.parametrize("engine", SPREAD)
 def test_a_category_of_five_thousand_values_trains(told: Told, engine: str) -> None:
     assert told["levels"][engine] > told["levels"]["without"] + 0.01
+
+
+@pytest.mark.long
+def test_a_ring_waits_for_an_executor_that_was_lost_before_it_began(killed: Told) -> None:
+    assert killed["lost_ring"]["said"] == ""
 
 
 @pytest.mark.long
