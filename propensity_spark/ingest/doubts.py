@@ -128,7 +128,7 @@ def _plain(text: str) -> str:
 def _of_numbers(where: str, table: SourceConfig | ListedConfig, column: str) -> Iterator[str]:
     """Some values that are no numbers: rows of a log are refused for them, prices of a table left out."""
     is_log = isinstance(table, SourceConfig)
-    file, values = heeded(table, column) if isinstance(table, SourceConfig) else sample(table, column)
+    file, values = heeded(table, column)
     told = [value for value in values if value.strip()]
     odd = no_numbers(told)
     if odd and (len(odd) < len(told) or (is_log and len(odd) < PROVES)):  # else it is a problem

@@ -88,7 +88,7 @@ def _of_entity(name: str, entity: EntityConfig) -> Iterator[str]:
 
 def _of_numbers(where: str, table: SourceConfig | ListedConfig, column: str, least: int = 1) -> Iterator[str]:
     """A column of which no value is a number: rows of a log would all be refused, the prices of a table all be left out."""
-    file, values = heeded(table, column) if isinstance(table, SourceConfig) else sample(table, column)
+    file, values = heeded(table, column)
     told = [value for value in values if value.strip()]
     odd = no_numbers(told)
     if len(odd) >= least and len(odd) == len(told):

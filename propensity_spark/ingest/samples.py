@@ -2,7 +2,7 @@
 
 import csv
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,24 +40,30 @@ def layout_of(table: SourceConfig | ListedConfig, where: str = "") -> Layout:
 
 def sample(table: SourceConfig | ListedConfig, column: str) -> tuple[Path | None, list[str]]:
     """What a column holds in the first rows of the table's first file, as text; no file and nothing where only Spark can tell."""
+    return _first(table, lambda file: _values(layout_of(table), file, column, _ROWS), column)
+
+
+def heeded(table: SourceConfig | ListedConfig, column: str) -> tuple[Path | None, list[str]]:
+    """The same without rows of a log whose event is ignored."""
+    events = table.event_types if isinstance(table, SourceConfig) else {}
+    ignored = {value.strip() for value, event in events.items() if event == IGNORED}
+    if not isinstance(table, SourceConfig) or not ignored or table.map.event.startswith("="):
+        return sample(table, column)
+
+    def values(file: Path) -> list[str]:
+        both = (_values(layout_of(table), file, name, _ROWS, with_blanks=True) for name in (column, table.map.event))
+        return [value for value, event in zip(*both, strict=True) if event.strip() not in ignored]
+
+    return _first(table, values, column)
+
+
+def _first(table: SourceConfig | ListedConfig, values: Callable[[Path], list[str]], column: str) -> tuple[Path | None, list[str]]:
+    """What the table's first file holds of a column that is one of its own."""
     files = _local(table) if column and not column.startswith("=") else []
     try:
-        return (files[0], _values(layout_of(table), files[0], column, _ROWS)) if files else (None, [])
+        return (files[0], values(files[0])) if files else (None, [])
     except DAMAGE:
         return None, []  # damage further down: such rows are for quarantine
-
-
-def heeded(source: SourceConfig, column: str) -> tuple[Path | None, list[str]]:
-    """The same of the rows whose event is not ignored."""
-    ignored = {value.strip() for value, event in source.event_types.items() if event == IGNORED}
-    file, values = sample(source, column)
-    if file is None or not ignored or source.map.event.startswith("="):
-        return file, values
-    try:
-        both = (_values(layout_of(source), file, name, _ROWS, with_blanks=True) for name in (column, source.map.event))
-        return file, [value for value, event in zip(*both, strict=True) if event.strip() not in ignored]
-    except DAMAGE:
-        return None, []
 
 
 def many(source: SourceConfig, column: str) -> list[str]:

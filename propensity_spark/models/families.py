@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 from pyspark.sql import DataFrame
 
 from propensity_spark.config import ModelsConfig
-from propensity_spark.errors import SetupError
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import forest, kernel, linear, network, split, svm, trees, xgb
+from propensity_spark.models import forest, kernel, linear, network, packages, split, svm, trees, xgb
 from propensity_spark.models.contract import Builder, Fitted
 from propensity_spark.models.fast import Predict, Scorer
 
@@ -46,12 +44,11 @@ FAMILIES: dict[str, Family] = {
 
 def installed() -> tuple[str, ...]:
     """The families whose packages are here."""
-    return tuple(name for name, family in FAMILIES.items() if not family.package or find_spec(family.package))
+    return tuple(name for name, family in FAMILIES.items() if not family.package or packages.is_here(family.package))
 
 
 def check_installed(config: ModelsConfig) -> None:
     """Raise SetupError where a configured family's package is not here: its fit would say so after all that comes before."""
     wanted = {*config.families, *([config.split.family] if "split" in config.families else [])}
     for name in sorted(wanted - set(installed())):
-        needed = FAMILIES[name].package
-        raise SetupError(f"the family {name} needs the package {needed}. Install it: pip install 'propensity_spark[{name}]'.")
+        packages.need(FAMILIES[name].package, name)

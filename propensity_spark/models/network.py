@@ -5,15 +5,14 @@ Its batches are scored by numpy alone: only who fits one needs torch.
 
 import json
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 
 from propensity_spark.config import ModelsConfig
-from propensity_spark.errors import SetupError, TrainingFailed
+from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import handover, keys, staged
+from propensity_spark.models import handover, keys, packages, staged
 from propensity_spark.models.contract import Fitted, make_scorer, shares, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer, sigmoid
 from propensity_spark.models.perceptron import Perceptron
@@ -28,8 +27,7 @@ def fit_network(rows: DataFrame, features: Sequence[Feature], config: ModelsConf
     a key how far its embedding moves the margin.
     Raises SetupError where torch is absent; TrainingFailed on a hang, on too few slots, and where there is nothing to learn.
     """
-    if not find_spec("torch"):
-        raise SetupError("the family network needs the package torch. Install it: pip install 'propensity_spark[network]'.")
+    packages.need("torch", FAMILY)
     settings = config.network
     found = keys.found(rows, settings.embeddings.columns, settings.embeddings.buckets)
     told = json.loads(handover.fit(rows, features, found, settings, seed))

@@ -6,7 +6,6 @@ Its workers wait for one another: the fit has a limit, and never asks for more o
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,9 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 
 from propensity_spark.config import ModelsConfig, XGBoostConfig
-from propensity_spark.errors import NothingLearnt, SetupError
+from propensity_spark.errors import NothingLearnt
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import slots
+from propensity_spark.models import packages, slots
 from propensity_spark.models.contract import LABEL, LEARN_WEIGHT, Fitted, learn_weight, make_scorer, shares, vector_column
 from propensity_spark.models.fast import Matrix, Predict, Scorer
 from propensity_spark.models.layout import dealt, numbered
@@ -35,8 +34,7 @@ def fit_xgboost(rows: DataFrame, features: Sequence[Feature], config: ModelsConf
     Raises SetupError where the package is absent; TrainingFailed on a hang, on too few slots, and where there is nothing to split
     on.
     """
-    if not find_spec("xgboost"):
-        raise SetupError("the family xgboost needs the package xgboost. Install it: pip install 'propensity_spark[xgboost]'.")
+    packages.need("xgboost", FAMILY)
     settings, vector, weight = config.xgboost, vector_column(FAMILY, "features"), learn_weight(rows)
     slots.check(rows.sparkSession, "models.xgboost.workers", settings.workers)
     slots.check_barriers(rows.sparkSession, "the family xgboost", "use lightgbm")  # with one worker too

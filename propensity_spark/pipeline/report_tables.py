@@ -60,11 +60,14 @@ _BALANCING = _Listing(
 
 def found(spark: SparkSession, moment: Moment) -> tuple[Listed, ...]:
     """Those that have rows for the moment's date, in order; the sources are those of its test date."""
-    tested = f"as_of = DATE'{moment.timeline.rehearsal.score}'"
-    # the test's date too: trials of another horizon were tested elsewhere
-    trials = f"as_of = DATE'{moment.timeline.as_of}' AND test_{tested}"
-    wanted = ((_SOURCES, tested), (_FAMILIES, trials), (_BALANCING, trials))
+    sources = f"as_of = DATE'{moment.timeline.rehearsal.score}'"
+    wanted = ((_SOURCES, sources), (_FAMILIES, _tried(moment)), (_BALANCING, _tried(moment)))
     return tuple(listed for shown, where in wanted if (listed := _listed(spark, shown, where)) is not None)
+
+
+def _tried(moment: Moment) -> str:
+    """Which rows are of the date's trials, in SQL: the date of the test too, for those of another horizon were tested elsewhere."""
+    return f"as_of = DATE'{moment.timeline.as_of}' AND test_as_of = DATE'{moment.timeline.rehearsal.score}'"
 
 
 def _listed(spark: SparkSession, shown: _Listing, where: str) -> Listed | None:
@@ -80,8 +83,7 @@ def groups(spark: SparkSession, moment: Moment) -> tuple[Brought, ...]:
     """What `propensity groups` found for the date, where it ran."""
     if not tables.exists(spark, FEATURE_GAINS.name):
         return ()
-    tested = f"test_as_of = DATE'{moment.timeline.rehearsal.score}'"  # else they are of another horizon
-    rows = tables.read(spark, FEATURE_GAINS.name, f"as_of = DATE'{moment.timeline.as_of}' AND {tested}").orderBy("place")
+    rows = tables.read(spark, FEATURE_GAINS.name, _tried(moment)).orderBy("place")
     return tuple(_brought(row.asDict()) for row in rows.collect())  # a row per group
 
 

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from propensity_spark.config import ForestConfig, ModelsConfig, XGBoostConfig
 from propensity_spark.errors import SetupError, TrainingFailed
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import fast, flat, xgb
+from propensity_spark.models import fast, flat, packages
 from propensity_spark.models.families import FAMILIES
 
 fit = pytest.mark.fit
@@ -72,7 +72,7 @@ def test_a_forest_tells_rare_rows_apart_though_no_leaf_has_a_majority_of_them(ra
 
 @fit
 def test_xgboost_without_its_package_says_how_to_get_it(rare: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xgb, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
     with pytest.raises(SetupError, match=r"pip install 'propensity_spark\[xgboost\]'"):
         FAMILIES["xgboost"](rare, (_feature("x", "count"),), ModelsConfig(), 1)
 

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from propensity_spark.config import EmbeddingsConfig, ModelsConfig, NetworkConfig
 from propensity_spark.errors import SetupError, TrainingFailed
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import fast, network
+from propensity_spark.models import fast, packages
 from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.keys import Key
@@ -124,7 +124,7 @@ def test_more_workers_than_slots_are_refused_and_never_waited_for(shop: DataFram
 
 
 def test_without_torch_it_says_how_to_get_it(shop: DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
     with pytest.raises(SetupError, match=r"pip install 'propensity_spark\[network\]'"):
         _fit(shop)
 

@@ -16,6 +16,7 @@ from propensity_spark.config import Config
 from propensity_spark.errors import ConfigError, SetupError, TableMissing, TrainingFailed
 from propensity_spark.judge.baselines import BASELINES
 from propensity_spark.models import families as models
+from propensity_spark.models import packages
 from propensity_spark.pipeline import families, run, trials
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import EVENTS, FAMILY_TRIALS
@@ -146,7 +147,7 @@ def test_a_problem_is_told_in_one_line_without_its_trace() -> None:
 def test_a_family_whose_package_is_absent_is_told_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch, config: Callable[..., Config], chosen: dict[str, Any], lacking: str
 ) -> None:
-    monkeypatch.setattr(models, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
     monkeypatch.setattr(run, "_opened", lambda _: pytest.fail("Spark started"))
     monkeypatch.setattr(run.preflight, "check", lambda _: None)
     asked = config(models={"champion": "lightgbm", **chosen}, tracking={"uri": "sqlite://"})
