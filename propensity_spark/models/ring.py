@@ -6,14 +6,11 @@ others with it, and Spark starts all of them anew.
 
 import re
 import socket
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 
 from propensity_spark.models.layout import ORDER, Size, in_partitions
@@ -22,8 +19,6 @@ from propensity_spark.models.rounds import Rounds
 from propensity_spark.models.watchdog import within
 
 _PLACES = re.compile(r"\[(machines|local_listen_port): .*\]\n")  # of a model's text: where it was trained is no part of it
-_NO_ROOM = "BarrierJobSlotsNumberCheckFailed"
-_PAUSE = 1.0  # seconds until executors are looked for again
 
 
 def fit_in_ring(
@@ -59,23 +54,7 @@ def fit_in_ring(
         # a shuffle of one row: Spark starts the tasks of a barrier anew unless their stage is the last one of a job
         return dealt.mapInArrow(task, SCHEMA, barrier=True).repartition(1).collect()
 
-    what = f"fitting LightGBM on {tasks} tasks"
-    return found(within(rows.sparkSession, seconds, what, lambda: _once_there_is_room(fit, seconds)))
-
-
-def _once_there_is_room(fit: Callable[[], Sequence[Any]], seconds: float) -> Sequence[Any]:
-    """What the fit gives, begun anew while its tasks cannot begin together: an executor was lost, and is soon replaced.
-
-    Spark waits by itself where a barrier is in the last stage of a job, and nowhere else.
-    """
-    until = time.monotonic() + seconds
-    while True:
-        try:
-            return fit()
-        except (Py4JError, PySparkException) as problem:
-            if _NO_ROOM not in str(problem) or time.monotonic() > until:
-                raise
-            time.sleep(_PAUSE)
+    return found(within(rows.sparkSession, seconds, f"fitting LightGBM on {tasks} tasks", fit))
 
 
 def _task(inputs: tuple[str, ...], parameters: Parameters, rounds: Rounds) -> Task:

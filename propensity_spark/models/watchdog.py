@@ -1,7 +1,8 @@
-"""A limit for work that may hang: past it the jobs are cancelled and the caller hears why."""
+"""A limit for work that may hang: past it its jobs are cancelled. Where executors are lost before that, the work begins anew."""
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 from uuid import uuid4
@@ -16,11 +17,17 @@ from propensity_spark.errors import TrainingFailed
 Result = TypeVar("Result")
 _ERROR = re.compile(r"(?!py4j|pyspark|org\.apache)[\w.]*(Error|Exception): ")  # the last line of a Python trace
 _LONGEST = 400  # characters
+_NO_ROOM = "BarrierJobSlotsNumberCheckFailed"  # tasks that begin together, and too few can
+_LOST = ("failed barrier ResultStage", "ExecutorLostFailure")  # both are told where one of them went with its executor
+_PAUSE = 1.0  # seconds until executors are looked for again
+_TIMES = 4  # as often as Spark tries a task
 
 
 def within(spark: SparkSession, seconds: int, what: str, work: Callable[[], Result]) -> Result:
     """Run `work`, which may start Spark jobs, for at most `seconds`.
 
+    Where tasks that begin together lose an executor it is run anew, and where there is room for too few of them once there is:
+    Spark does so itself, but the first not in the last stage of a job, and the second in no other.
     Raises TrainingFailed past the limit, after cancelling its jobs, and where Spark gives up on one of them; whatever else
     `work` raises is raised here.
     """
@@ -31,7 +38,7 @@ def within(spark: SparkSession, seconds: int, what: str, work: Callable[[], Resu
     def body() -> None:
         try:
             spark.sparkContext.setJobGroup(group, what, interruptOnCancel=True)
-            results.append(work())
+            results.append(_anew(work, time.monotonic() + seconds))
         except BaseException as failure:  # handed to the caller's thread
             failures.append(failure)
         finally:
@@ -46,6 +53,21 @@ def within(spark: SparkSession, seconds: int, what: str, work: Callable[[], Resu
     if failures:
         raise failures[0]
     return results[0]
+
+
+def _anew(work: Callable[[], Result], until: float) -> Result:
+    """What the work gives, once no executor is lost; nothing is begun past the limit, when its jobs have been cancelled."""
+    lost = 0
+    while True:
+        try:
+            return work()
+        except (Py4JError, PySparkException) as failure:
+            is_lost = all(words in str(failure) for words in _LOST)
+            lost += is_lost
+            mends = (is_lost and lost < _TIMES) or _NO_ROOM in str(failure)
+            if not mends or time.monotonic() + _PAUSE > until:
+                raise
+        time.sleep(_PAUSE)
 
 
 def beginning(told: str) -> str:

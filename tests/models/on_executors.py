@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame, SparkSession
 from sklearn.metrics import roc_auc_score
 
 from propensity_spark import session
-from propensity_spark.config import EncoderConfig, LightGBMConfig, ModelsConfig
+from propensity_spark.config import EncoderConfig, LightGBMConfig, ModelsConfig, NetworkConfig, XGBoostConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.features import encoders
 from propensity_spark.features.spec import Feature
@@ -120,17 +120,29 @@ def _auc(rows: DataFrame, scorer: fast.Scorer) -> float:
 
 def killed_native(spark: SparkSession, rows: DataFrame) -> Mapping[str, Any]:
     """An executor is killed while the fit in one task goes on; the task may be on either."""
-    return _killed(spark, rows, engine="native", rounds=LONG)
+    return _killed(spark, partial(fit, rows, engine="native", rounds=LONG))
 
 
 def killed_ring(spark: SparkSession, rows: DataFrame) -> Mapping[str, Any]:
     """An executor is killed while both work at one fit."""
-    return _killed(spark, rows, engine="ring", tasks=2, rounds=LONG)
+    return _killed(spark, partial(fit, rows, engine="ring", tasks=2, rounds=LONG))
 
 
 def killed_synapseml(spark: SparkSession, rows: DataFrame) -> Mapping[str, Any]:
     """The same inside the JVM."""
-    return _killed(spark, rows, engine="synapseml", tasks=2, rounds=LONG, timeout_seconds=60)
+    return _killed(spark, partial(fit, rows, engine="synapseml", tasks=2, rounds=LONG, timeout_seconds=60))
+
+
+def killed_xgboost(spark: SparkSession, rows: DataFrame) -> Mapping[str, Any]:
+    """The same while two workers of XGBoost's estimator work."""
+    config = ModelsConfig(xgboost=XGBoostConfig(workers=2, rounds=LONG))
+    return _killed(spark, partial(FAMILIES["xgboost"], rows, FEATURES, config, 1))
+
+
+def killed_network(spark: SparkSession, rows: DataFrame) -> Mapping[str, Any]:
+    """The same while two processes of torch work."""
+    config = ModelsConfig(network=NetworkConfig(workers=2, batch_rows=64, epochs=15, patience=15))
+    return _killed(spark, partial(FAMILIES["network"], rows, FEATURES, config, 1))
 
 
 def lost_ring(spark: SparkSession, rows: DataFrame) -> Mapping[str, Any]:
@@ -158,7 +170,7 @@ def lost_ring(spark: SparkSession, rows: DataFrame) -> Mapping[str, Any]:
         laid_out.unpersist()
 
 
-def _killed(spark: SparkSession, rows: DataFrame, **settings: Any) -> Mapping[str, Any]:
+def _killed(spark: SparkSession, work: Callable[[], object]) -> Mapping[str, Any]:
     _wait_for_executors(spark)
     victims: list[int] = []
 
@@ -170,7 +182,7 @@ def _killed(spark: SparkSession, rows: DataFrame, **settings: Any) -> Mapping[st
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     began = time.monotonic()
-    said = failure(partial(fit, rows, **settings))
+    said = failure(work)
     ended = time.monotonic() - began
     killer.join()
     return {"said": said, "fit_seconds": ended, "killed": len(victims)}

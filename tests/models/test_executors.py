@@ -13,6 +13,7 @@ from clusters import places
 pytestmark = [pytest.mark.fit, pytest.mark.timeout(1200)]
 _LIMIT = 1000  # seconds for all of it on a busy machine
 SPREAD = ("ring", "synapseml")
+_ENDS_WELL = ("killed_native", "killed_ring", "killed_xgboost", "killed_network")
 
 
 Told = dict[str, dict[str, Any]]
@@ -27,7 +28,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Told:
     """The same of those that kill executors."""
-    return _run(tmp_path_factory.mktemp("killed"), "lost_ring", "killed_native", "killed_ring", "killed_synapseml")
+    return _run(tmp_path_factory.mktemp("killed"), "lost_ring", *_ENDS_WELL, "killed_synapseml")
 
 
 def _run(folder: Path, *names: str) -> Told:
@@ -67,7 +68,7 @@ def test_a_ring_waits_for_an_executor_that_was_lost_before_it_began(killed: Told
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("case", ["killed_native", "killed_ring"])
+@pytest.mark.parametrize("case", _ENDS_WELL)
 def test_a_fit_whose_executor_is_killed_ends_well(killed: Told, case: str) -> None:
     assert killed[case]["killed"] == 1
     assert killed[case]["fit_seconds"] > 4, "the executor died while the fit went on"
