@@ -20,6 +20,7 @@ _LONGEST = 400  # characters
 _NO_ROOM = "BarrierJobSlotsNumberCheckFailed"  # tasks that begin together, and too few can
 _LOST = ("failed barrier ResultStage", "ExecutorLostFailure")  # both are told where one of them went with its executor
 _PAUSE = 1.0  # seconds until executors are looked for again
+_REPLACED = 300  # seconds that a cluster is given to replace one
 _TIMES = 4  # as often as Spark tries a task
 
 
@@ -48,6 +49,11 @@ def within(spark: SparkSession, seconds: int, what: str, work: Callable[[], Resu
     if not done.wait(seconds):
         spark.sparkContext.cancelJobGroup(group)
         raise TrainingFailed(f"{what} did not end within {seconds} s and was cancelled. Raise its limit, or check the executors.")
+    if failures and _NO_ROOM in str(failures[0]):
+        raise TrainingFailed(
+            f"{what} has no room for all its tasks: executors were lost, and not replaced within {min(_REPLACED, seconds)} s. "
+            "Check the executors, or ask for fewer tasks."
+        ) from failures[0]
     if failures and isinstance(failures[0], Py4JError | PySparkException):
         raise TrainingFailed(f"{what} failed on the cluster: {_cause(str(failures[0]))}") from failures[0]
     if failures:
@@ -57,15 +63,19 @@ def within(spark: SparkSession, seconds: int, what: str, work: Callable[[], Resu
 
 def _anew(work: Callable[[], Result], until: float) -> Result:
     """What the work gives, once no executor is lost; nothing is begun past the limit, when its jobs have been cancelled."""
-    lost = 0
+    lost, short = 0, 0.0  # how often, and since when there is too little room
     while True:
         try:
             return work()
         except (Py4JError, PySparkException) as failure:
-            is_lost = all(words in str(failure) for words in _LOST)
-            lost += is_lost
-            mends = (is_lost and lost < _TIMES) or _NO_ROOM in str(failure)
-            if not mends or time.monotonic() + _PAUSE > until:
+            now, told = time.monotonic(), str(failure)
+            if _NO_ROOM in told:
+                short = short or now
+                mends = now < short + _REPLACED
+            else:
+                lost, short = lost + 1, 0.0
+                mends = lost < _TIMES and all(words in told for words in _LOST)
+            if not mends or now + _PAUSE > until:
                 raise
         time.sleep(_PAUSE)
 

@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 import pytest
 from py4j.protocol import Py4JError
+from pyspark.sql import SparkSession
 
+from propensity_spark.errors import TrainingFailed
 from propensity_spark.models import watchdog
 
 CALL = "An error occurred while calling o123.collectToPython."
@@ -74,4 +76,12 @@ def test_nothing_begins_past_the_limit() -> None:
     work, still = _failing(NO_ROOM, NO_ROOM)
     with pytest.raises(Py4JError):
         watchdog._anew(work, time.monotonic() + 0.5)
+    assert len(still) == 1
+
+
+def test_room_that_does_not_come_is_told(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "_REPLACED", 0)
+    work, still = _failing(NO_ROOM, NO_ROOM)
+    with pytest.raises(TrainingFailed, match=r"^a fit has no room for all its tasks: executors were lost, .* within 0 s\. Check"):
+        watchdog.within(spark, 60, "a fit", work)
     assert len(still) == 1
