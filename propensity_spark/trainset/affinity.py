@@ -16,6 +16,7 @@ _BLOCK = 1000  # users whose pairs are in memory at once
 _NEGATIVES = 200_000  # pairs that were not taken up are sampled down to about so many
 _FEWEST = 100  # with fewer pairs taken up, nothing is learnt
 _SALT = 4
+_VARIES = 1e-6  # of its mean: how much a signal must scatter
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,10 @@ def learn(rows: pd.DataFrame, layout: Layout, seed: int) -> Blend:
     shelf = Shelf(before, layout)
     rate = min(1.0, _NEGATIVES / max(1, before["user"].nunique() * len(layout.products)))
     learnt = [_examples(shelf, block, taken_up, rate, seed) for block in blocks(before)]
-    if sum(int(labels.sum()) for _, labels in learnt) < _FEWEST:
+    if not learnt:
         return _fixed(layout)
-    return _regression(np.vstack([x for x, _ in learnt]), np.concatenate([y for _, y in learnt]), rate)
+    signals, labels = np.vstack([x for x, _ in learnt]), np.concatenate([y for _, y in learnt])
+    return _regression(signals, labels, rate) if labels.sum() >= _FEWEST else _levelled(_fixed(layout), signals, labels, rate)
 
 
 def blocks(rows: pd.DataFrame) -> list[pd.DataFrame]:
@@ -77,13 +79,27 @@ def _examples(
 
 
 def _regression(signals: Numbers, labels: npt.NDArray[np.bool_], rate: float) -> Blend:
-    """Of those not taken up, `rate` are there: that moves the intercept alone, and is put right there."""
+    """Of those not taken up, `rate` are there: that moves the intercept alone, and is put right there.
+
+    A signal that is the same for all has no weight: what is left of it once its mean is taken away is rounding.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    middle, spread = signals.mean(axis=0), signals.std(axis=0) + 1e-9
-    fitted = LogisticRegression(C=1.0, max_iter=200).fit((signals - middle) / spread, labels)
-    weights = fitted.coef_[0] / spread
+    middle, spread = signals.mean(axis=0), signals.std(axis=0)
+    varies = spread > _VARIES * np.maximum(1.0, np.abs(middle))
+    scale = np.where(varies, spread + 1e-9, 1.0)
+    fitted = LogisticRegression(C=1.0, max_iter=200).fit((signals - middle) / scale * varies, labels)
+    weights = np.where(varies, fitted.coef_[0] / scale, 0.0)
     return Blend(weights, float(fitted.intercept_[0] - weights @ middle + np.log(rate)))
+
+
+def _levelled(blend: Blend, signals: Numbers, labels: npt.NDArray[np.bool_], rate: float) -> Blend:
+    """The blend at the level at which as much is taken up as was: dates that learn and dates that do not are of one scale."""
+    stands_for = np.where(labels, 1.0, 1 / rate)
+    told = signals @ blend.weights
+    most = told.max(initial=0.0)
+    pairs, odds = stands_for.sum() + 1, (stands_for * np.exp(told - most)).sum() + 1e-9
+    return Blend(blend.weights, float(np.log((labels.sum() + 0.5) / pairs) - most - np.log(odds / pairs)))
 
 
 def _fixed(layout: Layout) -> Blend:

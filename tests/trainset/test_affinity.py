@@ -76,6 +76,25 @@ def test_where_too_little_was_taken_up_recent_popularity_and_als_order_the_list(
         assert blend.weights[-2] > 0
 
 
+def test_a_signal_that_is_the_same_for_all_has_no_weight() -> None:
+    """A shop of few products that all sold on the first day that counts: their greatest age is one number, but for rounding."""
+    rows = shop(by_popularity=True)
+    first = pd.DataFrame({"user": range(40), "product": range(40), "age": 365, "bought": True, "interest": 1.0})
+    blend = affinity.learn(pd.concat([rows, first], ignore_index=True), LAYOUT, seed=1)
+    assert 0.0 in blend.weights[: len(LAYOUT.windows) + 1]
+    assert np.abs(blend.weights).max() < 100
+
+
+def test_a_fixed_blend_is_of_the_level_of_a_learnt_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = shop(by_popularity=True)
+    shelf, block = Shelf(rows, LAYOUT), affinity.blocks(rows)[0]
+    signals = shelf.signals(affinity.touched(block, len(PRODUCTS)), shelf.als(block), shelf.together(block))
+    learnt = affinity.learn(rows, LAYOUT, seed=1).affinity(signals)
+    monkeypatch.setattr(affinity, "_FEWEST", 10**9)
+    fixed = affinity.learn(rows, LAYOUT, seed=1).affinity(signals)
+    assert np.log(np.exp(fixed).mean()) == pytest.approx(np.log(np.exp(learnt).mean()), abs=1.0), "it was seven apart"
+
+
 def test_blocks_are_joined_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = shop(by_popularity=False)
     whole = affinity.learn(rows, LAYOUT, seed=1)
