@@ -1,5 +1,6 @@
 """Job: features of every entity and the labelled candidate pairs, for all dates that a run needs."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from propensity_spark.trainset.split import Timeline, plan
 ENTITIES = {entity: ("as_of", *keys) for entity, keys in KEYS.items() if entity != "pair"}  # rolled up from pairs
 # train.*: what is done with the rows of these tables, not which they are
 _LATER = ("balance", "refit", "calibration_share", "min_positives", "min_buyers", "max_rows")
+SCORES_HANG_ON = ("history", "products", "together_days", "together_neighbours")  # of candidates.*: what their scores are made of
 _TEXTS = ("user_id", "product_id", "category", "candidate_source")  # what encoders read beside features and attributes
 # What a fingerprint's parts are to a reader; what they are made of is in `_fingerprint`.
 _CALLED = {"silver": "events", "beside": "tables beside the events", "timeline": "dates"}
@@ -269,6 +271,13 @@ def learning(config: Config, declared: FeatureSet) -> collaborative.Learning:
         seed=config.train.seed,
         recent_half_life=half_life if declared.candidate else None,
     )
+
+
+def candidate_version(config: Config, declared: FeatureSet) -> str:
+    """A digest of the settings that the scores of candidates hang on (assemble.FITS): models read numbers of one version."""
+    bounds = [getattr(config.candidates, name) for name in SCORES_HANG_ON]
+    made = repr((learning(config, declared), bounds, config.shop.time_zone))
+    return hashlib.sha256(made.encode()).hexdigest()[:12]
 
 
 def attach_labels(spark: SparkSession, config: Config, timeline: Timeline, found: DataFrame) -> DataFrame:

@@ -13,7 +13,7 @@ from propensity_spark.errors import PropensityError
 from propensity_spark.judge.order import add_ranking
 from propensity_spark.models import fast
 from propensity_spark.pipeline import cold_start, figures, judging, rows
-from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.build_features import SCORES_HANG_ON, Moment, candidate_version
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry, views
 from propensity_spark.serve.bundle import Bundle
@@ -24,7 +24,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     """Score the moment's date with the newest finished run for it, and say what is known of the users whom it does not score.
 
     The views over both are made last. A second run replaces the first.
-    Raises PropensityError where that run was trained on other features.
+    Raises PropensityError where that run was trained on other features, or on candidates that were made otherwise.
     """
     _score(spark, config, moment, progress)
     cold_start.run(spark, config, moment, progress)
@@ -40,6 +40,12 @@ def _score(spark: SparkSession, config: Config, moment: Moment, progress: Progre
             f"{moment.features.version}. Run `propensity train` again."
         )
     bundle = trained.bundle
+    if bundle.candidate_version and bundle.candidate_version != candidate_version(config, moment.features):
+        names = ", ".join(f"candidates.{name}" for name in SCORES_HANG_ON)
+        raise PropensityError(
+            f"run {trained.run_id} was trained on candidates whose scores were made by other settings (one of {names}, train.seed, "
+            "shop.time_zone). Run `propensity train` again, or set them as they were."
+        )
     pairs = bundle.encoders.transform(_keyed(config, rows.of_dates(spark, moment, [as_of]), as_of, bundle))
     champion, ranker = bundle.scorers[bundle.champion].column, bundle.ranker.column if bundle.ranker else None
     if not moment.timeline.backtest:

@@ -18,6 +18,7 @@ class Bundle:
     `encoders` make the scorers' inputs that are not features, from the columns of the same rows. `ranker`
     orders each user's list together with the champion; None: the champion alone. `thresholds`: the champion's, by rule.
     `most_popular`: what the scale of the baselines rests on (see judge.baselines), as their calibrators met it; 0: unknown.
+    `candidate_version`: how the scores of the candidates were made that the models read; empty: unknown.
     """
 
     shop: str
@@ -32,6 +33,7 @@ class Bundle:
     ranker: Scorer | None = None
     thresholds: dict[str, float] = field(default_factory=dict)
     most_popular: float = 0.0
+    candidate_version: str = ""
 
     @property
     def all_scorers(self) -> list[Scorer]:
@@ -58,6 +60,7 @@ class Bundle:
                 "encoders": self.encoders.to_plain(),
                 "thresholds": self.thresholds,
                 "most_popular": self.most_popular,
+                "candidate_version": self.candidate_version,
                 **({"ranker": self.ranker.to_json()} if self.ranker else {}),
             }
         )

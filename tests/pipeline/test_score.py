@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -14,7 +15,7 @@ from propensity_spark.errors import PropensityError
 from propensity_spark.judge.calibrator import PROBABILITY, Calibrator
 from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import cold_start, score
-from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.build_features import Moment, candidate_version
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import COLD_START, COLD_USERS, TABLES
 from propensity_spark.serve import views
@@ -61,3 +62,26 @@ def test_a_run_calibrated_by_what_is_made_no_longer_says_so(table: Callable[...,
         assert _bundle(logistic=champion).reads == reads
     with pytest.raises(PropensityError, match="calibrated by segment, which these settings do not make; train again"):
         score._keyed(config, pairs, DAY, _bundle(logistic=PLAIN, lightgbm=by_segment))
+
+
+def test_a_run_of_candidates_that_were_made_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its models read numbers of another meaning."""
+    config, declared = from_mapping({}), SimpleNamespace(version="v", candidate=())
+    moment = Moment(SimpleNamespace(as_of=DAY), declared)  # type: ignore[arg-type]
+    made = candidate_version(config, declared)  # type: ignore[arg-type]
+
+    def of_dates(*_: object) -> None:
+        raise AssertionError("rows are read")
+
+    monkeypatch.setattr(score.rows, "of_dates", of_dates)
+    for known, changed, refused in (
+        (made, {}, False), ("", {"products": 9}, False), (made, {"exclude": "x"}, False),
+        (made, {"products": 9}, True), (made, {"history": 9}, True), (made, {"together_days": 9}, True),
+    ):  # fmt: skip
+        trained = SimpleNamespace(run_id="r", bundle=replace(_bundle(), candidate_version=known))
+        monkeypatch.setattr(score.registry, "latest", lambda *_, told=trained: told)
+        asked = (None, from_mapping({"candidates": changed}), moment, Progress(quiet=True))
+        with pytest.raises(PropensityError if refused else AssertionError, match=r"run r was .* other settings|rows are read"):
+            score._score(*asked)  # type: ignore[arg-type]
+    assert made != candidate_version(from_mapping({"train": {"seed": 3}}), declared)  # type: ignore[arg-type]
+    assert Bundle.from_json(replace(_bundle(), candidate_version=made).to_json()).candidate_version == made
