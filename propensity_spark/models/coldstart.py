@@ -45,7 +45,8 @@ def rates(counts: DataFrame, asked: DataFrame, categories: DataFrame, config: Co
 
     Takes   counts: history, segment, product_id, is_new, users, purchases (unique per the first four), read several times;
             asked: history, segment, product_id, is_new; categories: product_id, category.
-    Returns the asked rows of every history that was counted (of new users: where any without orders were), with propensity,
+    Returns the asked rows with `counted`: the history whose counts tell the rate (that of the most users, where the own was never
+            counted; new users' is that of all without orders), propensity,
             product_rate and overall_rate DOUBLE; level: which rate carries most of the propensity; users and purchases BIGINT that
             this level counted (of a category: of all users, any of its products), category STRING; pace DOUBLE: by what all of
             these rates were multiplied for the history.
@@ -54,7 +55,8 @@ def rates(counts: DataFrame, asked: DataFrame, categories: DataFrame, config: Co
     named = _with_category(counts, categories)
     above = settle(_categories(named, config))
     products = settle(_products(named, above, config))
-    placed = _with_category(_together(asked), categories).join(F.broadcast(above), on=["history", "_category"], how="left")
+    placed = _with_category(_counted_as(_together(asked), counts), categories)
+    placed = placed.join(F.broadcast(above), on=["history", "_category"], how="left")
     placed = _filled(placed, above).join(products, on=["history", "product_id"], how="left")
     told = _of_product(placed)
     mine = _sums(counts, "history", "segment", "product_id", into="s")
@@ -68,6 +70,17 @@ def _together(rows: DataFrame) -> DataFrame:
     """With users without orders as one history, and the rows' own as _whose."""
     own = F.col("history")
     return rows.withColumns({"_whose": own, "history": F.when(own == NEW, NONE).otherwise(own)})
+
+
+def _counted_as(asked: DataFrame, counts: DataFrame) -> DataFrame:
+    """The rows with the history by whose counts they are told: their own, or that of the most users. None where nothing counts."""
+    there = counts.groupBy("history").agg(F.sum("users").alias("_n"))
+    most = there.agg(F.max(F.struct("_n", "history")).getField("history").alias("_most"))
+    known = F.broadcast(there.select("history", F.lit(True).alias("_is_there")))
+    found = asked.join(known, on="history", how="left").crossJoin(F.broadcast(most)).where("_most IS NOT NULL")
+    return found.withColumn("history", F.when(F.col("_is_there"), F.col("history")).otherwise(F.col("_most"))).drop(
+        "_is_there", "_most"
+    )
 
 
 def _pace(counts: DataFrame, above: DataFrame) -> DataFrame:
@@ -132,7 +145,7 @@ def _categories(named: DataFrame, config: ColdStartConfig) -> DataFrame:
 
 
 def _filled(placed: DataFrame, above: DataFrame) -> DataFrame:
-    """Rows of a category that was never counted: the overall rate; rows of a history that was never counted are left out."""
+    """Rows of a category that was never counted: the overall rate."""
     overall = above.groupBy("history").agg(F.max("overall_rate").alias("_overall"))
     joined = placed.join(F.broadcast(overall), on="history", how="inner")
     kept = [F.coalesce(column, F.lit(0)).alias(column) for column in ("c_bought", "c_users", "n_bought", "n_users")]
@@ -192,6 +205,7 @@ def _result(rows: DataFrame) -> DataFrame:
     paced = [F.least(F.col(rate) * pace, F.lit(1.0)).alias(rate) for rate in rates]
     asked: list[Column | str] = [
         F.col("_whose").alias("history"),
+        F.col("history").alias("counted"),
         "segment",
         "product_id",
         "is_new",

@@ -167,8 +167,9 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
 
 def described(rated: DataFrame, config: Config, as_of: date, given: str) -> DataFrame:
     """Rows of gold.cold_start."""
-    of_first = F.col("history").isin(*NEVER) & F.lit(given == FIRST_ORDER)
-    return rated.select(
+    of_first = F.col("counted").isin(*NEVER) & F.lit(given == FIRST_ORDER)
+    told = rated.where(~of_first | F.col("history").isin(*NEVER))  # of who has ordered, first orders tell nothing
+    return told.select(
         F.lit(as_of).alias("as_of"),
         "history",
         "segment",
@@ -187,7 +188,7 @@ def described(rated: DataFrame, config: Config, as_of: date, given: str) -> Data
 def _reason(of_first: Column, config: Config) -> Column:
     """Why the probability is what it is, in plain words."""
     segment_by = config.features.segment_by
-    whom = F.when(of_first, "users at their first order").when(F.col("history") == OLD, "users who have not ordered lately")
+    whom = F.when(of_first, "users at their first order").when(F.col("counted") == OLD, "users who have not ordered lately")
     users, purchases = F.format_number("users", 0), F.format_number("purchases", 0)
     counted = F.concat(purchases, F.lit(" of "), users, F.lit(" "), whom.otherwise("users without orders"), F.lit(" bought it"))
     mine = F.concat(F.lit(f"{segment_by or 'segment'} "), "segment", F.lit(": "), counted, F.lit("; shrunk towards all segments"))

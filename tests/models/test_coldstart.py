@@ -98,10 +98,11 @@ def test_rates_are_those_of_plain_arithmetic(table: Make, fixed: ColdStartConfig
     asked = (*(row[:4] for row in ROWS), *LATER)
     found = rates(table(COUNTS, *ROWS), table(ASKED, *asked), table(CATEGORIES, *OF.items()), fixed).collect()
     expected = {}
-    for history in ("none", "old"):
-        theirs = [row for row in ROWS if row[0] == history]
-        told = _oracle(theirs, [row for row in asked if row[0] == history], fixed)
-        expected |= {(history, *key): rate for key, rate in told.items()}
+    for history, by in (("none", "none"), ("old", "old"), ("gone", "none")):  # never counted: as most users are
+        theirs = [row for row in ROWS if row[0] == by]
+        told = _oracle(theirs, [row for row in asked if row[0] in (history, by)], fixed)
+        expected |= {(history, *row[1:4]): told[row[1:4]] for row in asked if row[0] == history}
+    assert {row.history: row.counted for row in found} == {"none": "none", "old": "old", "gone": "none"}
     assert {(r.history, r.segment, r.product_id, r.is_new): r.propensity for r in found} == pytest.approx(expected, rel=1e-12)
 
 

@@ -206,6 +206,22 @@ def test_a_table_of_users_without_dates_does_not_tell_the_past_who_was_to_order(
     assert (lamp.given, lamp.users, lamp.purchases) == (KNOWN, 2, 0), "the one who had looked, at two dates"
 
 
+def test_who_lapsed_lately_is_told_by_those_who_were_counted(shop: Written) -> None:
+    """Nobody had been away so long at the dates that train."""
+    rows = [row for row in _shop() if row["user_id"] != "old hand"] + [_event("lapsed", product, 25) for product in ("lamp", "rug")]
+    shop.events(*rows)
+    told = shop.run(from_mapping(SETTINGS))
+    assert shop.unscored()["lapsed"] == ("old", "unknown")
+    mine, theirs = told["old", "unknown", "lamp"], told["none", "south", "lamp"]
+    assert mine.propensity > 0
+    assert mine.reason.startswith("4 of 30 users without orders bought it"), "not of users who ordered"
+    assert theirs.given == mine.given == KNOWN
+    shop.events(*[row for row in rows if row["event"] == "purchase"])
+    tables.overwrite(shop.spark.createDataFrame([], USER_VERSIONS.ddl), USER_VERSIONS.name)
+    plain = {key: value for key, value in SETTINGS.items() if key not in ("users", "features")}
+    assert {history for history, _, _ in shop.run(from_mapping(plain))} == {"none"}, "first orders tell nothing of one who ordered"
+
+
 def test_of_very_many_segments_the_largest_are_told_of_and_the_others_together(
     shop: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
