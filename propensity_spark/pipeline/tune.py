@@ -77,7 +77,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     and where no place is named for the search.
     """
     optuna = _optuna()
-    config = bounded(spark, config, moment, progress)
+    config = bounded(spark, config, moment, progress, [_family(config)])
     with progress.stage("training rows") as stage:
         search = _search(spark, config, moment)
         stage.note = "; ".join(_named(part.fold) for part in search.parts)
@@ -163,9 +163,11 @@ def _study(optuna: Any, config: Config, moment: Moment, search: Search, common: 
 
 
 def _offer_present(study: Any, config: Config, search: Search) -> None:
-    """The first trial is what the configuration says now: the best is then never worse than that."""
+    """The next trial is what the configuration says now, unless that was tried: the best is then never worse."""
     now = present(config.models, search.family, search.searched)
-    if now and not study.trials:
+    tried = [trial.params for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
+    waiting = [trial.system_attrs.get("fixed_params") for trial in study.trials if trial.state.name == "WAITING"]
+    if now and now not in (*tried, *waiting):
         study.enqueue_trial(now)
 
 

@@ -1,9 +1,11 @@
 """A search for settings: each trial a child run, the present settings among them, resumable, blind to what the test judges."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import optuna
 import pytest
 from pyspark.sql import SparkSession
 
@@ -84,6 +86,29 @@ def test_the_search_never_sees_a_label_that_the_rehearsal_is_judged_by(
     assert days == {*part.fold.train, part.fold.validate}
     assert all((judged - day).days >= config.labels.horizon_days for day in days)
     assert all((part.fold.validate - day).days >= config.labels.horizon_days for day in part.fold.train)
+
+
+def test_the_present_settings_are_tried_unless_they_were(tmp_path: Path) -> None:
+    searched = tuple(one for one in SPACES["logistic"] if one.name == "regularisation")
+    search, now = tune.Search("logistic", searched, ()), {"regularisation": Config().models.logistic.regularisation}
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path}/tuning.db", study_name="s")
+
+    def waiting() -> list[dict[str, float]]:
+        tune._offer_present(study, Config(), search)
+        return [trial.system_attrs["fixed_params"] for trial in study.trials if trial.state.name == "WAITING"]
+
+    assert waiting() == waiting() == [now], "once"
+    trial = study.ask()
+    tune._drawn(trial, searched[0])
+    study.tell(trial, state=optuna.trial.TrialState.FAIL)  # killed
+    assert waiting() == [now]
+    trial = study.ask()
+    assert tune._drawn(trial, searched[0]) == now["regularisation"]
+    study.tell(trial, 0.5)
+    assert waiting() == []
+    other = replace(Config().models, logistic=replace(Config().models.logistic, regularisation=0.0123))
+    tune._offer_present(study, replace(Config(), models=other), search)
+    assert tune._drawn(study.ask(), searched[0]) == 0.0123, "other settings than then"
 
 
 def test_a_search_without_one_good_trial_says_so(
