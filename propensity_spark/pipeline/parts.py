@@ -1,6 +1,6 @@
 """The rows that a procedure learns from: sampled, in one order, enough of them, and parted into who teaches and who calibrates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -54,12 +54,16 @@ def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequ
     return _laid_out(found.drop(*unused(config, families)))
 
 
-def bounded(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> Config:
-    """The settings under which no fit learns from more than about train.max_rows rows: fewer negatives are kept, and it is said.
+def bounded(
+    spark: SparkSession, config: Config, moment: Moment, progress: Progress, families: Collection[str], ranks: bool = False
+) -> Config:
+    """The settings under which no fit of these families learns from more than about train.max_rows rows: fewer negatives are kept.
 
-    What was bought is kept, and as many others at least. Where all of Spark runs on this machine, its memory is a bound too.
+    That is said. What was bought is kept, and as many others at least. `ranks`: whether the ranker is fitted as well. Where all of
+    Spark runs on this machine, its memory is a bound too.
     """
-    train, (most, why) = config.train, _most(spark, config, moment)
+    most, why = _most(spark, config, moment, ranks or not _IN_PYTHON.isdisjoint(families))
+    train = config.train
     counts = rows.count_learnt(spark, moment.timeline.learnt, train)
     share = 1.0
     for procedure in (moment.timeline.rehearsal, moment.timeline.final):
@@ -74,18 +78,18 @@ def bounded(spark: SparkSession, config: Config, moment: Moment, progress: Progr
     return replace(config, train=replace(train, negative_rate=rate))
 
 
-def _most(spark: SparkSession, config: Config, moment: Moment) -> tuple[int, str]:
+def _most(spark: SparkSession, config: Config, moment: Moment, in_python: bool) -> tuple[int, str]:
     """The rows that a fit may learn from, and why no more."""
-    most, held = config.train.max_rows, _in_memory(spark, config, moment)
+    most, held = config.train.max_rows, _in_memory(spark, config, moment) if in_python else None
     if held is None or held >= most:
         return most, f"train.max_rows is {most:,}"
     return held, f"more than {held:,} rows would not fit into memory"
 
 
 def _in_memory(spark: SparkSession, config: Config, moment: Moment) -> int | None:
-    """How many rows a fit in a process of this machine holds beside the JVM; None where none is made so, or nobody can tell."""
+    """How many rows a fit in a process of this machine holds beside the JVM; None where nobody can tell."""
     machine = memory.of_machine() if is_local(spark) else None
-    if machine is None or (_IN_PYTHON.isdisjoint(config.models.families) and not config.models.ranker.rounds):
+    if machine is None:
         return None
     jvm: Any = spark.sparkContext._jvm
     heap = int(jvm.java.lang.Runtime.getRuntime().maxMemory())

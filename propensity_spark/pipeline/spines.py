@@ -21,6 +21,7 @@ from propensity_spark.pipeline import totals
 from propensity_spark.progress import Progress
 
 SPINE = ("user_id", "product_id", "moment")
+_LIKE_TOTALS = 50  # as many of the last events take as much memory as a row's totals
 
 
 def look_up(spark: SparkSession, config: Config, spine: str, out: str, progress: Progress) -> None:
@@ -38,6 +39,9 @@ def look_up(spark: SparkSession, config: Config, spine: str, out: str, progress:
             raise ConfigError(f"{spine} holds no rows")
         if bad:
             raise ConfigError(f"{spine}: {bad} row(s) without a user, a product or a moment such as 2024-03-01 12:30:00")
+        odd = asked.where("year(moment) NOT BETWEEN 1900 AND 2199").select(F.col("moment").cast("string")).head()
+        if odd:
+            raise ConfigError(f"{spine}: {odd[0]} is no moment around which a shop has events; leave such rows out")
         with progress.stage("totals of a spine") as stage:
             for_spine(totals.shop(spark, config), asked, config.features.last_events).write.mode("overwrite").parquet(out)
             stage.note = out
@@ -92,16 +96,17 @@ def for_spine(made: totals.Shop, spine: DataFrame, last: int = 0) -> DataFrame:
     Returns the same rows, without row, plus the structs `user`, `product` and `pair` and, with `last`, the sequence
             `last_events` (see `sequences.last_events`).
     """
-    bounds = spine.agg(F.min(F.to_date("moment")), F.max(F.to_date("moment"))).collect()[0]
+    *bounds, rows = spine.agg(F.min(F.to_date("moment")), F.max(F.to_date("moment")), F.count(F.lit(1))).collect()[0]
+    tasks = max(made.tasks, totals.tasks(spine.sparkSession, rows * (1 + last // _LIKE_TOTALS)))
     days = made.days(*(day for edge in bounds if edge for day in (edge - timedelta(days=1), edge + timedelta(days=1))))
     added, answered = arithmetic.contributions(made.events, made.declared), spine
     with heavy.sampled(added) as some:
         for entity, keys in ENTITIES.items():
             asked = spine.select("row", "moment", *keys)
-            found = arithmetic.at_moments(added, asked, entity, made.declared, days, made.tasks, some)
+            found = arithmetic.at_moments(added, asked, entity, made.declared, days, tasks, some)
             values = [name for name in found.columns if name != "row"]
             answered = answered.join(found.select("row", F.struct(*values).alias(entity)), on="row", how="left")
     if last:
-        met = sequences.last_events(made.events, spine.select("row", "moment", "user_id"), last, made.tasks)
+        met = sequences.last_events(made.events, spine.select("row", "moment", "user_id"), last, tasks)
         answered = answered.join(met, on="row", how="left")
     return answered.drop("row")

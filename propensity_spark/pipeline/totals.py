@@ -95,7 +95,7 @@ def shop(spark: SparkSession, config: Config) -> Shop:
 
 
 def tasks(spark: SparkSession, rows: int) -> int:
-    """Into how many tasks so many events are divided: every slot gets as many, and none too many rows."""
+    """Into how many tasks so many rows are divided: every slot gets as many tasks, and none too many rows."""
     slots = totals.slots(spark)
     return slots * max(1, -(-rows // (ROWS_A_TASK * slots)))
 

@@ -11,7 +11,7 @@ from propensity_spark.judge import gate
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.judge.order import add_ranking
 from propensity_spark.pipeline import audit, figures, fitting, judging, rows
-from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.build_features import Moment, candidate_version
 from propensity_spark.pipeline.figures import Judged
 from propensity_spark.pipeline.fitting import Fits, Trained
 from propensity_spark.pipeline.parts import Parts, bounded, check_sufficient, counted, learnt_rows, parted
@@ -27,7 +27,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     is written then; NotPromoted where a baseline does better: the run is logged as refused, and gold stays as it was.
     """
     timeline = moment.timeline
-    config = bounded(spark, config, moment, progress)
+    config = bounded(spark, config, moment, progress, config.models.families, ranks=config.models.ranker.rounds > 0)
     with progress.stage("training rows") as stage:
         sampled = learnt_rows(spark, config, moment, timeline.learnt, config.models.families)
         counts = counted(sampled)
@@ -119,6 +119,7 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged, verdict
         encoders=final.encoders,
         thresholds=final.thresholds,
         most_popular=popular,
+        candidate_version=candidate_version(config, moment.features),
     )
     importance = {name: fitted.importance for name, fitted in final.models.items()}
     texts = {"test.json": json.dumps(judged), "importance.json": json.dumps(importance)}

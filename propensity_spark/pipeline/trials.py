@@ -105,9 +105,10 @@ def rehearse(spark: SparkSession, config: Config, moment: Moment, progress: Prog
 
     Raises InsufficientData where the purchases cannot carry a model.
     """
-    config = bounded(spark, config, moment, progress)
+    families = families or (config.models.champion,)
+    config = bounded(spark, config, moment, progress, families)
     with progress.stage("training rows") as stage:
-        parts = rehearsed(spark, config, moment, families or (config.models.champion,))
+        parts = rehearsed(spark, config, moment, families)
         stage.rows_out = parts.rows.count()
     return Rehearsal(config, moment, parts, fitting.fit_encoders(config, parts.train, parts.procedure.train, progress))
 

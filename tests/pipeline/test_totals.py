@@ -229,6 +229,22 @@ def test_a_spine_that_cannot_be_read_is_refused(shop: SparkSession, tmp_path: Pa
     spine.write_text("user_id,product_id,moment\nu1,p1,soon\n")
     with pytest.raises(ConfigError, match=r"1 row\(s\) without"):
         spines.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
+    spine.write_text("user_id,product_id,moment\nu1,p1,2024-03-28\nu1,p1,9999-12-31 00:00:00\n")
+    with pytest.raises(ConfigError, match=r"9999-12-3. .* is no moment around which a shop has events"):
+        spines.look_up(shop, CONFIG, str(spine), str(tmp_path / "out"), QUIET)
+
+
+def test_a_large_spine_takes_as_many_tasks_as_many_events_do(shop: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(
+        spines.sequences, "last_events", lambda events, rows, most, tasks: asked.append(tasks) or rows.select("row")
+    )
+    rows = shop.range(40).selectExpr("'u1' AS user_id", "'p1' AS product_id", "TIMESTAMP'2024-03-28' AS moment", "id AS row")
+    made = totals.shop(shop, CONFIG)
+    spines.for_spine(made, rows, last=100)
+    monkeypatch.setattr(totals, "ROWS_A_TASK", 10)
+    spines.for_spine(made, rows, last=100)
+    assert asked == [made.tasks, 40 * 3 // 10]
 
 
 def test_an_answer_replaces_an_earlier_one_and_nothing_else(shop: SparkSession, tmp_path: Path) -> None:

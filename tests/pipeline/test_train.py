@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import cli
-from propensity_spark.config import Config, RankerConfig
+from propensity_spark.config import Config
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import build_features, fitting, parts, train
@@ -63,11 +63,11 @@ def test_a_fit_of_too_many_rows_keeps_fewer_of_what_was_not_bought(
     timeline = moment.timeline
     assert set(timeline.learnt) & set(timeline.in_full)
     assert set(timeline.learnt) - set(timeline.in_full)
-    assert bounded(spark, whole_shop, moment, Progress()) is whole_shop, "few enough"
+    assert bounded(spark, whole_shop, moment, Progress(), ["lightgbm"]) is whole_shop, "few enough"
     before = _told(learnt_rows(spark, whole_shop, moment, timeline.learnt, ["lightgbm"]))
     most = int(0.6 * sum(before[day][0] for day in timeline.final.train))
     capsys.readouterr()  # what was said before
-    less = bounded(spark, _at_most(whole_shop, most), moment, Progress())
+    less = bounded(spark, _at_most(whole_shop, most), moment, Progress(), ["lightgbm"])
     said = f"{less.train.negative_rate:g} of what was not bought teaches, not 0.2: train.max_rows is {most:,}"
     assert said in capsys.readouterr().err
     after = _told(learnt_rows(spark, less, moment, timeline.learnt, ["lightgbm"]))
@@ -76,7 +76,7 @@ def test_a_fit_of_too_many_rows_keeps_fewer_of_what_was_not_bought(
     for day in timeline.learnt:
         assert after[day][1] == before[day][1] > 0, "all that was bought"
         assert after[day][2] == pytest.approx(before[day][2], rel=0.1), "of as many pairs"
-    few = bounded(spark, _at_most(whole_shop, 1000), moment, Progress(quiet=True))
+    few = bounded(spark, _at_most(whole_shop, 1000), moment, Progress(quiet=True), ["lightgbm"])
     rows = _told(learnt_rows(spark, few, moment, timeline.final.train, ["lightgbm"])).values()
     bought = sum(positives for _, positives, _ in rows)
     assert 2 * bought > 1000
@@ -94,15 +94,15 @@ def test_a_small_machine_learns_from_as_many_rows_as_it_holds(
         left = int(rows * width * 20 / 0.6) + width
         machine = max(left + heap, 0) if 4 * left > left + heap else 4 * left  # a heap that takes all leaves a quarter
         monkeypatch.setattr(parts.memory, "of_machine", lambda told=machine: told)
-        made = bounded(spark, whole_shop, moment, Progress())
+        made = bounded(spark, whole_shop, moment, Progress(), ["lightgbm"])
         assert (made.train.negative_rate < whole_shop.train.negative_rate) == is_less
         assert (f"more than {rows:,} rows would not fit into memory" in capsys.readouterr().err) == is_less
-    in_the_jvm = replace(whole_shop, models=replace(whole_shop.models, families=("logistic",), champion="logistic"))
-    assert bounded(spark, in_the_jvm, moment, Progress()) is not in_the_jvm, "the ranker is fitted in Python"
-    in_the_jvm = replace(in_the_jvm, models=replace(in_the_jvm.models, ranker=RankerConfig(rounds=0)))
-    assert bounded(spark, in_the_jvm, moment, Progress()) is in_the_jvm
+    assert bounded(spark, whole_shop, moment, Progress(), ["logistic"]) is whole_shop, "the JVM's heap is its bound"
+    assert bounded(spark, whole_shop, moment, Progress(), ["logistic"], ranks=True) is not whole_shop
     monkeypatch.setattr(parts, "is_local", lambda _: False)
-    assert bounded(spark, whole_shop, moment, Progress()) is whole_shop, "executors elsewhere have memory of their own"
+    assert bounded(spark, whole_shop, moment, Progress(), ["lightgbm"]) is whole_shop, (
+        "executors elsewhere have memory of their own"
+    )
 
 
 def _at_most(config: Config, rows: int) -> Config:
@@ -142,7 +142,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Callable[..., _Ended]:
         monkeypatch.setattr(train, name, lambda *_: None)
     for name in ("fit", "calibrated"):
         monkeypatch.setattr(fitting, name, lambda *_: None)
-    monkeypatch.setattr(train, "bounded", lambda _, config, *__: config)
+    monkeypatch.setattr(train, "bounded", lambda _, config, *__, **___: config)
     monkeypatch.setattr(train, "counted", lambda _: {})
     monkeypatch.setattr(train.audit, "check", lambda *_: "")
     monkeypatch.setattr(train.judging, "most_popular", lambda _: 1.0)
