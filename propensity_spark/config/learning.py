@@ -103,7 +103,7 @@ class CandidateConfig:
         within("candidates.history", self.history, 1, 10_000)
         within("candidates.products", self.products, 2, 20_000)
         if not any(getattr(self, key) for key in _SOURCES):
-            raise ConfigError(f"candidates: every source is switched off; set one of {', '.join(_SOURCES)} above 0")
+            raise ConfigError(f"candidates: set one of {', '.join(_SOURCES)} above 0; the other sources are for beside them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

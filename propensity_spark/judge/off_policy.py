@@ -47,6 +47,7 @@ def with_model(log: DataFrame, policy: DataFrame, shrinkage: float = 100.0) -> D
             the units, shrunk to the mean of all by so many rows; expected_of_policy: that mean over the policy.
     """
     half = (uniform(_FOLD_SALT, "unit") < 0.5).cast("int")
+    log = log.withColumn("reward", F.when(~F.isnan("reward"), F.col("reward")))  # pandas' way of having none
     halves = log.withColumn("_other", 1 - half)
     seen = halves.groupBy("_other", "action").agg(F.sum("reward").alias("_sum"), F.count("reward").alias("_rows"))
     level = halves.groupBy("_other").agg(F.avg("reward").alias("_level"))
@@ -72,7 +73,8 @@ def estimate(log: DataFrame, max_weight: float, blocks: int, draws: int, seed: i
     Returns the estimates of ips, snips and, with a model, dr, of the rows whose `logged` is there and above 0, and whose reward is
             there: of others it is not known what they stand for or earned. `blocks` and `draws` as in intervals.
     """
-    log = log.where("logged > 0 AND NOT isnan(logged) AND target IS NOT NULL AND NOT isnan(target) AND reward IS NOT NULL")
+    log = log.where("logged > 0 AND NOT isnan(logged) AND NOT isnan(target) AND target IS NOT NULL")
+    log = log.where("reward IS NOT NULL AND NOT isnan(reward)")
     modelled = {"expected", "expected_of_policy"} <= set(log.columns)
     plain = F.col("target") / F.col("logged")
     robust = F.col("expected_of_policy") + F.col("w") * (F.col("reward") - F.col("expected")) if modelled else F.lit(0.0)

@@ -30,6 +30,7 @@ Batches = Iterable[pa.RecordBatch]
 Task = Callable[[Batches], Iterator[pa.RecordBatch]]
 _TARGET, _GROUP, _COUNTS, _HELD = "_target", "_group", "_counts", "_held"
 SCHEMA = "model STRING, splits INT, curves STRING"
+_LONGEST_LIST = 10_000  # rows of a group: LightGBM refuses more
 FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True}  # of the two layouts one must be fixed for equal results
 
 
@@ -124,6 +125,17 @@ class Rows:
         told = {"params": dict(parameters), "feature_name": list(self.inputs), "categorical_feature": []}
         return lightgbm.Dataset(some.select(self.inputs), some[_TARGET], weight=weight, **told, **settings)
 
+    def in_short_lists(self) -> "Rows":
+        """Lists as long as LightGBM takes them: of a longer one what was bought, and of the others the first."""
+        sizes, label = _runs(self.column(_GROUP)), self.column(_TARGET) > 0
+        if sizes.max() <= _LONGEST_LIST:
+            return self
+        starts = np.cumsum(sizes) - sizes
+        before: npt.NDArray[np.int64] = np.cumsum(~label) - ~label  # others before each row, in all lists
+        room = _LONGEST_LIST - np.add.reduceat(label.astype(np.int64), starts)
+        kept = label | (before < np.repeat(before[starts] + room, sizes))
+        return Rows(self.table.filter(pa.array(kept)), self.inputs)
+
     def column(self, name: str) -> npt.NDArray[Any]:
         """One of the columns."""
         return np.asarray(self.table[name].to_numpy())
@@ -154,6 +166,8 @@ def _task(
         rows = gathered(batches, inputs)
         if rows is None:
             return
+        if grouped:
+            rows = rows.in_short_lists()
         first = rows.dataset(parameters, held=False if patience else None, group=_runs(rows.column(_GROUP)) if grouped else None)
         curves: Losses = {}
         if focal_gamma:

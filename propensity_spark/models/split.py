@@ -95,7 +95,7 @@ def fit_split(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig
     scorer = make_scorer(FAMILY, features, json.dumps(payload), (key,))
     pipeline = PipelineModel(stages=[staged.stage(scorer, vector_column(FAMILY, "probability"))])
     facts = {"levels": float(len(kept)), "levels_tried": float(len(levels))}
-    return Fitted(FAMILY, pipeline, scorer, models[POOLED].importance, facts, _note(settings, levels, verdicts))
+    return Fitted(FAMILY, pipeline, scorer, models[POOLED].importance, facts, _note(settings, levels, kept, verdicts))
 
 
 def predictor(scorer: Scorer) -> Predict:
@@ -171,10 +171,11 @@ def _logit(p: Column) -> Column:
     return F.log(_inside(p) / (1 - _inside(p)))
 
 
-def _note(settings: SplitConfig, levels: Sequence[Level], verdicts: Mapping[Level, Verdict]) -> str:
+def _note(settings: SplitConfig, levels: Sequence[Level], kept: Sequence[Level], verdicts: Mapping[Level, Verdict]) -> str:
     if not levels:
         return f"all pooled: no {settings.column} has {settings.min_positives} bought rows"
-    refusals = {level.name: verdicts[level].refusal(settings.min_agreement) for level in levels}
+    why = {level: verdicts[level].refusal(settings.min_agreement) or "tells nothing apart" for level in levels}
+    refusals = {level.name: "" if level in kept else why[level] for level in levels}
     own = ", ".join(name for name, refusal in refusals.items() if not refusal) or "none"
     pooled = ", ".join(f"{name} ({refusal})" for name, refusal in refusals.items() if refusal)
     return f"models of their own: {own}" + (f"; pooled: {pooled}" if pooled else "")

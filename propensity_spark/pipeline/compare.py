@@ -57,14 +57,15 @@ def _differing(runs: Sequence[Finished]) -> list[tuple[str, list[str]]]:
 
 
 def _figures(runs: Sequence[Finished]) -> list[tuple[str, list[str]]]:
+    """A row for each figure; for each length of lists, where runs have several."""
     made = []
     for pattern, style, worse in _FIGURES:
-        name = _name(pattern, runs[0])
-        found = [run.figures.get(_name(pattern, run)) for run in runs]
-        known = [worse(value) for value in found if value is not None]
-        cells = [_cell(run.figures, _name(pattern, run), style) for run in runs]
-        best = [value is not None and len(known) > 1 and worse(value) == min(known) for value in found]
-        made.append((name, [cell + " *" * star for cell, star in zip(cells, best, strict=True)]))
+        for name in dict.fromkeys(_name(pattern, run) for run in runs):
+            found = [run.figures.get(name) for run in runs]
+            known = [worse(value) for value in found if value is not None]
+            cells = [_cell(run.figures, name, style) for run in runs]
+            best = [value is not None and len(known) > 1 and worse(value) == min(known) for value in found]
+            made.append((name, [cell + " *" * star for cell, star in zip(cells, best, strict=True)]))
     return made
 
 

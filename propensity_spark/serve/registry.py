@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from propensity_spark.config import Config
-from propensity_spark.errors import ModelMissing, NotPromoted, PropensityError
+from propensity_spark.errors import ModelMissing, NotPromoted, PropensityError, StorageError
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import to_mapping
 from propensity_spark.models.contract import Fitted
@@ -293,10 +293,16 @@ def made_with(config: Config, run_id: str) -> dict[str, Any]:
 
 
 def read_text(config: Config, run_id: str, name: str) -> str:
-    """A text artifact of a run."""
+    """A text artifact of a run. Raises StorageError where the run's files are not there."""
     mlflow = connect(config)
     with tempfile.TemporaryDirectory() as scratch:
-        fetched = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, dst_path=scratch)
+        try:
+            fetched = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, dst_path=scratch)
+        except (OSError, mlflow.exceptions.MlflowException) as problem:
+            place = mlflow.get_run(run_id).info.artifact_uri
+            raise StorageError(
+                f"{name} of run {run_id} cannot be read at {place}. Was the warehouse moved? Put it back, or train again."
+            ) from problem
         return Path(fetched).read_text(encoding="utf-8")
 
 

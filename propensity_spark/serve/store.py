@@ -57,7 +57,7 @@ def _pointed(config: Config) -> Any:
 
 
 def _artifacts(config: Config) -> str | None:
-    """Artifacts lie beside the embedded store; a server decides for itself."""
-    if config.tracking.uri and not config.tracking.uri.startswith("sqlite:"):
+    """Artifacts lie beside the tables of this machine; elsewhere MLflow decides for itself."""
+    if (config.tracking.uri and not config.tracking.uri.startswith("sqlite:")) or not config.storage.is_here:
         return None
     return (Path(config.storage.warehouse).absolute() / "mlruns").as_uri()

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark.trainset.sampling import uniform
 
-_SALT = 11
+_SALT = 7_700_011  # no seed that anyone sets: negatives are drawn by theirs from the same columns
 _GROUPS = 10  # of about equal weight, for the PSI
 _FLOOR = 1e-4  # least share of a group in the PSI: an empty one would make it infinite
 _COUNTED = "ARRAY<DOUBLE>"  # the fields of Counts

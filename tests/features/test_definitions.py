@@ -70,6 +70,15 @@ def test_whatever_a_shop_logs_every_feature_finds_what_it_reads(events: frozense
         above.add(feature.name)
 
 
+def test_no_window_is_held_against_itself() -> None:
+    rising = {"user_momentum", "product_momentum", "product_momentum_short"}
+    told = {windows: _declared(_set(windows=windows), *TABLES) & rising for windows in WINDOWS}
+    two = rising - {"product_momentum_short"}
+    assert told == dict(zip(WINDOWS, (set(), two, two, rising), strict=True))
+    same = re.compile(r"\((\w+) \+ 1\) / \(\1 \+ 1\)")
+    assert not [f.name for windows in WINDOWS for f in _features(_set(windows=windows)) if same.search(f.expression)]
+
+
 @pytest.mark.parametrize("absent", EVENT_TYPES)
 def test_a_shop_without_an_event_has_no_feature_or_measure_of_it(absent: str) -> None:
     declared, every = _set(EVERYTHING - {absent}), _set()

@@ -58,6 +58,18 @@ def test_rows_of_which_nobody_knows_what_they_stand_for_are_left_out(log: DataFr
     assert found[IPS].rows < log.count()
 
 
+def test_a_reward_that_pandas_lacks_is_one_that_is_not_there(spark: SparkSession, seen: pd.DataFrame) -> None:
+    policy = spark.createDataFrame([(a, float(p)) for a, p in enumerate(TARGET)], "action BIGINT, target DOUBLE")
+    plain = spark.createDataFrame(seen)
+    lacking = F.abs(F.hash("unit")) % 20 == 0
+    of_nan, of_null = (
+        plain.withColumn("reward", F.when(lacking, F.lit(x)).otherwise(F.col("reward"))) for x in (float("nan"), None)
+    )
+    found = _estimates(with_model(of_nan, policy), 1e9)
+    assert found == _estimates(with_model(of_null, policy), 1e9)
+    assert found[DR].low < TRUE < found[DR].high
+
+
 def test_clipped_weights_lean_towards_the_log_and_are_told(log: DataFrame, seen: pd.DataFrame) -> None:
     found, free = _estimates(log, 6.0), _estimates(log, 1e9)
     assert found[IPS].clipped == pytest.approx((seen["action"] == 3).mean())  # a weight of 10; that of 5 stays

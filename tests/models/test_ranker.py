@@ -1,12 +1,13 @@
 """The ranker learns which pair of a list is bought, and from a sample of the users where there are too many rows."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark.config import LightGBMConfig, ModelsConfig, RankerConfig
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import fast
+from propensity_spark.models import fast, native
 from propensity_spark.models.ranker import fit_ranker
 
 FEATURES = tuple(Feature(name=name, expression=name, description=name) for name in ("x0", "x1"))
@@ -50,3 +51,13 @@ def test_beyond_what_one_machine_carries_a_sample_of_users_teaches(lists: DataFr
 def test_where_nothing_else_is_fitted_in_one_task_the_ranker_still_is(lists: DataFrame) -> None:
     spread = ModelsConfig(lightgbm=LightGBMConfig(leaves=7, min_data_in_leaf=5, rows_on_one_task=0), ranker=RankerConfig(rounds=20))
     assert fit_ranker(lists, FEATURES, spread, 1) == fit_ranker(lists, FEATURES, SMALL, 1)
+
+
+def test_a_list_longer_than_lightgbm_takes_keeps_what_was_bought(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_LONGEST_LIST", 3)
+    lists = [(1, "abcde", "00011"), (2, "fg", "00"), (3, "hijk", "1000"), (4, "lmno", "0000")]
+    told = [(group, int(label), name) for group, names, labels in lists for name, label in zip(names, labels, strict=True)]
+    groups, labels, names = zip(*told, strict=True)
+    table = pa.table({"_group": groups, "_target": pa.array(labels, pa.float32()), "name": names})
+    kept = native.Rows(table, ()).in_short_lists().table["name"].to_pylist()
+    assert "".join(kept) == "adefghijlmn"

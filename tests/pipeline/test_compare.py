@@ -34,6 +34,10 @@ def test_only_what_differs_is_listed_and_the_good_end_of_each_figure_is_marked()
     assert _row(text, "predicted_over_observed").startswith("0.980 *"), "the nearer to 1"
     assert _row(text, "recall_at_5").split() == ["0.3000", "unknown"], "nothing to be better than"
     assert "different dates" not in text
+    wide = replace(OTHER, settings={"judge.k": "50"}, figures={"recall_at_50": 0.6})
+    both = compare.told([ONE, wide])
+    assert _row(both, "recall_at_5").split() == ["0.3000", "unknown"]
+    assert _row(both, "recall_at_50").split() == ["unknown", "0.6000"], "of other lists"
     assert _row(text, "promoted").split() == ["yes", "yes"]
     assert _row(compare.told([ONE, replace(OTHER, promoted=False)]), "promoted").split() == ["yes", "no"]
     assert "different dates" in compare.told([ONE, replace(OTHER, as_of="2024-03-02")])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from propensity_spark.config import Config
-from propensity_spark.errors import NotPromoted, TableMissing
+from propensity_spark.errors import NotPromoted, StorageError, TableMissing
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import from_mapping
 from propensity_spark.models.contract import Fitted
@@ -215,3 +215,13 @@ def test_models_are_written_by_way_of_the_folder_that_executors_reach(store: Con
     assert (given, name) == ("/Volumes/shop/tmp", "a_logistic")
     assert own != given
     assert not Path(own).exists(), "a folder of its own is removed again"
+
+
+def test_a_run_whose_files_were_moved_away_is_told_in_a_line(tmp_path: Path) -> None:
+    here = from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path / "old")}})
+    run = _log(here, Verdict(True))
+    assert registry.latest(here, DAY).run_id == run.run_id
+    (tmp_path / "old").rename(tmp_path / "new")
+    there = from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path / "new")}})
+    with pytest.raises(StorageError, match=rf"bundle\.json of run {run.run_id} cannot be read at .*old.*Was the warehouse moved"):
+        registry.latest(there, DAY)

@@ -89,21 +89,15 @@ def _bought() -> tuple[Feature, ...]:
 
 
 def _momentum(windows: tuple[int, ...]) -> tuple[Feature, ...]:
-    short, long = second_longest(windows), windows[-1]
+    long = windows[-1]
+    rising = [("product_momentum", second_longest(windows), long, "recent buyers against the longest window")]
+    if len(windows) > 3:  # of three it would be the same once more
+        rising.append(("product_momentum_short", windows[1], windows[2], "buyers of the second window against the third"))
     return (
-        derived(
-            "product_momentum",
-            f"(product_buyers_{short} + 1) / (product_buyers_{long} + 1)",
-            "this product's recent buyers against the longest window",
-            "ratio",
-            *_BOUGHT,
-        ),
-        derived(
-            "product_momentum_short",
-            f"(product_buyers_{windows[1] if len(windows) > 2 else windows[0]} + 1) / (product_buyers_{short} + 1)",
-            "this product's buyers of the second window against the third",
-            "ratio",
-            *_BOUGHT,
+        *(
+            derived(name, f"(product_buyers_{one} + 1) / (product_buyers_{other} + 1)", f"this product's {what}", "ratio", *_BOUGHT)
+            for name, one, other, what in rising
+            if one != other
         ),
         derived(
             "product_conversion",

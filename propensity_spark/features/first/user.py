@@ -112,6 +112,14 @@ def _habits(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             *_BOUGHT,
             version=2,  # 2: null where the gap is unknown
         ),
+        *_momentum(windows),
+    )
+
+
+def _momentum(windows: tuple[int, ...]) -> tuple[Feature, ...]:
+    if len(windows) == 1:  # against itself
+        return ()
+    return (
         derived(
             "user_momentum",
             f"(user_purchases_{second_longest(windows)} + 1) / (user_purchases_{windows[-1]} + 1)",
