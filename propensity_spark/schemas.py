@@ -260,7 +260,8 @@ COLD_START = Table(
     about="the probability that a user who is not scored buys the product within [as_of, as_of + horizon_days); history: none "
     "(never ordered), new (nor known for cold_start.new_days) or old (ordered, but not lately); segment: by "
     "features.segment_by, else all; level: which carries most of the estimate: segment, overall (the product in all segments) or "
-    "category; users and purchases: what that level counted, over the training dates, new and none together; given: being known, "
+    "category; users and purchases: what that level counted, over the training dates, new and none together (of the other users, "
+    "where none of the history were counted); given: being known, "
     "or a first order where users cannot be counted before they order",
 )
 COLD_USERS = Table(

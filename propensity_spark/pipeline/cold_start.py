@@ -139,10 +139,16 @@ def asked(of: Shop, as_of: date, users: DataFrame, counts: DataFrame) -> DataFra
     return of.on_sale([as_of]).select("product_id", "is_new").crossJoin(F.broadcast(there))
 
 
-def rates(spark: SparkSession, of: Shop, as_of: date, users: DataFrame, counts: DataFrame) -> DataFrame:
-    """The rates of all that is asked at a date; see coldstart.rates."""
+def rates(spark: SparkSession, of: Shop, as_of: date, users: DataFrame, known: Learnt) -> DataFrame:
+    """The rates of all that is asked at a date, and what they are `given`; see coldstart.rates.
+
+    First orders tell nothing of those who have ordered: where there is nothing else, these are left out.
+    """
     categories = tables.read(spark, "silver.products").select("product_id", "category")
-    return coldstart.rates(counts, asked(of, as_of, users, counts), categories, of.config.cold_start)
+    rated = coldstart.rates(known.counts, asked(of, as_of, users, known.counts), categories, of.config.cold_start)
+    of_first = F.col("counted").isin(*NEVER) & F.lit(known.given == FIRST_ORDER)
+    told = rated.where(~of_first | F.col("history").isin(*NEVER))
+    return told.withColumn("given", F.when(of_first, FIRST_ORDER).otherwise(KNOWN))
 
 
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
@@ -160,16 +166,14 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
         unscored = tables.replace(users.select(*COLD_USERS.columns), COLD_USERS.name, where)
         there = tables.read(spark, COLD_USERS.name, where)
         known = learnt(of, procedure)
-        rated = coldstart.best(rates(spark, of, procedure.score, there, known.counts), config.cold_start.products)
-        stage.rows_out = tables.replace(described(rated, config, moment.timeline.as_of, known.given), COLD_START.name, where)
+        rated = coldstart.best(rates(spark, of, procedure.score, there, known), config.cold_start.products)
+        stage.rows_out = tables.replace(described(rated, config, moment.timeline.as_of), COLD_START.name, where)
         stage.note = f"users who are not scored: {unscored:,}, given {known.given}"
 
 
-def described(rated: DataFrame, config: Config, as_of: date, given: str) -> DataFrame:
+def described(rated: DataFrame, config: Config, as_of: date) -> DataFrame:
     """Rows of gold.cold_start."""
-    of_first = F.col("counted").isin(*NEVER) & F.lit(given == FIRST_ORDER)
-    told = rated.where(~of_first | F.col("history").isin(*NEVER))  # of who has ordered, first orders tell nothing
-    return told.select(
+    return rated.select(
         F.lit(as_of).alias("as_of"),
         "history",
         "segment",
@@ -180,15 +184,17 @@ def described(rated: DataFrame, config: Config, as_of: date, given: str) -> Data
         "level",
         "users",
         "purchases",
-        F.when(of_first, FIRST_ORDER).otherwise(KNOWN).alias("given"),
-        _reason(of_first, config).alias("reason"),
+        "given",
+        _reason(config).alias("reason"),
     )
 
 
-def _reason(of_first: Column, config: Config) -> Column:
+def _reason(config: Config) -> Column:
     """Why the probability is what it is, in plain words."""
     segment_by = config.features.segment_by
-    whom = F.when(of_first, "users at their first order").when(F.col("counted") == OLD, "users who have not ordered lately")
+    whom = F.when(F.col("given") == FIRST_ORDER, "users at their first order").when(
+        F.col("counted") == OLD, "users who have not ordered lately"
+    )
     users, purchases = F.format_number("users", 0), F.format_number("purchases", 0)
     counted = F.concat(purchases, F.lit(" of "), users, F.lit(" "), whom.otherwise("users without orders"), F.lit(" bought it"))
     mine = F.concat(F.lit(f"{segment_by or 'segment'} "), "segment", F.lit(": "), counted, F.lit("; shrunk towards all segments"))

@@ -4,7 +4,7 @@ On the rehearsal of a date a hashed share of the users and of the products is hi
 not scored at the test date is judged there on what he was told of: hidden users, hidden products, and both at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -74,10 +74,11 @@ def judged(spark: SparkSession, config: Config, timeline: Timeline) -> list[Row]
     if known.given == FIRST_ORDER:
         users = users.where(~F.col("history").isin(*NEVER)).unionByName(of.first_buyers([procedure.score]))
     users = settle(users)
-    rated = cold_start.rates(spark, of, procedure.score, users, known.counts)
+    rated = cold_start.rates(spark, of, procedure.score, users, known)
     listed = settle(coldstart.best(rated, config.cold_start.products))
     bought = of.purchases([procedure.score], procedure.score).select("user_id", "product_id")
-    return _rows(timeline, known.given, *_figures(_parts(users, seed), listed, bought, seed))
+    given = {row["history"]: row["given"] for row in listed.select("history", "given").distinct().collect()}  # a few
+    return _rows(timeline, given, *_figures(_parts(users, seed), listed, bought, seed))
 
 
 def _parts(users: DataFrame, seed: int) -> DataFrame:
@@ -124,7 +125,7 @@ _REACHED = ("roc_auc", "log_loss", "ece", "predicted_over_observed")
 
 def _rows(
     timeline: Timeline,
-    given: str,
+    given: Mapping[str, str],
     good: dict[str, dict[str, metrics.Metrics]],
     lists: dict[str, dict[str, ranking.RankingMetrics]],
 ) -> list[Row]:
@@ -137,9 +138,8 @@ def _rows(
             figures = [None if reached[key] is None else float(reached[key] or 0.0) for key in _REACHED]
             counts = (good[part][name].rows, good[part][name].positives)
             recall = None if mine is None or mine.recall is None else float(mine.recall)
-            of_whom = given if history in NEVER else cold_start.KNOWN
             dates = (timeline.as_of, timeline.rehearsal.score)
-            made.append((*dates, len(made), history, held_out, name, *counts, *figures, recall, of_whom))
+            made.append((*dates, len(made), history, held_out, name, *counts, *figures, recall, given[history]))
     return made
 
 

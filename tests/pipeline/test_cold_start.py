@@ -270,6 +270,18 @@ def test_what_is_held_out_teaches_nothing_and_is_judged(
     assert again["none", "both", "constant"]["rows"] == 2
 
 
+def test_first_orders_judge_nobody_who_has_ordered(shop: Written, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lapsed by the date of the test, and by no date that trains: nothing is told of him, and so nothing judged."""
+    monkeypatch.setattr(cold_trials, "hidden_user", lambda _: _in("user_id", "north2", "south1"))
+    monkeypatch.setattr(cold_trials, "hidden_product", lambda _: _in("product_id", "rug"))
+    ordered = [row for row in _shop() if row["event"] == "purchase" and row["user_id"] != "old hand"]
+    shop.events(*ordered, *(_event("lapsed", product, 30) for product in ("lamp", "rug")))
+    tables.overwrite(spark.createDataFrame([], USER_VERSIONS.ddl), USER_VERSIONS.name)
+    plain = {key: value for key, value in SETTINGS.items() if key not in ("users", "features")}
+    rows = list(_judged(spark, from_mapping(plain)).values())
+    assert {(row["history"], row["given"]) for row in rows} == {("none", FIRST_ORDER)}
+
+
 def test_who_came_before_all_that_features_know_is_not_scored_and_is_told_of(shop: Written) -> None:
     """The population reaches back no further than the history: nobody falls between the two."""
     short = {"population": {"days": 90}, "features": {"segment_by": "region", "windows": [1], "history_days": 20}}
