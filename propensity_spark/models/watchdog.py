@@ -51,7 +51,7 @@ def within(spark: SparkSession, seconds: int, what: str, work: Callable[[], Resu
         raise TrainingFailed(f"{what} did not end within {seconds} s and was cancelled. Raise its limit, or check the executors.")
     if failures and _NO_ROOM in str(failures[0]):
         raise TrainingFailed(
-            f"{what} has no room for all its tasks: executors were lost, and not replaced within {min(_REPLACED, seconds)} s. "
+            f"{what} has no room for all its tasks: executors were lost, and not replaced in time. "
             "Check the executors, or ask for fewer tasks."
         ) from failures[0]
     if failures and isinstance(failures[0], Py4JError | PySparkException):

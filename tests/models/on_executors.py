@@ -25,7 +25,7 @@ from propensity_spark.errors import TrainingFailed
 from propensity_spark.features import encoders
 from propensity_spark.features.spec import Feature
 from propensity_spark.loading import from_mapping
-from propensity_spark.models import fast, trees
+from propensity_spark.models import fast, trees, watchdog
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.layout import Size
 
@@ -153,20 +153,23 @@ def lost_ring(spark: SparkSession, rows: DataFrame) -> Mapping[str, Any]:
     _wait_for_executors(spark)
     laid_out = rows.repartition(2, "user_id").persist(StorageLevel.MEMORY_AND_DISK_2)
     laid_out.count()
-    size = trees.size
+    size, anew, tries, until = trees.size, watchdog._anew, [], time.monotonic() + 60
 
     def sized(some: DataFrame) -> Size:
         found = size(some)
         os.kill(executors()[-1], signal.SIGKILL)
-        while _known(spark) > 1:
+        while _known(spark) > 1 and time.monotonic() < until:
             time.sleep(0.01)
         return found
 
-    trees.size = sized  # type: ignore[assignment]
+    def counted(work: Callable[[], Any], limit: float) -> Any:
+        return anew(lambda: (tries.append(1), work())[1], limit)  # type: ignore[func-returns-value]
+
+    trees.size, watchdog._anew = sized, counted  # type: ignore[assignment]
     try:
-        return {"said": failure(partial(fit, laid_out, engine="ring", tasks=2))}
+        return {"said": failure(partial(fit, laid_out, engine="ring", tasks=2)), "tries": len(tries)}
     finally:
-        trees.size = size
+        trees.size, watchdog._anew = size, anew
         laid_out.unpersist()
 
 
