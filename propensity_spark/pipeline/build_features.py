@@ -275,8 +275,15 @@ def learning(config: Config, declared: FeatureSet) -> collaborative.Learning:
 
 def candidate_version(config: Config, declared: FeatureSet) -> str:
     """A digest of the settings that the scores of candidates hang on (assemble.FITS): models read numbers of one version."""
-    bounds = [getattr(config.candidates, name) for name in SCORES_HANG_ON]
-    made = repr((learning(config, declared), bounds, config.shop.time_zone))
+    asked = config.candidates
+    made = repr(
+        (
+            learning(config, declared),
+            [getattr(asked, name) for name in SCORES_HANG_ON],
+            bool(asked.together or asked.als or asked.affinity),  # without them nothing is scored
+            config.shop.time_zone,
+        )
+    )
     return hashlib.sha256(made.encode()).hexdigest()[:12]
 
 

@@ -163,12 +163,18 @@ def _study(optuna: Any, config: Config, moment: Moment, search: Search, common: 
 
 
 def _offer_present(study: Any, config: Config, search: Search) -> None:
-    """The next trial is what the configuration says now, unless that was tried: the best is then never worse."""
+    """The next trial is what the configuration says now, unless that was tried or no trial is left: the best is then no worse."""
     now = present(config.models, search.family, search.searched)
     tried = [trial.params for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
     waiting = [trial.system_attrs.get("fixed_params") for trial in study.trials if trial.state.name == "WAITING"]
-    if now and now not in (*tried, *waiting):
+    if now and now not in (*tried, *waiting) and _left(study, config):
         study.enqueue_trial(now)
+
+
+def _left(study: Any, config: Config) -> int:
+    """How many trials of those that may be made have not been."""
+    ended: int = sum(trial.state.is_finished() for trial in study.trials)
+    return max(0, config.tune.trials - ended)
 
 
 def _finished(study: Any) -> list[Any]:
@@ -177,8 +183,8 @@ def _finished(study: Any) -> list[Any]:
 
 
 def _optimise(optuna: Any, study: Any, config: Config, moment: Moment, search: Search) -> None:
-    left = config.tune.trials - sum(trial.state.is_finished() for trial in study.trials)
-    if left <= 0:
+    left = _left(study, config)
+    if not left:
         return
     mlflow = store.connect(config)
     tags = {"tuning": search.family, "tuning_as_of": str(moment.timeline.as_of)}

@@ -11,6 +11,8 @@ from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import yaml
 
@@ -293,16 +295,13 @@ def made_with(config: Config, run_id: str) -> dict[str, Any]:
 
 
 def read_text(config: Config, run_id: str, name: str) -> str:
-    """A text artifact of a run. Raises StorageError where the run's files are not there."""
+    """A text artifact of a run. Raises StorageError where the run's files were on this machine, and are not."""
     mlflow = connect(config)
+    place = str(mlflow.get_run(run_id).info.artifact_uri)
+    if place.startswith("file:") and not Path(url2pathname(urlparse(place).path)).exists():
+        raise StorageError(f"the files of run {run_id} are not at {place}. Was the warehouse moved? Put it back there.")
     with tempfile.TemporaryDirectory() as scratch:
-        try:
-            fetched = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, dst_path=scratch)
-        except (OSError, mlflow.exceptions.MlflowException) as problem:
-            place = mlflow.get_run(run_id).info.artifact_uri
-            raise StorageError(
-                f"{name} of run {run_id} cannot be read at {place}. Was the warehouse moved? Put it back, or train again."
-            ) from problem
+        fetched = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=name, dst_path=scratch)
         return Path(fetched).read_text(encoding="utf-8")
 
 

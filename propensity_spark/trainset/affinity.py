@@ -95,11 +95,12 @@ def _regression(signals: Numbers, labels: npt.NDArray[np.bool_], rate: float) ->
 
 def _levelled(blend: Blend, signals: Numbers, labels: npt.NDArray[np.bool_], rate: float) -> Blend:
     """The blend at the level at which as much is taken up as was: dates that learn and dates that do not are of one scale."""
-    stands_for = np.where(labels, 1.0, 1 / rate)
+    if not len(labels):
+        return blend
     told = signals @ blend.weights
-    most = told.max(initial=0.0)
-    pairs, odds = stands_for.sum() + 1, (stands_for * np.exp(told - most)).sum() + 1e-9
-    return Blend(blend.weights, float(np.log((labels.sum() + 0.5) / pairs) - most - np.log(odds / pairs)))
+    most = told.max()
+    odds = (np.where(labels, 1.0, 1 / rate) * np.exp(told - most)).sum()
+    return Blend(blend.weights, float(np.log(labels.sum() + 0.5) - np.log(odds) - most))
 
 
 def _fixed(layout: Layout) -> Blend:

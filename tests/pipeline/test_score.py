@@ -76,7 +76,8 @@ def test_a_run_of_candidates_that_were_made_otherwise_is_refused(monkeypatch: py
     monkeypatch.setattr(score.rows, "of_dates", of_dates)
     for known, changed, refused in (
         (made, {}, False), ("", {"products": 9}, False), (made, {"exclude": "x"}, False),
-        (made, {"products": 9}, True), (made, {"history": 9}, True), (made, {"together_days": 9}, True),
+        (made, {"products": 9}, True), (made, {"history": 9}, True), (made, {"together": 0, "als": 0, "affinity": 0}, True),
+        (made, {"als": 0}, False), (made, {"together_days": 9}, True),
     ):  # fmt: skip
         trained = SimpleNamespace(run_id="r", bundle=replace(_bundle(), candidate_version=known))
         monkeypatch.setattr(score.registry, "latest", lambda *_, told=trained: told)

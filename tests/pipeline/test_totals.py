@@ -244,7 +244,8 @@ def test_a_large_spine_takes_as_many_tasks_as_many_events_do(shop: SparkSession,
     spines.for_spine(made, rows, last=100)
     monkeypatch.setattr(totals, "ROWS_A_TASK", 10)
     spines.for_spine(made, rows, last=100)
-    assert asked == [made.tasks, 40 * 3 // 10]
+    assert asked == [made.tasks, totals.tasks(shop, 40 * 3)]
+    assert asked[1] > asked[0]
 
 
 def test_an_answer_replaces_an_earlier_one_and_nothing_else(shop: SparkSession, tmp_path: Path) -> None:

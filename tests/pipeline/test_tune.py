@@ -107,7 +107,10 @@ def test_the_present_settings_are_tried_unless_they_were(tmp_path: Path) -> None
     study.tell(trial, 0.5)
     assert waiting() == []
     other = replace(Config().models, logistic=replace(Config().models.logistic, regularisation=0.0123))
-    tune._offer_present(study, replace(Config(), models=other), search)
+    changed = replace(Config(), models=other)
+    tune._offer_present(study, replace(changed, tune=replace(changed.tune, trials=2)), search)
+    assert waiting() == [], "no trial is left for them"
+    tune._offer_present(study, changed, search)
     assert tune._drawn(study.ask(), searched[0]) == 0.0123, "other settings than then"
 
 

@@ -223,5 +223,5 @@ def test_a_run_whose_files_were_moved_away_is_told_in_a_line(tmp_path: Path) -> 
     assert registry.latest(here, DAY).run_id == run.run_id
     (tmp_path / "old").rename(tmp_path / "new")
     there = from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path / "new")}})
-    with pytest.raises(StorageError, match=rf"bundle\.json of run {run.run_id} cannot be read at .*old.*Was the warehouse moved"):
+    with pytest.raises(StorageError, match=rf"the files of run {run.run_id} are not at .*old.*Was the warehouse moved"):
         registry.latest(there, DAY)

@@ -95,6 +95,11 @@ def test_a_fixed_blend_is_of_the_level_of_a_learnt_one(monkeypatch: pytest.Monke
     assert np.log(np.exp(fixed).mean()) == pytest.approx(np.log(np.exp(learnt).mean()), abs=1.0), "it was seven apart"
 
 
+def test_where_nobody_has_anything_left_to_take_up_the_blend_has_no_level() -> None:
+    everything = pd.DataFrame([(u, p, 30, True, 1.0) for u in range(9) for p in range(40)], columns=list(shop(True).columns))
+    assert affinity.learn(everything, LAYOUT, seed=1).intercept == 0.0
+
+
 def test_blocks_are_joined_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = shop(by_popularity=False)
     whole = affinity.learn(rows, LAYOUT, seed=1)

@@ -90,13 +90,21 @@ def _bought() -> tuple[Feature, ...]:
 
 def _momentum(windows: tuple[int, ...]) -> tuple[Feature, ...]:
     long = windows[-1]
-    rising = [("product_momentum", second_longest(windows), long, "recent buyers against the longest window")]
+    rising = [("product_momentum", second_longest(windows), long, "recent buyers against the longest window", 1)]
     if len(windows) > 3:  # of three it would be the same once more
-        rising.append(("product_momentum_short", windows[1], windows[2], "buyers of the second window against the third"))
+        version = 1 if len(windows) == 4 else 2  # 2: of more it was the second against the second longest
+        rising.append(("product_momentum_short", windows[1], windows[2], "buyers of the second window against the third", version))
     return (
         *(
-            derived(name, f"(product_buyers_{one} + 1) / (product_buyers_{other} + 1)", f"this product's {what}", "ratio", *_BOUGHT)
-            for name, one, other, what in rising
+            derived(
+                name,
+                f"(product_buyers_{one} + 1) / (product_buyers_{other} + 1)",
+                f"this product's {what}",
+                "ratio",
+                *_BOUGHT,
+                version=version,
+            )
+            for name, one, other, what, version in rising
             if one != other
         ),
         derived(
