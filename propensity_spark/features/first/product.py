@@ -2,7 +2,7 @@
 
 from propensity_spark.features import forecast
 from propensity_spark.features.first.measures import second_longest
-from propensity_spark.features.first.recent import counts, last
+from propensity_spark.features.first.recent import counts, last, momentum
 from propensity_spark.features.spec import Feature, derived
 
 _BOUGHT = ("purchase",)
@@ -89,24 +89,16 @@ def _bought() -> tuple[Feature, ...]:
 
 
 def _momentum(windows: tuple[int, ...]) -> tuple[Feature, ...]:
-    long = windows[-1]
-    rising = [("product_momentum", second_longest(windows), long, "recent buyers against the longest window", 1)]
+    long, of = windows[-1], "product_buyers"
+    rising = momentum(
+        "product_momentum", of, second_longest(windows), long, "this product's recent buyers against the longest window"
+    )
     if len(windows) > 3:  # of three it would be the same once more
         version = 1 if len(windows) == 4 else 2  # 2: of more it was the second against the second longest
-        rising.append(("product_momentum_short", windows[1], windows[2], "buyers of the second window against the third", version))
+        what = "this product's buyers of the second window against the third"
+        rising += momentum("product_momentum_short", of, windows[1], windows[2], what, version)
     return (
-        *(
-            derived(
-                name,
-                f"(product_buyers_{one} + 1) / (product_buyers_{other} + 1)",
-                f"this product's {what}",
-                "ratio",
-                *_BOUGHT,
-                version=version,
-            )
-            for name, one, other, what, version in rising
-            if one != other
-        ),
+        *rising,
         derived(
             "product_conversion",
             f"product_buyers_{long} / nullif(product_views_{long}, 0)",

@@ -1,7 +1,7 @@
 """What all entities are asked: how often lately, and how long ago."""
 
 from propensity_spark.features.first.measures import ACTIONS
-from propensity_spark.features.spec import Feature
+from propensity_spark.features.spec import Feature, derived
 
 
 def counts(entity: str, actions: tuple[str, ...], windows: tuple[int, ...], whose: str) -> list[Feature]:
@@ -31,3 +31,11 @@ def last(entity: str, whose: str) -> list[Feature]:
         )
         for action, event in ACTIONS.items()
     ]
+
+
+def momentum(name: str, counted: str, short: int, long: int, description: str, version: int = 1) -> list[Feature]:
+    """What was bought in one window against another; none of a window against itself."""
+    if short == long:
+        return []
+    ratio = f"({counted}_{short} + 1) / ({counted}_{long} + 1)"
+    return [derived(name, ratio, description, "ratio", "purchase", version=version)]

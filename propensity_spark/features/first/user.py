@@ -2,7 +2,7 @@
 
 from propensity_spark.features import forecast
 from propensity_spark.features.first.measures import second_longest
-from propensity_spark.features.first.recent import counts, last
+from propensity_spark.features.first.recent import counts, last, momentum
 from propensity_spark.features.spec import Feature, derived, over_gap
 
 _BOUGHT = ("purchase",)
@@ -112,19 +112,11 @@ def _habits(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             *_BOUGHT,
             version=2,  # 2: null where the gap is unknown
         ),
-        *_momentum(windows),
-    )
-
-
-def _momentum(windows: tuple[int, ...]) -> tuple[Feature, ...]:
-    if len(windows) == 1:  # against itself
-        return ()
-    return (
-        derived(
+        *momentum(
             "user_momentum",
-            f"(user_purchases_{second_longest(windows)} + 1) / (user_purchases_{windows[-1]} + 1)",
+            "user_purchases",
+            second_longest(windows),
+            windows[-1],
             "this user's recent purchases against the longest window",
-            "ratio",
-            *_BOUGHT,
         ),
     )
