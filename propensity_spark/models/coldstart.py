@@ -24,7 +24,8 @@ longer, buy the same things at a pace of their own: all their rates are multipli
 
     (bought + a) / (expected + a)
 
-of what the two expect by the rate of both together, all products, with `a` estimated as above. Source: Clayton and Kaldor 1987,
+of what the two expect by the rate of both together, all products, with `a` estimated as above. Where no user of a kind was
+counted (all who had ordered had a score, say) the other kind's rates tell. Source: Clayton and Kaldor 1987,
 relative risks; (1 - s): parts do not scatter freely around a mean that they make up themselves.
 """
 
