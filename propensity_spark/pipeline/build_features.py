@@ -1,6 +1,5 @@
 """Job: features of every entity and the labelled candidate pairs, for all dates that a run needs."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from propensity_spark.features.spec import KEYS, SERIES, FeatureSet
 from propensity_spark.features.taste import add_taste
 from propensity_spark.ingest.events import midnight
 from propensity_spark.pipeline import eligible, extent
+from propensity_spark.pipeline.candidate_scores import learning
 from propensity_spark.pipeline.extent import Extent
 from propensity_spark.pipeline.features import keep_definitions
 from propensity_spark.progress import Progress
@@ -35,7 +35,6 @@ from propensity_spark.trainset.split import Timeline, plan
 ENTITIES = {entity: ("as_of", *keys) for entity, keys in KEYS.items() if entity != "pair"}  # rolled up from pairs
 # train.*: what is done with the rows of these tables, not which they are
 _LATER = ("balance", "refit", "calibration_share", "min_positives", "min_buyers", "max_rows")
-SCORES_HANG_ON = ("history", "products", "together_days", "together_neighbours")  # of candidates.*: what their scores are made of
 _TEXTS = ("user_id", "product_id", "category", "candidate_source")  # what encoders read beside features and attributes
 # What a fingerprint's parts are to a reader; what they are made of is in `_fingerprint`.
 _CALLED = {"silver": "events", "beside": "tables beside the events", "timeline": "dates"}
@@ -260,31 +259,6 @@ def _write_candidates(
         thinned = ~F.col("as_of").isin(list(timeline.in_full))
         sampled = sampling.sampled(labelled, told["product"], config.train, thinned)
         stage.rows_out = tables.replace(sampled, "trainset.candidates", where, fingerprint)
-
-
-def learning(config: Config, declared: FeatureSet) -> collaborative.Learning:
-    """How candidates learn from what all users did."""
-    half_life = config.features.half_life_days
-    return collaborative.Learning(
-        horizon_days=config.labels.horizon_days,
-        half_life_days=2 * half_life,  # tastes last longer than habits
-        seed=config.train.seed,
-        recent_half_life=half_life if declared.candidate else None,
-    )
-
-
-def candidate_version(config: Config, declared: FeatureSet) -> str:
-    """A digest of the settings that the scores of candidates hang on (assemble.FITS): models read numbers of one version."""
-    asked = config.candidates
-    made = repr(
-        (
-            learning(config, declared),
-            [getattr(asked, name) for name in SCORES_HANG_ON],
-            bool(asked.together or asked.als or asked.affinity),  # without them nothing is scored
-            config.shop.time_zone,
-        )
-    )
-    return hashlib.sha256(made.encode()).hexdigest()[:12]
 
 
 def attach_labels(spark: SparkSession, config: Config, timeline: Timeline, found: DataFrame) -> DataFrame:

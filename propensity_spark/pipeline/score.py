@@ -12,8 +12,8 @@ from propensity_spark.config import Config
 from propensity_spark.errors import PropensityError
 from propensity_spark.judge.order import add_ranking
 from propensity_spark.models import fast
-from propensity_spark.pipeline import cold_start, figures, judging, rows
-from propensity_spark.pipeline.build_features import SCORES_HANG_ON, Moment, candidate_version
+from propensity_spark.pipeline import candidate_scores, cold_start, figures, judging, rows
+from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry, views
 from propensity_spark.serve.bundle import Bundle
@@ -40,8 +40,8 @@ def _score(spark: SparkSession, config: Config, moment: Moment, progress: Progre
             f"{moment.features.version}. Run `propensity train` again."
         )
     bundle = trained.bundle
-    if bundle.candidate_version and bundle.candidate_version != candidate_version(config, moment.features):
-        names = ", ".join(f"candidates.{name}" for name in SCORES_HANG_ON)
+    if bundle.candidate_version and bundle.candidate_version != candidate_scores.version(config, moment.features):
+        names = ", ".join(f"candidates.{name}" for name in candidate_scores.HANG_ON)
         raise PropensityError(
             f"run {trained.run_id} was trained on candidates whose scores were made by other settings (one of {names}, train.seed, "
             "shop.time_zone, or none of together, als and affinity). Run `propensity train` again, or set them as they were."

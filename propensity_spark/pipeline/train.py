@@ -10,8 +10,8 @@ from propensity_spark.errors import NotPromoted
 from propensity_spark.judge import gate
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.judge.order import add_ranking
-from propensity_spark.pipeline import audit, figures, fitting, judging, rows
-from propensity_spark.pipeline.build_features import Moment, candidate_version
+from propensity_spark.pipeline import audit, candidate_scores, figures, fitting, judging, rows
+from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.figures import Judged
 from propensity_spark.pipeline.fitting import Fits, Trained
 from propensity_spark.pipeline.parts import Parts, bounded, check_sufficient, counted, learnt_rows, parted
@@ -119,7 +119,7 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged, verdict
         encoders=final.encoders,
         thresholds=final.thresholds,
         most_popular=popular,
-        candidate_version=candidate_version(config, moment.features),
+        candidate_version=candidate_scores.version(config, moment.features),
     )
     importance = {name: fitted.importance for name, fitted in final.models.items()}
     texts = {"test.json": json.dumps(judged), "importance.json": json.dumps(importance)}

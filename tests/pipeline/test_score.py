@@ -14,8 +14,8 @@ from propensity_spark import tables
 from propensity_spark.errors import PropensityError
 from propensity_spark.judge.calibrator import PROBABILITY, Calibrator
 from propensity_spark.loading import from_mapping
-from propensity_spark.pipeline import cold_start, score
-from propensity_spark.pipeline.build_features import Moment, candidate_version
+from propensity_spark.pipeline import candidate_scores, cold_start, score
+from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import COLD_START, COLD_USERS, TABLES
 from propensity_spark.serve import views
@@ -68,7 +68,7 @@ def test_a_run_of_candidates_that_were_made_otherwise_is_refused(monkeypatch: py
     """Its models read numbers of another meaning."""
     config, declared = from_mapping({}), SimpleNamespace(version="v", candidate=())
     moment = Moment(SimpleNamespace(as_of=DAY), declared)  # type: ignore[arg-type]
-    made = candidate_version(config, declared)  # type: ignore[arg-type]
+    made = candidate_scores.version(config, declared)  # type: ignore[arg-type]
 
     def of_dates(*_: object) -> None:
         raise AssertionError("rows are read")
@@ -84,5 +84,5 @@ def test_a_run_of_candidates_that_were_made_otherwise_is_refused(monkeypatch: py
         asked = (None, from_mapping({"candidates": changed}), moment, Progress(quiet=True))
         with pytest.raises(PropensityError if refused else AssertionError, match=r"run r was .* other settings|rows are read"):
             score._score(*asked)  # type: ignore[arg-type]
-    assert made != candidate_version(from_mapping({"train": {"seed": 3}}), declared)  # type: ignore[arg-type]
+    assert made != candidate_scores.version(from_mapping({"train": {"seed": 3}}), declared)  # type: ignore[arg-type]
     assert Bundle.from_json(replace(_bundle(), candidate_version=made).to_json()).candidate_version == made
