@@ -21,6 +21,23 @@ Layer = tuple[str, dict[str, Any]]  # what a file or a --set says, and its name
 _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::([^}]*))?\}")
 
 
+class _Yaml(yaml.SafeLoader):
+    """Plain YAML that refuses a key which stands twice: the later would take the place of the earlier without a word."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """As YAML does, before what `<<` brings is put among the keys."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    where = f"in line {lines[key.value]} and again in line {line}"
+                    raise yaml.constructor.ConstructorError(problem=f"{key.value} stands {where}; join them")
+                lines[key.value] = line
+        return node
+
+
 def load(files: Sequence[Path | str], settings: Sequence[str] = ()) -> Config:
     """Read `files` in order (later wins), then `settings` of the form section.key=value, into a Config.
 
@@ -100,7 +117,7 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as problem:
         raise ConfigError(f"config file {file} cannot be read: {problem}") from None
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _Yaml)
     except yaml.YAMLError as problem:
         raise ConfigError(f"{file} is not valid YAML: {' '.join(str(problem).split())}") from None
     if values is None:
@@ -115,7 +132,7 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"--set wants section.key=value, got {setting!r}")
     try:
-        nested: Any = yaml.safe_load(value) if value.strip() else ""
+        nested: Any = yaml.load(value, _Yaml) if value.strip() else ""
     except yaml.YAMLError:
         raise ConfigError(
             f"--set {key.strip()}: {value!r} is not a YAML value; signs need quotes: '{key.strip()}=\"{value}\"'"
@@ -189,8 +206,15 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"{where} must be a mapping, got {value!r}")
-        return {str(key): str(item) for key, item in value.items()}
+        return {_as_key(key, where): str(item) for key, item in value.items()}
     return _coerce_plain(hint, value, where)
+
+
+def _as_key(key: Any, where: str) -> str:
+    """A key of a free-form mapping, as text. YAML takes yes, no, on and off for truth values too: which was written is lost."""
+    if key is None or isinstance(key, bool):
+        raise ConfigError(f'{where}: YAML reads a key as {str(key).lower()}; put it in quotes, as the data have it ("true", "no")')
+    return str(key)
 
 
 def _coerce_many(hint: Any, value: Any, where: str) -> tuple[Any, ...]:

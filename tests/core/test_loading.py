@@ -252,3 +252,29 @@ def test_a_config_survives_the_way_to_plain_values_and_back() -> None:
     assert plain["sources"][0]["columns"] == ["user", "item", "category", "behaviour", "ts"]
     assert from_mapping(plain) == config
     assert to_mapping(QualityConfig())["earliest"] == date(2000, 1, 1)
+
+
+def test_a_key_that_stands_twice_is_refused_since_the_later_would_win_without_a_word(tmp_path: Path) -> None:
+    wish = "population: {where: \"consent = 'yes'\"}\nlabels: {horizon_days: 7}\npopulation:\n  event: any\n"
+    twice = _yaml(tmp_path, "twice.yaml", wish)
+    with pytest.raises(
+        ConfigError, match=r"twice\.yaml is not valid YAML: population stands in line 1 and again in line 3; join them"
+    ):
+        load([twice])
+    inside = _yaml(tmp_path, "inside.yaml", "sources:\n- name: log\n  path: a\n  path: b\n")
+    with pytest.raises(ConfigError, match="path stands in line 3 and again in line 4"):
+        load([inside])
+    with pytest.raises(ConfigError, match=r"--set labels: .* is not a YAML value"):
+        load([], ["labels={horizon_days: 7, horizon_days: 8}"])
+    again = _yaml(tmp_path, "again.yaml", "labels: &of {horizon_days: 7}\nspark: {conf: {<<: *of, horizon_days: 8}}\n")
+    assert load([again]).spark.conf == {"horizon_days": "8"}, "what << brings may be said otherwise"
+
+
+@pytest.mark.parametrize(("key", "read"), [("true", "true"), ("No", "false"), ("on", "true"), ("~", "none")])
+def test_a_value_of_the_data_that_yaml_takes_for_another_is_asked_for_in_quotes(tmp_path: Path, key: str, read: str) -> None:
+    log = "sources: [{name: log, path: a, map: {user_id: u, product_id: p, event_ts: t, event: e}, event_types: {KEY: purchase}}]\n"
+    bare, quoted = (_yaml(tmp_path, "log.yaml", log.replace("KEY", k)) for k in (key, f'"{key}"'))
+    assert load([quoted]).sources[0].event_types == {key: "purchase"}
+    _yaml(tmp_path, "log.yaml", log.replace("KEY", key))
+    with pytest.raises(ConfigError, match=rf"sources\[0\]\.event_types: YAML reads a key as {read}; put it in quotes"):
+        load([bare])
