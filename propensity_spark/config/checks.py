@@ -6,6 +6,7 @@ from zoneinfo import available_timezones
 
 from propensity_spark.errors import ConfigError
 
+_READ_BY_SPARK = set("GyMLdDaHhKkmsSVzOXxZ")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -46,3 +47,18 @@ def named(key: str, value: str) -> None:
     """Refuse what could not be part of a column's name."""
     if not _NAME.fullmatch(value):
         raise ConfigError(f"{key} must be letters, digits and _, beginning with a letter; got {value!r}")
+
+
+def time_pattern(key: str, value: str, forms: tuple[str, ...]) -> None:
+    """Refuse what is neither one of the forms nor a pattern by which Spark reads days, or that would lose the afternoons."""
+    bare = re.sub(r"'[^']*'", "", value)
+    letters = {sign for sign in bare if sign.isascii() and sign.isalpha()}
+    if not {"y", "d"} <= letters or not letters & {"M", "L"}:
+        raise ConfigError(f"{key} must be {', '.join(forms)} or a pattern such as dd/MM/yyyy HH:mm, got {value!r}")
+    if unread := sorted((letters - _READ_BY_SPARK) | set(bare) & set("{}#'")):
+        raise ConfigError(
+            f"{key}: Spark reads nothing by {' '.join(unread)} in {value!r}; put words in single quotes, and cut off what names "
+            'no time (the day of the week, say) by an expression in its place: "= substr(COLUMN, 6)"'
+        )
+    if half := sorted(letters & {"h", "K"}) if not letters & {"a", "H", "k"} else []:
+        raise ConfigError(f"{key}: {half[0]} in {value!r} counts to 12, and no `a` (AM or PM) follows; write H for hours up to 23")

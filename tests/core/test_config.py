@@ -264,7 +264,22 @@ def test_one_source_of_candidates_must_be_on(config: Make) -> None:
         config(candidates={**none, "fresh": 5})
 
 
-@pytest.mark.parametrize("form", ["iso", "epoch_s", "epoch_ms", "dd/MM/yyyy HH:mm", "M/d/yy", "uuuu-MM-dd", "yyyyMMdd"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "iso",
+        "epoch_s",
+        "epoch_ms",
+        "dd/MM/yyyy HH:mm",
+        "M/d/yy",
+        "yyyyMMdd",
+        "d LLL yyyy",
+        "dd/MM/yyyy hh:mm a",
+        "dd/MM/yyyy KK:mm a",
+        "yyyy-MM-dd'T'HH:mm[:ss]XXX",
+        "dd/MM/yyyy kk:mm",
+    ],
+)
 def test_a_time_format_is_a_known_one_or_a_pattern(form: str) -> None:
     assert TimeConfig(format=form).format == form
 
@@ -272,6 +287,24 @@ def test_a_time_format_is_a_known_one_or_a_pattern(form: str) -> None:
 @pytest.mark.parametrize("form", ["", "epoch", "HH:mm", "yyyy", "%d/%m/%Y"])
 def test_any_other_time_format_is_refused(form: str) -> None:
     with pytest.raises(ConfigError, match=r"time\.format must be"):
+        TimeConfig(format=form)
+
+
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        ("dd/MM/yyyy hh:mm:ss", "h in .* counts to 12, and no `a`"),  # Spark reads no 13:05, and midnight from 12:05
+        ("dd/MM/yyyy KK:mm", "K in .* counts to 12"),
+        ("EEE, dd MMM yyyy HH:mm", "Spark reads nothing by E in"),
+        ("yyyy-MM-ddTHH:mm", "Spark reads nothing by T in .*; put words in single quotes"),
+        ("yyyy-MM-dd'", "Spark reads nothing by ' in"),
+        ("yyyy-MM-dd {HH}", r"Spark reads nothing by \{ \} in"),
+        ("uuuu-MM-dd", "or a pattern such as"),
+        ("YYYY-MM-dd", "or a pattern such as"),
+    ],
+)
+def test_a_pattern_by_which_spark_would_read_nothing_or_half_a_day_is_refused(form: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=rf"time\.format.*{why}"):
         TimeConfig(format=form)
 
 
