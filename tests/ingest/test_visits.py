@@ -105,15 +105,18 @@ def test_a_bot_looks_at_more_than_a_person_can(table: Make) -> None:
     rows = [
         *_looks("reader", 10, "2024-03-01 09:00:00", 60),  # exactly the day's limit
         *_looks("reader", 11, "2024-03-02 09:00:00", 60),  # one more, the day after
-        *_looks("clicker", 5, "2024-03-01 09:00:00", 11.9),  # exactly the minute's limit
-        *_looks("hasty", 6, "2024-03-01 09:00:00", 11.9),  # one more in the same minute
+        *_looks("clicker", 5, "2024-03-01 09:00:00.1", 11.9),  # exactly the minute's limit
+        *_looks("hasty", 6, "2024-03-01 09:00:00.1", 11.9),  # one more in the same minute
         *_looks("across", 4, "2024-03-01 08:59:58", 0.5),  # six in three seconds, but of two minutes
         *_looks("across", 2, "2024-03-01 09:00:00", 0.5, "cart"),
         *_looks("merchant", 40, "2024-03-01 09:00:00", 0, "purchase"),
         *_looks("sorry", 40, "2024-03-01 09:00:00", 0, "return"),
-        *_looks("mixed", 4, "2024-03-01 09:00:00", 1),
-        *_looks("mixed", 1, "2024-03-01 09:00:00", 1, "cart"),
-        *_looks("mixed", 1, "2024-03-01 09:00:00", 1, "favourite"),
+        *_looks("mixed", 5, "2024-03-01 09:00:01", 1),
+        *_looks("mixed", 1, "2024-03-01 09:00:01", 1, "favourite"),
+        *_looks("filler", 8, "2024-03-01 09:00:01", 1, "cart"),  # a wholesaler puts his list into the cart
+        *_looks("dated", 10, "2024-03-01 00:00:00", 0),  # of a log of days, as many as a day may have
+        *_looks("dated", 11, "2024-03-02 00:00:00", 0),
+        *_looks("hourly", 8, "2024-03-01 09:45:00", 0),  # hours of a zone that is a quarter off
     ]
     timed = _timed(table(LOOK, *rows))
     flagged = visits.flag_bots(timed, limits)
@@ -127,6 +130,10 @@ def test_a_bot_looks_at_more_than_a_person_can(table: Make) -> None:
         ("merchant", "2024-03-01"): False,
         ("sorry", "2024-03-01"): False,
         ("mixed", "2024-03-01"): True,
+        ("filler", "2024-03-01"): False,
+        ("dated", "2024-03-01"): False,
+        ("dated", "2024-03-02"): True,
+        ("hourly", "2024-03-01"): False,
     }
     assert flagged.columns == [*timed.columns, "is_bot"]
 
