@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
+from propensity_spark.errors import SourceError
+
 
 def expand(patterns: tuple[str, ...]) -> list[Path]:
     """The files that paths, folders and globs (`**`: at any depth) name, in order, each once.
@@ -93,8 +95,15 @@ def _first_row(file: Path, delimiter: str, encoding: str) -> list[str]:
 
 
 def headers(files: Iterable[str], delimiter: str, encoding: str = "UTF-8") -> dict[str, tuple[str, ...]]:
-    """The columns of each local CSV file; () where it has no line."""
-    return {file: apart(_first_row(Path(file), delimiter, encoding)) for file in files}
+    """The columns of each local CSV file; () where it has no line. Raises SourceError where one is no such text."""
+    return {file: apart(_readable_row(file, delimiter, encoding)) for file in files}
+
+
+def _readable_row(file: str, delimiter: str, encoding: str) -> list[str]:
+    try:
+        return _first_row(Path(file), delimiter, encoding)
+    except (ValueError, csv.Error) as problem:
+        raise SourceError(f"{file} cannot be read as csv: {problem}. Nothing was changed.") from None
 
 
 def apart(names: Sequence[str]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 from propensity_spark.config import ListedConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns
-from propensity_spark.ingest import parquets, texts
+from propensity_spark.ingest import parquets, texts, unread
 from propensity_spark.ingest.heads import by_header, expand, headers
 
 
@@ -23,7 +23,7 @@ def read(spark: SparkSession, listed: ListedConfig, wanted: Iterable[str], what:
     try:
         parts = _read(spark, listed)
     except Exception as problem:
-        raise parquets.readable(problem, what) from problem
+        raise unread.readable(problem, what) from problem
     for part in parts:
         if missing := [c for c in named if c not in part.columns]:
             raise MissingColumns(what, missing, part.columns, "Correct its mapping.")

@@ -1,6 +1,5 @@
 """Parquet files as shops write them: times in nanoseconds, and columns whose types differ from one file to the next."""
 
-import re
 from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -11,7 +10,6 @@ from propensity_spark.errors import SourceError
 from propensity_spark.ingest import texts
 
 _NANOS_AS_NUMBERS = "spark.sql.legacy.parquet.nanosAsLong"  # Spark refuses them otherwise
-_CONVERTED = re.compile(r"column cannot be converted in file (\S+)\. Column: \[(.+?)\], Expected: (.+?), Found: (\w+)")
 _Leaf = tuple[str, str, str]  # of a schema: path, physical type, logical type
 
 
@@ -61,15 +59,3 @@ def alike(parts: Sequence[DataFrame]) -> list[DataFrame]:
 def _as_text(part: DataFrame, names: set[str]) -> DataFrame:
     columns = ((F.col(f"`{field.name}`"), field) for field in part.schema)
     return part.select(*(texts.written(c, f.dataType).alias(f.name) if f.name in names else c for c, f in columns))
-
-
-def readable(problem: Exception, where: str) -> Exception:
-    """What Spark says of Parquet files that it cannot read, as a line for their owner; any other problem as it is."""
-    text = str(problem)
-    if "TIMESTAMP(NANOS" in text:
-        remedy = 'write them in microseconds (pandas: to_parquet(..., coerce_timestamps="us", allow_truncated_timestamps=True))'
-        return SourceError(f"{where}: a Parquet file holds times in nanoseconds, which Spark reads from local files only; {remedy}")
-    if told := _CONVERTED.search(text):
-        file, column, expected, got = told.groups()
-        return SourceError(f"{where}: column {column} of {file} is {got}, of another file {expected}; write all files in one type")
-    return problem

@@ -1,9 +1,7 @@
 """Bronze: a shop's logs as received, all values as text, with the file they came from and the time they arrived."""
 
-import gzip
 import json
 import os
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -18,8 +16,8 @@ from pyspark.sql.types import StringType, StructField, StructType
 from propensity_spark import tables
 from propensity_spark.config import SourceConfig
 from propensity_spark.config.places import is_remote
-from propensity_spark.errors import MissingColumns, PropensityError, SourceError
-from propensity_spark.ingest import parquets, texts
+from propensity_spark.errors import MissingColumns, SourceError
+from propensity_spark.ingest import parquets, texts, unread
 from propensity_spark.ingest.heads import apart, by_header, expand, headers
 
 FILE, SIZE, MODIFIED, ARRIVED, CORRUPT = "_source_file", "_file_size", "_file_modified", "_arrived_at", "_corrupt"
@@ -51,7 +49,7 @@ def load(spark: SparkSession, source: SourceConfig) -> tuple[str, int]:
         received = _received(spark, source, None if files is None else list(files))
         return name, tables.overwrite(_with_those_of(spark, name, gone, received), name, note)
     except Exception as problem:
-        raise _readable(problem, source) from problem
+        raise unread.readable(problem, f"sources.{source.name}") from problem
 
 
 Files = dict[str, list[int]]
@@ -89,25 +87,6 @@ def _reading(source: SourceConfig) -> str:
     """How the files are read: another way gives other rows."""
     typed = () if source.format == "csv" else ("instants with their zone, ids in digits",)  # as `texts` writes them
     return repr((source.format, source.header, source.columns, source.delimiter, source.encoding, *typed))
-
-
-def _readable(problem: Exception, source: SourceConfig) -> Exception:
-    if isinstance(problem, PropensityError):
-        return problem
-    text = str(problem)
-    if isinstance(problem, EOFError | zlib.error | gzip.BadGzipFile):
-        text = "not in GZIP"
-    for sign in (
-        "EOFException",
-        "ZipException",
-        "not in GZIP",
-        "not a gzip file",
-        "incorrect header check",
-        "is not a Parquet file",
-    ):
-        if sign in text:
-            return SourceError(f"sources.{source.name}: a file is damaged ({sign}); fetch it again. Nothing was changed.")
-    return parquets.readable(problem, f"sources.{source.name}")
 
 
 def _files(source: SourceConfig) -> Files | None:

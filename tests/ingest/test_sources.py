@@ -197,7 +197,7 @@ def test_files_at_an_address_are_read_each_by_its_own_header(spark: SparkSession
     _write(logs / "day=1" / "3.csv", "user,thing,at", "cem,jug,3")
     with pytest.raises(MissingColumns, match=r"3\.csv lacks \['item'\]"):
         load(spark, _source(f"file://{logs}/*/"))
-    with pytest.raises(Exception, match="PATH_NOT_FOUND"):
+    with pytest.raises(SourceError, match=r"^sources\.log: Path does not exist: file:.*/nowhere; correct the path\."):
         load(spark, _source(f"file://{tmp_path}/nowhere"))
 
 
@@ -295,3 +295,28 @@ def test_keys_of_json_may_come_late_or_be_gone_again(spark: SparkSession, wareho
     assert load(spark, source) == ("bronze.log", 1)
     parsed = parse(tables.read(spark, "bronze.log"), source, from_mapping({}))
     assert sorted(map(tuple, parsed.select("user_id", "price").collect())) == [("ann", None), ("bob", 2.5), ("cem", None)]
+
+
+def test_what_spark_does_not_find_or_take_is_a_line_for_its_owner(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    with pytest.raises(SourceError, match=r"^sources\.log: The table or view `no_such` cannot be found.*; correct table; "):
+        load(spark, _source("", table="no_such"))
+    with pytest.raises(SourceError, match=r"^sources\.log: .*; correct the path: the folder that holds _delta_log is meant"):
+        load(spark, _source(f"file://{logs}", format="delta"))
+    with pytest.raises(
+        SourceError, match=r"^sources\.log: its address cannot be reached: UnsupportedFileSystemException|: its address"
+    ):
+        load(spark, _source("nowhere://shop/logs/"))
+    file = _write(logs / "1.json", '{"user": "ann", "item": "mug", "at": 1, "AT": 2}')
+    with pytest.raises(SourceError, match=r"The column `at` already exists.*capital letters alone"):
+        load(spark, _source(file, format="json"))
+    assert not tables.exists(spark, "bronze.log")
+
+
+def test_a_later_file_in_another_encoding_is_named(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    _write(logs / "1.csv", HEADER, "ann,mug,1")
+    (logs / "2.csv").write_bytes(f"{HEADER}\nbob,caf\xe9,2\n".encode("cp1252"))
+    with pytest.raises(
+        SourceError, match=r"2\.csv cannot be read as csv: it is not UTF-8 text; set encoding\. Nothing was changed"
+    ):
+        load(spark, _source(logs))
+    assert not tables.exists(spark, "bronze.log")
