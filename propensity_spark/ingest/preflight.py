@@ -17,6 +17,7 @@ from propensity_spark.schemas import TABLES
 _SEPARATORS = (",", ";", "\t", "|")
 _PARTED = 4  # folders up to which the files of a partitioned table are looked for
 _MAY_BE_NESTED = {"name", "map.product_name", "category", "map.category", "attributes", "values"}  # kept as text
+_SIGNS = set("[]{}*?:\\")  # of a glob, of an address
 PROVES = 20  # values of a log that are no numbers
 NUMBERS = ("price", "quantity", "amount")
 
@@ -123,6 +124,8 @@ def _of_files(
             yield f"{layout.where}.path: nothing matches {pattern} (from {Path.cwd()}); correct the path or the glob"
         elif empty := [file for file in files if file.stat().st_size == 0]:
             yield f"{layout.where}.path: {empty[0]} is empty; remove it or fetch it again"
+        elif odd := [file for file in files if set(file.name) & _SIGNS]:
+            yield f"{layout.where}.path: {odd[0]}: Spark takes {' '.join(sorted(_SIGNS))} in a name for signs; rename the file"
         elif layout.format != "delta" and (log := _delta_log(files[0])):
             yield (
                 f"{layout.where}.path: {log.parent} is a Delta table, whose files hold removed rows as well; "

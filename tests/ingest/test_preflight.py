@@ -449,3 +449,11 @@ def test_a_date_that_python_does_not_have_is_no_bug(tmp_path: Path) -> None:
         assert problems(_config(tmp_path / "a.parquet", format="parquet", map=mapped)) == []
     with pytest.raises(SourceError, match="cannot be read"):
         sniff(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("name", ["orders[1].csv", "2024-03-01T10:00:00.csv", "a{b}.csv", "what?.csv"])
+def test_a_file_whose_name_says_something_to_spark_is_told(tmp_path: Path, name: str) -> None:
+    _write(tmp_path / "right.csv", "user,item,at\nann,mug,2024-03-01\n")
+    assert problems(_config(tmp_path)) == []
+    _write(tmp_path / name, "user,item,at\nann,mug,2024-03-01\n")
+    assert f"{name}: Spark takes * : ? [ \\ ] {{ }} in a name for signs; rename the file" in _only(_config(tmp_path))
