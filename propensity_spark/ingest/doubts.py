@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from propensity_spark.config import Config, EntityConfig, ListedConfig, SourceConfig
-from propensity_spark.ingest.numbers import in_sql, no_numbers, remedy
+from propensity_spark.ingest import timeforms
+from propensity_spark.ingest.numbers import in_sql, is_below_zero, no_numbers, remedy, returned_or
 from propensity_spark.ingest.preflight import NUMBERS, PROVES
-from propensity_spark.ingest.samples import heeded, sample
+from propensity_spark.ingest.samples import heeded, sample, side_by_side
 from propensity_spark.schemas import EVENT_TYPES, IGNORED, WHOLE_NUMBER
 
 _NAMED = 3  # values that a line gives as examples
@@ -22,6 +23,7 @@ def doubts(config: Config) -> list[str]:
     found = [doubt for source in config.sources for doubt in _of_events(source)]
     found += _of_types(config)
     for source in config.sources:
+        found += [*_of_times(source), *_of_steps(source), *_of_returns(source)]
         for part in NUMBERS:
             found += _of_numbers(f"sources.{source.name}.map.{part}", source, getattr(source.map, part))
     for name, entity in (("users", config.users), ("products", config.products)):
@@ -63,6 +65,56 @@ def _of_types(config: Config) -> Iterator[str]:
         if config.sources and wanted != "any" and wanted not in brought:
             yield f"no source brings an event of type {wanted}, and {why}: say in event_types which values mean it"
             return
+
+
+def _of_times(source: SourceConfig) -> Iterator[str]:
+    """Some times that do not read as time.format says, where others do."""
+    column, form = source.map.event_ts, source.time.format
+    file, values = heeded(source, column)
+    told = [value for value in values if value.strip()]
+    odd = timeforms.unread(form, told)
+    if _FEW * len(told) < len(odd) < len(told):  # else it is a problem
+        yield (
+            f"sources.{source.name}.time.format: {len(odd):,} of the first {len(told):,} times of {file} do not read as {form!r}, "
+            f"for one {odd[0]!r} of {column}; such rows are refused"
+        )
+
+
+def _of_steps(source: SourceConfig) -> Iterator[str]:
+    """An order's row for each step that it takes (ordered, paid, shipped), more than one of which is said to be a purchase."""
+    bought = {value.strip() for value, event in source.event_types.items() if event == "purchase"}
+    if len(bought) < 2:
+        return
+    parts = (source.map.event, source.map.order_id, source.map.user_id, source.map.product_id)
+    file, rows = side_by_side(source, parts)
+    steps: dict[tuple[str, ...], set[str]] = {}
+    for event, order, *rest in rows:
+        if order.strip() and event.strip() in bought:
+            steps.setdefault((order, *rest), set()).add(event.strip())
+    several = [said for said in steps.values() if len(said) > 1]
+    if len(several) >= _TWICE:
+        both = " and ".join(map(repr, sorted(several[0])))
+        yield (
+            f"sources.{source.name}.event_types: {len(several):,} products of orders in the first rows of {file} stand there under "
+            f"several types that mean a purchase, for one {both}: each counts as one more, and what was ordered before a date is "
+            f"bought after it; keep the first step, and set the others to {IGNORED!r}"
+        )
+
+
+def _of_returns(source: SourceConfig) -> Iterator[str]:
+    """Negative quantities of a log that brings no returns: such rows are refused, and what they take back stays bought."""
+    file, values = heeded(source, source.map.quantity)
+    taken_back = [value for value in values if is_below_zero(value)]
+    if not taken_back or "purchase" not in source.types or "return" in source.types:
+        return
+    event = source.map.event
+    else_is = "'purchase'" if source.event else event[1:].strip() if event.startswith("=") else in_sql(event)
+    instead = "in place of event" if source.event else "with return: return in event_types"
+    yield (
+        f"sources.{source.name}.map.quantity: {len(taken_back):,} of the first {len(values):,} values of {file} are negative, and "
+        "no row is a return: such rows are refused, and what they take back stays bought; where they are returns, set map.event "
+        f'({instead}) to "{returned_or(in_sql(source.map.quantity), else_is)}"'
+    )
 
 
 def _told_twice(sources: Sequence[SourceConfig]) -> Iterator[str]:

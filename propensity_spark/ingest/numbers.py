@@ -104,3 +104,13 @@ def _plainly(text: str, values: Sequence[str]) -> str:
 def in_sql(column: str) -> str:
     """A column's name as an expression writes it."""
     return column if re.fullmatch(r"[A-Za-z_]\w*", column, re.ASCII) else f"`{column}`"
+
+
+def is_below_zero(text: str) -> bool:
+    """Whether it is a number below 0, with a sign before it that Spark reads."""
+    return bool(re.match(r"-[0-9.,]*[1-9]", text.strip()))
+
+
+def returned_or(quantity: str, other: str) -> str:
+    """The mapping of map.event by which rows of a quantity below 0 are returns, and others what the SQL `other` says."""
+    return f"= IF(CAST({quantity} AS DOUBLE) < 0, 'return', {other})"

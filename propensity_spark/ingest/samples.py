@@ -2,11 +2,12 @@
 
 import csv
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from propensity_spark.config import ListedConfig, SourceConfig
 from propensity_spark.config.places import is_remote
@@ -14,6 +15,7 @@ from propensity_spark.ingest.heads import apart, as_object, expand, first_rows, 
 from propensity_spark.schemas import IGNORED
 
 DAMAGE = (OSError, EOFError, ValueError, OverflowError, zlib.error, csv.Error)  # OverflowError: of a date that Python has not
+_Of = TypeVar("_Of")
 _HEAD_LINES = 20
 _ROWS = 2000
 _MANY_ROWS, _MANY_FILES = 100_000, 50  # where those leave something open
@@ -50,14 +52,25 @@ def heeded(table: SourceConfig | ListedConfig, column: str) -> tuple[Path | None
     if not isinstance(table, SourceConfig) or not ignored or table.map.event.startswith("="):
         return sample(table, column)
 
-    def values(file: Path) -> list[str]:
-        both = (_values(layout_of(table), file, name, _ROWS, with_blanks=True) for name in (column, table.map.event))
-        return [value for value, event in zip(*both, strict=True) if event.strip() not in ignored]
+    if not column or column.startswith("="):
+        return None, []
+    file, rows = side_by_side(table, (column, table.map.event))
+    return file, [value for value, event in rows if event.strip() not in ignored]
 
-    return _first(table, values, column)
+
+def side_by_side(table: SourceConfig | ListedConfig, named: Sequence[str]) -> tuple[Path | None, list[tuple[str, ...]]]:
+    """What several columns hold in the first rows, blank where they hold nothing; nothing where one is no column of the table."""
+    if not all(named) or any(column.startswith("=") for column in named):
+        return None, []
+
+    def rows(file: Path) -> list[tuple[str, ...]]:
+        held = (_values(layout_of(table), file, column, _ROWS, with_blanks=True) for column in named)
+        return list(zip(*held, strict=True))
+
+    return _first(table, rows, named[0])
 
 
-def _first(table: SourceConfig | ListedConfig, values: Callable[[Path], list[str]], column: str) -> tuple[Path | None, list[str]]:
+def _first(table: SourceConfig | ListedConfig, values: Callable[[Path], list[_Of]], column: str) -> tuple[Path | None, list[_Of]]:
     """What the table's first file holds of a column that is one of its own."""
     files = _local(table) if column and not column.startswith("=") else []
     try:
@@ -89,18 +102,20 @@ def _values(layout: Layout, file: Path, column: str, most: int, with_blanks: boo
 
         first = next(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=most, columns=[column]), None)
         cells = first.column(0).to_pylist() if first is not None and first.num_columns else []
-        return ["" if value is None else _text(value) for value in cells if with_blanks or value is not None]
+        return ["" if value is None else text_of(value) for value in cells if with_blanks or value is not None]
     if layout.format == "json":
         found = (row.get(column) for row in first_rows("json", file, most, layout.encoding))
-        return ["" if value is None else str(value) for value in found if with_blanks or value is not None]
+        return ["" if value is None else text_of(value) for value in found if with_blanks or value is not None]
     lines = [line for line in head(file, most, layout.encoding) if line.strip()]
     place = columns(layout, file).index(column)
     rows = csv.reader(lines[1:] if layout.header else lines, delimiter=layout.delimiter)
     return [row[place] if place < len(row) else "" for row in rows if row]
 
 
-def _text(value: object) -> str:
-    """A value of Parquet as text; an instant as bronze has it."""
+def text_of(value: object) -> str:
+    """A typed value as text, as bronze has it: an instant of Parquet, a truth value."""
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, datetime) and value.tzinfo is not None:
         return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
     return str(value)

@@ -11,8 +11,8 @@ from pathlib import Path
 from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
 from propensity_spark.ingest.heads import apart, first_rows, head, is_array
-from propensity_spark.ingest.numbers import expression
-from propensity_spark.ingest.samples import DAMAGE
+from propensity_spark.ingest.numbers import expression, is_below_zero
+from propensity_spark.ingest.samples import DAMAGE, text_of
 
 _UTF_8, _WESTERN = "UTF-8", "windows-1252"
 _LINES = 2000
@@ -71,7 +71,7 @@ class Sniffed:
     `other_time_format`: with day and month swapped, where the times are written so just as well.
     `entity`: users or products, where the file is a table of them and no log; `describing`: the columns that may describe them.
     `nested`: the columns that hold objects or lists. `numbers`: part -> SQL that reads its numbers, where Spark would not.
-    `more`: further files of the same make.
+    `has_returns`: rows without a type of event have quantities below 0. `more`: further files of the same make.
     """
 
     file: Path
@@ -87,6 +87,7 @@ class Sniffed:
     describing: tuple[str, ...] = ()
     nested: tuple[str, ...] = ()
     numbers: Mapping[str, str] = field(default_factory=dict)
+    has_returns: bool = False
     more: tuple[Path, ...] = ()
 
     @property
@@ -134,6 +135,7 @@ def sniff(file: Path) -> Sniffed:
         describing=_describing(parts, rows),
         nested=tuple(nested),
         numbers=_numbers(parts, rows),
+        has_returns="event" not in parts and any(is_below_zero(row[parts["quantity"]]) for row in rows if "quantity" in parts),
     )
 
 
@@ -183,7 +185,7 @@ def _time_format(file: Path, column: str, rows: Sequence[Mapping[str, str]], enc
 def _filled(rows: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
     """The rows as text, each with every column that any of them has; blank where it says nothing."""
     columns = dict.fromkeys(column for row in rows for column in row)
-    return [{c: "" if row.get(c) is None else str(row[c]) for c in columns} for row in rows]
+    return [{c: "" if row.get(c) is None else text_of(row[c]) for c in columns} for row in rows]
 
 
 def _assign(columns: Sequence[str]) -> dict[str, str]:

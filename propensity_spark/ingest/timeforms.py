@@ -44,6 +44,10 @@ _RANGES = {  # of a letter or a run of it: a month above 12 says that it is none
     "dd": r"(0[1-9]|[12]\d|3[01])",
     "M": r"0*([1-9]|1[0-2])",
     "MM": r"(0[1-9]|1[0-2])",
+    "H": r"0*(1?\d|2[0-3])",
+    "HH": r"([01]\d|2[0-3])",
+    "h": r"0*([1-9]|1[0-2])",
+    "hh": r"(0[1-9]|1[0-2])",
     "a": r"[AaPp][Mm]",
 }
 INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"  # of a typed TIMESTAMP: no form is needed to read it
@@ -66,7 +70,13 @@ def is_surely_time(values: Iterable[str]) -> bool:
 def misfit(form: str, values: Iterable[str]) -> str:
     """A value in proof that none of them is written in the form; empty where one is, or where it cannot be told."""
     told = _told(values)
-    return told[0] if told and _look(form) and not any(_reads(form, value) for value in told) else ""
+    odd = unread(form, told)
+    return odd[0] if odd and len(odd) == len(told) else ""
+
+
+def unread(form: str, values: Iterable[str]) -> list[str]:
+    """The values that are not written in the form, without blanks; none where it cannot be told."""
+    return [value for value in _told(values) if _look(form) and not _reads(form, value)]
 
 
 def swapped(form: str) -> str:

@@ -18,6 +18,7 @@ _ENDS_EARLY = 2 * 3600  # seconds before the usual end of a day
 _USUAL_DAYS = 28
 _A_DAY, _QUIET = timedelta(days=1), timedelta(days=90)
 _HANDOVER = timedelta(days=28)  # from the end of a log to the beginning of the one that takes its place, or the other way round
+_FEW = 0.001  # of all rows
 _MOST = 0.95  # of a day's purchases
 _EMPTY = "silver.events is empty: nothing was accepted. See silver.events_rejected for the reasons."
 
@@ -29,6 +30,7 @@ class Extent:
     `sold`: the last day to which the logs that bring purchases reach. `full`: the last one of these that the data cover to its end.
     `bought`: the last day with a purchase; `pause`: the longest time between two such days shortly before it, none where there
     are no two. `ended`: the logs that bring purchases and ended lately, before others of them did, with their last days.
+    `strays`: how many rows lie alone before all others, the last day of these, and the first one after the silence.
     """
 
     first: date
@@ -41,6 +43,7 @@ class Extent:
     bought: date | None = None
     pause: timedelta | None = None
     ended: tuple[tuple[str, date], ...] = ()
+    strays: tuple[int, date, date] | None = None
 
     def doubts(self, as_of: date) -> tuple[str, ...]:
         """What a date's labels may lack, a sentence each."""
@@ -60,6 +63,12 @@ class Extent:
                     f"{source} brings purchases and ends on {last}, others go on until {self.full}: labels after that day lack its "
                     f"purchases, and scores learnt from them are too low; bring it up to date, or run as of {last + _A_DAY}"
                 )
+        if self.strays:
+            rows, last, then = self.strays
+            found.append(
+                f"{rows:,} of {self.rows:,} events are of {self.first} to {last}, and the next of {then}: history counts from the "
+                f"first of them; where their times are wrong, set quality.earliest: {then}"
+            )
         return tuple(found)
 
 
@@ -84,6 +93,7 @@ def look(spark: SparkSession, config: Config) -> Extent:
         bought=sales[-1] if sales else None,
         pause=_longest_pause(sales),
         ended=_ended(days, sold),
+        strays=_strays(days),
     )
 
 
@@ -107,6 +117,19 @@ def _days(spark: SparkSession, config: Config) -> list[Row]:
         )
     )
     return sorted(told.collect(), key=lambda row: row["event_date"])
+
+
+def _strays(days: Sequence[Row]) -> tuple[int, date, date] | None:
+    """The few rows before a silence of more than _QUIET, which are seldom of a shop that had begun; see Extent."""
+    most = _FEW * sum(int(day["rows"]) for day in days)
+    before, found = 0, None
+    for one, other in pairwise(days):
+        before += int(one["rows"])
+        if before > most:
+            break
+        if other["event_date"] - one["event_date"] > _QUIET:
+            found = before, one["event_date"], other["event_date"]
+    return found
 
 
 def _late(days: Sequence[Row]) -> Lateness:

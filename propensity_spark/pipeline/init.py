@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from propensity_spark.errors import ConfigError
-from propensity_spark.ingest.numbers import in_sql
+from propensity_spark.ingest.numbers import in_sql, returned_or
 from propensity_spark.ingest.sniff import ENTITIES, Sniffed, sniff
 
 _HEAD = """# {name}: written by `propensity init` from {files}.
@@ -87,8 +87,13 @@ def _together(logs: Sequence[Sniffed]) -> list[Sniffed]:
         read = (one.format, one.delimiter, one.encoding, one.time_format, tuple(one.numbers.items()))
         make = (called, one.columns, tuple(one.parts.items()), *read)
         first = made.get(make)
-        made[make] = replace(first, more=(*first.more, one.file), events={**first.events, **one.events}) if first else one
+        made[make] = _joined(first, one) if first else one
     return list(made.values())
+
+
+def _joined(first: Sniffed, one: Sniffed) -> Sniffed:
+    events, has_returns = {**first.events, **one.events}, first.has_returns or one.has_returns
+    return replace(first, more=(*first.more, one.file), events=events, has_returns=has_returns)
 
 
 def _table(entity: str, one: Sniffed) -> str:
@@ -141,6 +146,8 @@ def _source(one: Sniffed, name: str) -> str:
     ):
         if part in one.parts:
             lines.append(f"      {part}: {_column(one, part)}{_MARKS.get(part, '')}")
+        elif part == "event" and one.has_returns:
+            lines.append(f'      event: "{_returned(one)}"        # CHECK: rows of a quantity below 0 take a purchase back')
         elif part in one.missing:
             lines.append(f"      {part}: ''            # CHECK: not recognised, name the column")
     lines += _events(one)
@@ -157,14 +164,23 @@ def _column(one: Sniffed, part: str) -> str:
     return f'"= {made}"        # CHECK: the file does not write them as 12.50' if made else _quoted(one.parts[part])
 
 
+def _returned(one: Sniffed) -> str:
+    return returned_or(one.numbers.get("quantity") or in_sql(one.parts["quantity"]), "'purchase'")
+
+
 def _events(one: Sniffed) -> list[str]:
+    if one.has_returns:
+        return []
     if "event" not in one.parts:
         is_order = {"order_id", "quantity", "price"} & set(one.parts)
         guess = "event: purchase     # CHECK: " if is_order else "event: ''           # CHECK: not recognised; "
         return [f"    {guess}what every row is: view, cart, favourite, purchase or return"]
     lines = ["    event_types:        # CHECK: unmapped values are refused; ignore leaves them out"]
+    bought = [value for value, event in one.events.items() if event == "purchase"]
     for value, event in one.events.items():
         doubt = "        # CHECK: ignore, where what it takes back has no row of its own" if event == "return" else ""
+        if event == "purchase" and len(bought) > 1:
+            doubt = "        # CHECK: ignore, where it is a later step of an order that has a row already"
         known = f"      {_quoted(value)}: {event}{doubt}"
         lines.append(known if event else f"      # {_quoted(value)}: view, cart, favourite, purchase, return or ignore?")
     return lines

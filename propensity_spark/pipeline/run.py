@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 from propensity_spark import session, tables
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData, NotPromoted
-from propensity_spark.ingest import preflight
+from propensity_spark.ingest import doubts, preflight
 from propensity_spark.models.families import check_installed
 from propensity_spark.pipeline import (
     audit,
@@ -43,7 +43,7 @@ def everything(config: Config) -> date:
     store.check(config)
     check_installed(config.models)
     spark, progress = _opened(config)
-    ingest.run(spark, config, progress)
+    _ingest(spark, config, progress)
     try:
         moment = _moment(spark, config, progress)
         progress.say(f"  as of {moment.timeline.as_of}, horizon {config.labels.horizon_days} days, {_dates(moment)}")
@@ -71,12 +71,19 @@ def one(name: str, config: Config) -> None:
         check_installed(config.models)
     spark, progress = _opened(config)
     if name == "ingest":
-        return ingest.run(spark, config, progress)
+        return _ingest(spark, config, progress)
     moment = _moment(spark, config, progress)
     if name in _ON_ROWS:
         build_features.check_current(spark, config, moment)
     _STAGES[name](spark, config, moment, progress)
     return None
+
+
+def _ingest(spark: SparkSession, config: Config, progress: Progress) -> None:
+    """Who runs without `propensity check` is told what that would ask."""
+    for doubt in doubts.doubts(config):
+        progress.say(f"  perhaps not meant: {doubt}")
+    ingest.run(spark, config, progress)
 
 
 def audited(config: Config) -> audit.Report:

@@ -38,8 +38,11 @@ def test_a_few_of_them_are_not_worth_a_word(log: Path) -> None:
     named = {"buy": "purchase", "pv": "view"}
     assert len(_doubts(log, event_types=named)) == 1
     assert _doubts(log, event_types={**named, "fav": "ignore"}) == []
-    log.write_text(ROWS.replace("fav", "buy") * 10 + "bob,mug,2024-03-02,fav\n", encoding="utf-8")
-    assert _doubts(log, event_types={**named, "what": "view"}) == [], "1 of 110 rows"
+    log.write_text(
+        ROWS.replace("fav", "buy") + ROWS.partition("\n")[2].replace("fav", "buy") * 9 + "bob,mug,2024-03-02,fav\n",
+        encoding="utf-8",
+    )
+    assert _doubts(log, event_types=named) == [], "1 of 101 rows"
 
 
 def test_a_source_of_one_type_or_of_a_computed_one_or_without_rows_raises_no_doubt(log: Path) -> None:
@@ -148,3 +151,58 @@ def test_a_column_that_a_parquet_file_lacks_is_a_problem_and_no_doubt(tmp_path: 
     pyarrow.parquet.write_table(pa.table({"user": ["ann"], "at": ["2024-03-01"]}), tmp_path / "log.parquet")
     columns = {"user_id": "usr", "product_id": "item", "event_ts": "at"}
     assert _doubts(tmp_path / "log.parquet", format="parquet", map=columns, event="purchase") == []
+
+
+def test_times_of_which_some_do_not_read_are_told(tmp_path: Path) -> None:
+    file, form = (
+        tmp_path / "log.csv",
+        {"time": {"format": "dd/MM/yyyy hh:mm a"}, "event_types": {"buy": "purchase", "no": "ignore"}},
+    )
+    rows = ["ann,mug,01/03/2024 09:05 AM,buy"] * 90 + ["ann,mug,01/03/2024 13:05 PM,buy"] * 10
+    file.write_text("\n".join(["user,item,at,what", *rows, "ann,mug,nothing,no"]), encoding="utf-8")
+    (told,) = _doubts(file, **form)
+    assert told == (
+        f"sources.log.time.format: 10 of the first 100 times of {file} do not read as 'dd/MM/yyyy hh:mm a', for one "
+        "'01/03/2024 13:05 PM' of at; such rows are refused"
+    )
+    file.write_text("\n".join(["user,item,at,what", *rows[:91]]), encoding="utf-8")
+    assert len(_doubts(file, **form)) == 1
+    file.write_text("\n".join(["user,item,at,what", *rows[:90] * 2, rows[-1]]), encoding="utf-8")
+    assert _doubts(file, **form) == [], "1 of 181"
+
+
+def test_an_order_that_has_a_row_for_each_of_its_steps_is_told(tmp_path: Path) -> None:
+    columns = {"user_id": "user", "product_id": "item", "event_ts": "at", "event": "what", "order_id": "order"}
+    types = {"ordered": "purchase", "paid": "purchase", "look": "view"}
+    steps = [f"u,{item},2024-03-0{day},{what},o1" for item in "abc" for day, what in ((1, "ordered"), (2, " paid "))]
+    file = tmp_path / "log.csv"
+    file.write_text("\n".join(["user,item,at,what,order", "u,a,2024-03-01,look,", *steps]), encoding="utf-8")
+    (told,) = _doubts(file, map=columns, event_types=types)
+    assert "event_types: 3 products of orders in the first rows" in told
+    assert "for one 'ordered' and 'paid': each counts as one more" in told
+    assert _doubts(file, map=columns, event_types={**types, "paid": "ignore"}) == []
+    file.write_text("\n".join(["user,item,at,what,order", *steps[:5], "u,c,2024-03-02,paid,o2"]), encoding="utf-8")
+    assert _doubts(file, map=columns, event_types=types) == [], "of another order; and two may be chance"
+
+
+def test_quantities_below_0_are_told_where_nothing_says_that_they_are_returns(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text(
+        "user,item,at,what,n\nann,mug,2024-03-01,buy,2\nann,mug,2024-03-02,buy,-2\nann,mug,2024-03-02,buy,-0\n", encoding="utf-8"
+    )
+    columns = {"user_id": "user", "product_id": "item", "event_ts": "at", "quantity": "n"}
+    (told,) = _doubts(file, map=columns, event="purchase")
+    assert "map.quantity: 1 of the first 3 values" in told
+    assert told.endswith("(in place of event) to \"= IF(CAST(n AS DOUBLE) < 0, 'return', 'purchase')\"")
+    by_type = {**columns, "event": "what"}
+    (told,) = _doubts(file, map=by_type, event_types={"buy": "purchase"})
+    assert told.endswith("(with return: return in event_types) to \"= IF(CAST(n AS DOUBLE) < 0, 'return', what)\"")
+    for known in ({"map": by_type, "event_types": {"buy": "purchase", "back": "return"}}, {"map": columns, "event": "cart"}):
+        assert not any("quantity" in told for told in _doubts(file, **known))
+    assert _doubts(file, map={**columns, "event": "= IF(CAST(n AS DOUBLE) < 0, 'return', 'purchase')"}) == []
+
+
+def test_truth_values_are_looked_for_as_spark_writes_them(tmp_path: Path) -> None:
+    file = tmp_path / "log.json"
+    file.write_text('{"user": "ann", "item": "mug", "at": "2024-03-01", "what": true}\n' * 9, encoding="utf-8")
+    assert _doubts(file, format="json", event_types={"true": "purchase"}) == []

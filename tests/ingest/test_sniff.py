@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from propensity_spark.config import EntityConfig
 from propensity_spark.errors import ConfigError, SourceError
 from propensity_spark.ingest.sniff import sniff
-from propensity_spark.ingest.timeforms import contradiction, misfit, recognise, swapped, undecided
+from propensity_spark.ingest.timeforms import contradiction, misfit, recognise, swapped, undecided, unread
 from propensity_spark.loading import load
 from propensity_spark.pipeline import init
 
@@ -186,7 +186,9 @@ def test_a_form_misfits_only_where_no_value_fits_it() -> None:
     assert misfit("epoch_s", ["1.512345678E9"]) == ""  # as a spreadsheet writes it, and Spark reads it
     assert misfit("epoch_s", ["yesterday"]) == "yesterday"
     assert misfit("iso", ["", " "]) == ""
-    assert misfit("EEE dd MMM yyyy", ["anything"]) == ""  # not known here: Spark will tell
+    assert misfit("dd MMM yyyy", ["anything"]) == ""  # not known here: Spark will tell
+    assert unread("iso", ["05.05.2024", "", "2024-03-01", " 6.5.2024 "]) == ["05.05.2024", "6.5.2024"]
+    assert unread("dd MMM yyyy", ["anything"]) == unread("iso", ["2024-03-01"]) == []
     assert misfit("yyyy-MM-dd'T'HH:mm", ["anything"]) == ""
     assert misfit("yyyy-MM-dd HH:mm:ss", ["16.03.2024 08:29:57"]) == "16.03.2024 08:29:57"
     assert misfit("yyyy-MM-dd HH:mm:ss", ["2024-03-16 08:29:57"]) == ""
@@ -310,6 +312,14 @@ def test_patterns_are_read_as_spark_reads_them(spark: SparkSession) -> None:
     written += ["2024/3/6 8:29:57", "2024/03/06", "16-03-2024 08:29", "3-16-2024", "16-3-2024"]
     written += ["12/13/2010 8:26", "13/12/2010 08:26", "012/3/2010 8:26", "12/13/2010", "13/13/2010", "0/1/2010", "1/32/2010"]
     written += ["12/13/2010 08:26:00", "12/13/2010 8:26 am", "12/13/2010 08:26 PM", "13/12/2010 8:26:05 Pm", "13/12/2010 8:26:05"]
+    written += [
+        "12/13/2010 13:26 PM",
+        "12/13/2010 0:26 am",
+        "16.3.2024 24:29",
+        "16.3.2024 23:29",
+        "16.03.2024 7:29",
+        "1.1.2024 00:29",
+    ]
     rows = spark.createDataFrame([(text,) for text in written], "text STRING")
     read = rows.select("text", *(F.to_timestamp("text", form).isNotNull().alias(str(place)) for place, form in enumerate(forms)))
     for row in read.collect():
@@ -413,3 +423,19 @@ def _made(folder: Path) -> Path:
 def _written(samples: list[str], out: Path) -> str:
     init.write(samples, "shop", str(out))
     return out.read_text(encoding="utf-8")
+
+
+def test_quantities_below_0_are_taken_for_returns_and_further_steps_of_an_order_marked(tmp_path: Path) -> None:
+    head = "customer,sku,ordered_at,order_id,Menge Stk"
+    plain = _csv(tmp_path / "a1.csv", head, "ann,mug,2024-03-01,o1,2", "ann,mug,2024-03-02,o2,0")
+    assert "    event: purchase     # CHECK" in _written([str(plain)], tmp_path / "a.yaml")
+    back = _csv(tmp_path / "a2.csv", head, "bob,mug,2024-03-01,o3,-1")
+    for samples in ([plain, back], [back, plain]):
+        text = _written([str(sample) for sample in samples], tmp_path / f"{samples[0].name}.yaml")
+        (log,) = yaml.safe_load(text)["sources"]
+        assert (log["map"]["event"], "event" in log) == ("= IF(CAST(`Menge Stk` AS DOUBLE) < 0, 'return', 'purchase')", False)
+    steps = _csv(
+        tmp_path / "steps.csv", "user,item,time,status", "a,m,2024-03-01,ordered", "a,m,2024-03-01,shipped", "a,m,2024-03-01,view"
+    )
+    text = _written([str(steps)], tmp_path / "steps.yaml")
+    assert text.count("# CHECK: ignore, where it is a later step of an order") == 2

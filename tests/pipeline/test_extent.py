@@ -1,5 +1,6 @@
 """What silver.events spans: the last day that is whole, the one to which purchases reach, and how late they were known."""
 
+import sys
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
@@ -234,3 +235,29 @@ def test_a_log_that_gave_way_to_another_is_not_missed(
     monkeypatch.setattr(tables, "read", lambda *_: table(SPANNED, *LOOKS, *both))
     found = extent.look(spark, config())
     assert [source for source, _ in found.ended] == (["old"] if is_told else [])
+
+
+@pytest.mark.parametrize(
+    ("stray", "apart", "rows", "is_told"), [(1, 91, 999, True), (1, 90, 999, False), (1, 91, 998, False), (2, 91, 1998, True)]
+)
+def test_a_few_rows_long_before_all_others_are_told(
+    spark: SparkSession, table: Make, config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, stray: int, apart: int,
+    rows: int, is_told: bool,
+) -> None:  # fmt: skip
+    old = FIRST - timedelta(days=apart)
+    made = [(f"{old}", "purchase", f"{old} 10:00:00", f"{old} 10:00:00", "log")] * stray + [_heard(0, "log", "purchase")] * rows
+    frame = table(SPANNED, *made)
+    monkeypatch.setattr(tables, "read", lambda spark, name: frame)
+    found = extent.look(spark, config())
+    assert found.strays == ((stray, old, FIRST) if is_told else None)
+    told = f"{stray} of {rows + stray:,} events are of {old} to {old}, and the next of {FIRST}"
+    assert any(doubt.startswith(told) for doubt in found.doubts(FIRST)) == is_told
+
+
+def test_who_runs_without_a_check_is_told_what_it_would_ask(
+    config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run.doubts, "doubts", lambda config: ["is it so?"])
+    monkeypatch.setattr(run.ingest, "run", lambda *_: print("ingested", file=sys.stderr))
+    run._ingest(None, config(), Progress())  # type: ignore[arg-type]
+    assert capsys.readouterr().err == "  perhaps not meant: is it so?\ningested\n"
