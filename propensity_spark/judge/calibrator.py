@@ -14,6 +14,7 @@ from propensity_spark.models import focal
 
 Band = tuple[tuple[str, tuple[tuple[float, float, float], ...]], ...]
 PROBABILITY, COUNT, REAL = "probability", "count", "real"
+_LOWEST = 1e-12  # of a score that is a probability
 _STEEP = 1000.0  # how much finer than 1 a real score is told apart
 
 
@@ -25,7 +26,7 @@ def axis(score: Column, kind: str) -> Column:
         return F.signum(score) * F.log1p(F.abs(score) * _STEEP)
     if kind == COUNT:
         return F.log1p(F.greatest(score, F.lit(0.0)))
-    inside = F.least(F.greatest(score, F.lit(EDGE**2)), F.lit(1 - 1e-12))
+    inside = F.least(F.greatest(score, F.lit(_LOWEST)), F.lit(1 - _LOWEST))
     return F.log(inside / (1 - inside))
 
 

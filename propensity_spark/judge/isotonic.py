@@ -6,7 +6,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 Vector = npt.NDArray[np.float64]
-EDGE = 1e-6  # probabilities stay strictly inside (0, 1)
+EDGE = 1e-9  # probabilities stay strictly inside (0, 1); a floor that counts would add purchases where few are bought
 _KNOTS = 64
 _FARTHEST, _HALVINGS = 3.0, 40  # of the offset of a line, and of the search for it
 

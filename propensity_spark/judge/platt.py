@@ -6,8 +6,9 @@ Source  Platt, Probabilistic Outputs for Support Vector Machines (1999).
 import numpy as np
 
 from propensity_spark.judge import newton, segments
-from propensity_spark.judge.isotonic import EDGE, Vector
+from propensity_spark.judge.isotonic import Vector
 
+_LEVEL = 1e-6  # a slope that rises hardly
 _SPREAD = 0.25  # of slopes that models have: forty purchases tell a slope to a tenth
 
 
@@ -16,8 +17,8 @@ def fit(x: Vector, weight: Vector, positives: Vector) -> tuple[float, float]:
     design, start = np.column_stack([np.ones_like(x), x]), np.array([0.0, 1.0])
     ridge = np.array([1e-9, 1e-6])
     intercept, slope = newton.logistic(design, weight, positives, start, ridge)
-    if slope < EDGE:  # the loss is convex: the best line that does not fall is level
-        slope, (intercept,) = EDGE, newton.logistic(design[:, :1], weight, positives, start[:1], ridge[:1])
+    if slope < _LEVEL:  # the loss is convex: the best line that does not fall is level
+        slope, (intercept,) = _LEVEL, newton.logistic(design[:, :1], weight, positives, start[:1], ridge[:1])
     return float(intercept), float(slope)
 
 

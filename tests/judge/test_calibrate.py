@@ -203,3 +203,14 @@ def test_a_threshold_at_the_highest_level_holds_for_the_rows_of_that_level(table
     for low, high in ends[:5]:
         level = isotonic.segments(frame.x, ((1.0, low), (2.0, high)))
         assert [row[0] for row in frame.select(level).collect()] == [high, high]
+
+
+@pytest.mark.parametrize("method", ["platt", "beta", "isotonic"])
+def test_a_floor_under_probabilities_adds_no_purchases_where_hardly_any_are_made(method: str) -> None:
+    """Of 2,000 million pairs some 100 were bought."""
+    draw = np.random.default_rng(4)
+    x = np.sort(draw.normal(-18.0, 1.5, 2000))
+    weight = np.full(2000, 1e6)
+    positives = draw.poisson(weight / (1 + np.exp(-x))).astype(float)
+    made = calibrate.fit_points((x, weight, positives), Calibrator(kind=PROBABILITY, method="none"), method)
+    assert (weight * made.on(x)).sum() == pytest.approx(positives.sum(), rel=0.01)
