@@ -119,7 +119,7 @@ def sniff(file: Path) -> Sniffed:
     if "event_ts" not in parts and "ingested_ts" in parts:  # the only time there is
         parts["event_ts"] = parts.pop("ingested_ts")
     said = {value for row in rows if (value := row[parts["event"]].strip())} if "event" in parts else set()
-    events = {value: _event(value) for value in sorted(said)}
+    events = {value: event_of(value) for value in sorted(said)}
     time_format, other = _time_format(file, parts["event_ts"], rows, encoding) if "event_ts" in parts else ("iso", "")
     return Sniffed(
         file=file,
@@ -219,7 +219,7 @@ def _by_values(found: dict[str, str], rows: Sequence[Mapping[str, str]]) -> dict
     values = {column: [row[column] for row in rows] for column in rows[0] if column not in found.values()}
     looks = {
         "event_ts": [column for column, held in values.items() if timeforms.is_surely_time(held)],
-        "event": [column for column, held in values.items() if len(set(held)) <= _FEW and any(map(_event, held))],
+        "event": [column for column, held in values.items() if len(set(held)) <= _FEW and any(map(event_of, held))],
     }
     return found | {part: columns[0] for part, columns in looks.items() if part not in found and len(columns) == 1}
 
@@ -246,6 +246,7 @@ def _numbers(found: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> dic
     return {part: made for part, column in columns.items() if (made := expression(column, [row[column] for row in rows]))}
 
 
-def _event(value: str) -> str:
+def event_of(value: str) -> str:
+    """The event type that a shop calls so; '' where none is known."""
     plain = re.sub(r"[-_ ]", "", value.strip().lower())
     return next((event for event, words in _EVENTS.items() if plain in map(_joined, words)), "")

@@ -10,7 +10,7 @@ import yaml
 
 from propensity_spark.errors import ConfigError
 from propensity_spark.ingest.numbers import in_sql, returned_or
-from propensity_spark.ingest.sniff import ENTITIES, Sniffed, sniff
+from propensity_spark.ingest.sniff import ENTITIES, Sniffed, event_of, sniff
 
 _HEAD = """# {name}: written by `propensity init` from {files}.
 # Lines with CHECK are guesses: read them. Then: propensity check --config {output}
@@ -168,12 +168,20 @@ def _returned(one: Sniffed) -> str:
     return returned_or(one.numbers.get("quantity") or in_sql(one.parts["quantity"]), "'purchase'")
 
 
+def _by_name(file: Path) -> str:
+    """The event type after which a file is called (clicks.csv, page_views.csv); '' where there is none."""
+    words = re.split(r"[\W\d_]+", file.name.split(".")[0].lower())
+    told = [event for word in words for ending in ("s", "e", "") if (event := event_of(word.removesuffix(ending)))]
+    return told[0] if told else ""
+
+
 def _events(one: Sniffed) -> list[str]:
     if one.has_returns:
         return []
     if "event" not in one.parts:
         is_order = {"order_id", "quantity", "price"} & set(one.parts)
-        guess = "event: purchase     # CHECK: " if is_order else "event: ''           # CHECK: not recognised; "
+        named = "purchase" if is_order else _by_name(one.file)
+        guess = f"event: {named}     # CHECK: " if named else "event: ''           # CHECK: not recognised; "
         return [f"    {guess}what every row is: view, cart, favourite, purchase or return"]
     lines = ["    event_types:        # CHECK: unmapped values are refused; ignore leaves them out"]
     bought = [value for value, event in one.events.items() if event == "purchase"]

@@ -238,13 +238,13 @@ def test_it_is_asked_whether_the_day_or_the_month_comes_first_where_the_sample_l
 
 
 def test_what_is_written_loads_once_its_gaps_are_filled_and_not_before(tmp_path: Path) -> None:
-    clicks = _csv(tmp_path / "clicks.csv", "user,item,time", "ann,mug,2024-03-01")
+    clicks = _csv(tmp_path / "web.csv", "user,item,time", "ann,mug,2024-03-01")
     orders = _csv(tmp_path / "orders.csv", "user,item,time,qty", "ann,mug,2024-03-01,1")
     out = tmp_path / "shop.yaml"
     assert init.write([str(clicks), str(orders)], "shop", str(out)) == 0
     written = yaml.safe_load(out.read_text(encoding="utf-8"))
-    assert [source["event"] for source in written["sources"]] == ["", "purchase"]  # clicks are never taken for purchases
-    with pytest.raises(ConfigError, match=r"sources\.clicks needs `event: purchase`"):
+    assert [source["event"] for source in written["sources"]] == ["", "purchase"]  # nothing says what they are
+    with pytest.raises(ConfigError, match=r"sources\.web needs `event: purchase`"):
         load([out])
     out.write_text(out.read_text(encoding="utf-8").replace("event: ''", "event: view"), encoding="utf-8")
     assert [source.event for source in load([out]).sources] == ["view", "purchase"]
@@ -423,6 +423,15 @@ def _made(folder: Path) -> Path:
 def _written(samples: list[str], out: Path) -> str:
     init.write(samples, "shop", str(out))
     return out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [("clicks.csv", "view"), ("page_views-2024.csv", "view"), ("Aufrufe.csv", "view"), ("carts.csv", "cart"), ("log.csv", "")],
+)
+def test_a_log_that_does_not_say_what_its_rows_are_may_be_called_so(tmp_path: Path, name: str, event: str) -> None:
+    text = _written([str(_csv(tmp_path / name, "user,item,time", "ann,mug,2024-03-01"))], tmp_path / "shop.yaml")
+    assert yaml.safe_load(text)["sources"][0]["event"] == event
 
 
 def test_quantities_below_0_are_taken_for_returns_and_further_steps_of_an_order_marked(tmp_path: Path) -> None:
