@@ -45,15 +45,27 @@ class Shop:
         """See compute.moments."""
         return compute.moments(self.events, dates, self.config.shop.time_zone)
 
-    def unscored(self, dates: Sequence[date], with_listed: bool = False) -> DataFrame:
-        """Who is known at the dates and not scored then: as_of, user_id, history, segment; see newcomers.unscored."""
-        as_of, settings = self.moments(dates), self.config.population
+    def unscored(self, dates: Sequence[date], scored: DataFrame | None = None) -> DataFrame:
+        """Who is known at the dates and not scored then: as_of, user_id, history, segment; see newcomers.unscored.
+
+        `scored`: as_of, user_id of those who were, where that is known; then users count as known whom a table lists now.
+        """
+        found = newcomers.unscored(
+            self.users,
+            self._population(dates) if scored is None else scored,
+            self.moments(dates),
+            self.config.cold_start.new_days,
+            self.config.shop.time_zone,
+            with_listed=scored is not None,
+        )
+        return self.with_segment(self._eligible(found))
+
+    def _population(self, dates: Sequence[date]) -> DataFrame:
+        settings = self.config.population
         human = self.events.where(~F.col("is_bot"))
         could = human if settings.event == "any" else human.where(F.col("event") == settings.event)
         known = min(settings.days, self.config.features.history_days)  # features know nothing of who came before
-        scored = population(compute.as_seen(could, as_of, known), settings)
-        new, zone = self.config.cold_start.new_days, self.config.shop.time_zone
-        return self.with_segment(self._eligible(newcomers.unscored(self.users, scored, as_of, new, zone, with_listed)))
+        return population(compute.as_seen(could, self.moments(dates), known), settings)
 
     def first_buyers(self, dates: Sequence[date]) -> DataFrame:
         """Whose first order falls within the horizon of the dates: as_of, user_id, history, segment."""
@@ -161,8 +173,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
         return
     with progress.stage("cold start") as stage:
         of = shop(spark, config)
-        scored = tables.read(spark, "gold.propensity", where).select("user_id").distinct()
-        users = of.unscored([procedure.score], with_listed=True).join(scored, on="user_id", how="left_anti")
+        users = of.unscored([procedure.score], tables.read(spark, "gold.propensity", where).select("as_of", "user_id").distinct())
         unscored = tables.replace(users.select(*COLD_USERS.columns), COLD_USERS.name, where)
         there = tables.read(spark, COLD_USERS.name, where)
         known = learnt(of, procedure)

@@ -288,6 +288,10 @@ def test_who_came_before_all_that_features_know_is_not_scored_and_is_told_of(sho
     shop.run(from_mapping({**SETTINGS, **short}))
     assert shop.unscored()["old hand"] == ("old", "unknown"), "came 60 days ago"
     assert "north0" not in shop.unscored()
+    counted = {key[0] for key in shop.run(from_mapping({**SETTINGS, "population": {"days": 90}}))}
+    assert "old hand" in shop.unscored(), "whom the population has is told of as well where no pair of hers was scored"
+    assert counted == {"none", "old"}
+    shop.scored("north0", "north1", "north2", "north3", "south0", "south1", "old hand")
     shop.run(from_mapping({**SETTINGS, "population": {"days": 90}}))
     assert "old hand" not in shop.unscored()
 
