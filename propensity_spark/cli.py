@@ -87,6 +87,8 @@ def _simulate(asked: argparse.Namespace) -> None:
 def _sql(asked: argparse.Namespace) -> None:
     from propensity_spark.pipeline import run
 
+    if asked.rows < 1:
+        raise ConfigError(f"--rows must be at least 1, got {asked.rows}")
     run.sql(_config(asked), asked.query, asked.rows)
 
 

@@ -30,7 +30,6 @@ from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.extent import Extent
 from propensity_spark.progress import Progress
 from propensity_spark.serve import store, views
-from propensity_spark.serve.printed import printed
 from propensity_spark.trainset import rules
 
 
@@ -180,7 +179,7 @@ def sql(config: Config, query: str, rows: int) -> None:
     """Print the answer to a query over the shop's tables and views."""
     spark = session.start(config)
     views.ensure(spark, config.score.top_products)
-    print(printed(views.query(spark, query), rows))
+    print(views.answer(spark, query, rows))
 
 
 def simulate(config: Config) -> None:

@@ -1,11 +1,16 @@
 """What analysts query: views over the score table, and SQL for the terminal."""
 
-from pyspark.errors import AnalysisException
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark import tables
 from propensity_spark.errors import QueryError
 from propensity_spark.schemas import COLD_START, COLD_USERS
+from propensity_spark.serve.printed import printed
 
 LATEST = "gold.propensity_latest"
 TOP = "gold.top_products"
@@ -47,12 +52,47 @@ def query(spark: SparkSession, sql: str) -> DataFrame:
 
     Raises QueryError where Spark cannot make sense of it, with the names that are there where one is not.
     """
-    try:
+    with _told(spark):
         return spark.sql(sql)
+
+
+def answer(spark: SparkSession, sql: str, rows: int) -> str:
+    """The first `rows` rows of what a query answers, as text.
+
+    Raises QueryError as `query` does, and where the query fails while it runs: that shows when its rows are asked for.
+    """
+    found = query(spark, sql)
+    with _told(spark):
+        return printed(found, rows)
+
+
+@contextmanager
+def _told(spark: SparkSession) -> Iterator[None]:
+    """What Spark finds wrong with a query is the user's to mend: a QueryError of one line."""
+    try:
+        yield
     except AnalysisException as problem:
-        said = str(problem).split(";")[0].splitlines()
-        first = next(line for line in said if line.strip())
-        raise QueryError(f"{first.strip()}{_what_is_there(spark) if 'NOT_FOUND' in first else ''}") from None
+        first = _first_line(str(problem).split(";")[0])
+        raise QueryError(f"{first}{_what_is_there(spark) if 'NOT_FOUND' in first else ''}") from None
+    except PySparkException as problem:
+        raise QueryError(_first_line(str(problem))) from None
+    except Py4JJavaError as problem:  # PySpark has no name for it
+        raise QueryError(_first_line(_why(problem))) from None
+
+
+def _why(problem: Py4JJavaError) -> str:
+    """What the JVM says; of a job that was given up, what went wrong in its task."""
+    thrown = problem.java_exception
+    said = str(thrown.getMessage() or thrown)
+    if said.startswith("Job aborted") and thrown.getCause() is not None:
+        return str(thrown.getCause().getMessage() or thrown.getCause())
+    return said
+
+
+def _first_line(said: str) -> str:
+    """The first line that says something, with the next one where it ends in a colon."""
+    first, *rest = [line.strip() for line in said.splitlines() if line.strip()]
+    return f"{first} {rest[0]}" if first.endswith(":") and rest else first
 
 
 def _what_is_there(spark: SparkSession) -> str:

@@ -104,6 +104,12 @@ def test_a_mistake_in_the_arguments_is_one_line(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("rows", ["0", "-5"])
+def test_no_row_at_all_is_no_answer(shop: Path, capsys: pytest.CaptureFixture[str], rows: str) -> None:
+    assert cli.main(["sql", "SELECT 1", "--config", str(shop), "--rows", rows]) == 2
+    assert capsys.readouterr().err == f"propensity: config: --rows must be at least 1, got {rows}\n"
+
+
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["run", "--wings"], ["sql"]])
 def test_an_unknown_command_or_argument_exits_with_2(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as end:

@@ -30,8 +30,24 @@ def test_a_query_that_makes_no_sense_is_told_in_one_line(spark: SparkSession, wa
     assert 10 < len(str(told.value)) < 300
 
 
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("SELECT 1 WHERE 1 = (SELECT id FROM range(3))", "SCALAR_SUBQUERY_TOO_MANY_ROWS"),
+        ("SELECT element_at(array(1), 0)", "index 0 is invalid"),  # found before a task starts
+        ("SELECT element_at(array(id), int(id * 0)) FROM range(3)", r"^\[INVALID_INDEX_OF_ZERO\] The index 0"),  # in a task
+        ("SELECT date_format(current_date(), 'YYYY-MM')", "Fail to recognize 'YYYY-MM' pattern"),
+    ],
+)
+def test_a_query_that_fails_while_it_runs_is_told_in_one_line(spark: SparkSession, warehouse: Path, sql: str, why: str) -> None:
+    with pytest.raises(QueryError, match=why) as told:
+        views.answer(spark, sql, 20)
+    assert "\n" not in str(told.value)
+
+
 def test_a_query_is_answered(spark: SparkSession, warehouse: Path) -> None:
     assert views.query(spark, "SELECT 1 + 1 AS two").collect()[0]["two"] == 2
+    assert views.answer(spark, "SELECT 1 + 1 AS two", 20).splitlines() == ["+---+", "|two|", "+---+", "|  2|", "+---+"]
 
 
 def test_who_only_reads_a_catalog_makes_no_view_anew(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
