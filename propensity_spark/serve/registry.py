@@ -30,6 +30,8 @@ _AT_ONCE = 1000  # metrics that MLflow takes in one call
 _MOST = 1000  # runs looked through
 _TAGS = ("shop", "as_of", "horizon_days")
 _PROMOTED, _REASON = "promoted", "promotion_reason"  # tags; a run without them, from before there was a gate, counts as promoted
+# How stores say that something is not there; of a model without the alias MLflow's own say that a parameter is wrong.
+_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
 _FILE = "sqlite:///"  # how the address of a store begins that is a file
 CHAMPION = "champion"  # the alias of the registered version that scores
 # What a loaded model needs; named here so that MLflow need not start an environment to infer it.
@@ -119,13 +121,21 @@ def _holders(mlflow: Any, config: Config) -> dict[str, Mapping[str, str]]:
     for name in (model_name(mlflow, config, family) for family in FAMILIES):
         try:
             run_id = client.get_model_version_by_alias(name, CHAMPION).run_id
-        except mlflow.exceptions.MlflowException:  # no such model, or no such alias
+        except mlflow.exceptions.MlflowException as problem:  # no such model, or no such alias
+            _check_absent(problem)
             continue
         try:
             held[name] = client.get_run(run_id).data.tags if run_id else {}
-        except mlflow.exceptions.MlflowException:
+        except mlflow.exceptions.MlflowException as problem:
+            _check_absent(problem)
             held[name] = {}
     return held
+
+
+def _check_absent(problem: Any) -> None:
+    """Raise the MlflowException again where it says anything else than that there is none: then nobody knows who holds it."""
+    if problem.error_code not in _ABSENT:
+        raise problem
 
 
 def _gives_way(holder: Mapping[str, str], bundle: Bundle) -> bool:

@@ -126,6 +126,25 @@ def test_a_holder_that_no_run_made_gives_way(store: Config) -> None:
     assert _champion(store) == run.bundle.versions["logistic"]
 
 
+@pytest.mark.parametrize("asked", ["get_model_version_by_alias", "get_run"])
+def test_a_registry_that_does_not_say_who_holds_the_alias_leaves_it_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    store = from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path)}})
+    first, mlflow = _log(store, Verdict(True), date(2024, 4, 5)), registry.connect(store)
+    for code in ("PERMISSION_DENIED", "TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR"):
+
+        def fail(*_: Any, code: str = code) -> None:
+            raise mlflow.exceptions.RestException({"error_code": code, "message": "no"})
+
+        with monkeypatch.context() as patched:
+            patched.setattr(mlflow.MlflowClient, asked, fail)
+            with pytest.raises(mlflow.exceptions.MlflowException, match=code):
+                registry._crown(mlflow, store, replace(first.bundle, as_of=DAY))
+    _log(store, Verdict(True))  # a look back
+    assert _champion(store) == first.bundle.versions["logistic"]
+
+
 def test_a_run_from_before_there_was_a_gate_counts_as_promoted(store: Config) -> None:
     day = date(2024, 4, 2)
     old = _log(store, Verdict(True), day)
