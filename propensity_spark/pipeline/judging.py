@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from propensity_spark import tables
 from propensity_spark.config import Config
 from propensity_spark.features import compute
+from propensity_spark.features.categories import add_category
 from propensity_spark.ingest.truth import true_propensity
 from propensity_spark.judge import cells, coverage, intervals, metrics, ranking, slices
 from propensity_spark.judge.baselines import BASELINES, REFERENCE, add_baselines
@@ -21,7 +22,7 @@ from propensity_spark.judge.order import RANKING
 from propensity_spark.judge.slices import NEW, REPEAT
 from propensity_spark.models import fast
 from propensity_spark.pipeline import eligible
-from propensity_spark.pipeline.build_features import Moment
+from propensity_spark.pipeline.build_features import Moment, products_at
 from propensity_spark.pipeline.figures import INTERVALS, SLICES, SOURCES, TRUTH, Judged
 from propensity_spark.trainset.labels import bought
 
@@ -90,7 +91,7 @@ def judge(
         columns[TRUTH] = probabilities[TRUTH] = TRUTH
     ready = ready.persist()
     try:
-        summed = _summed(spark, config, as_of, ready, purchases(spark, config, moment, as_of), probabilities, columns, thresholds)
+        summed = _summed(spark, config, moment, as_of, ready, probabilities, columns, thresholds)
     finally:
         ready.unpersist()
     return {**_results(config, summed, probabilities, thresholds), SOURCES: _sources(spark, summed, as_of)}
@@ -114,9 +115,9 @@ class Summed:
 def _summed(
     spark: SparkSession,
     config: Config,
+    moment: Moment,
     as_of: date,
     ready: DataFrame,
-    truth: DataFrame,
     probabilities: Mapping[str, str],
     columns: Mapping[str, str],
     thresholds: Mapping[str, float],
@@ -124,7 +125,7 @@ def _summed(
     """One pass for the probabilities of all views, one for the lists."""
     champion, k, block = config.models.champion, config.judge.k, intervals.block(config.judge.blocks)
     segments = _segments(spark, as_of) if "segment" in ready.columns else []
-    parts = slices.of_rows(ready, config.judge, _categories(spark, as_of), segments)
+    parts = slices.of_rows(ready, config.judge, _categories(spark, moment, as_of), segments)
     in_blocks = {name: column for name, column in probabilities.items() if name in (champion, *BASELINES)}
     apart = {name: probabilities[name] for name in (champion, REFERENCE)}
     views = [View(by, key, probabilities if by == slices.EXISTS else apart) for by, key in parts.items()]
@@ -133,7 +134,7 @@ def _summed(
     by_user = {by: key for by, key in parts.items() if by in slices.OF_USERS}
     also = [column for column in ("user_orders", "segment") if column in ready.columns]
     with ranking.placed(ready, columns, k, *also) as rows:
-        each = ranking.buyers(rows, truth, columns, k, *also)
+        each = ranking.buyers(rows, purchases(spark, config, moment, as_of), columns, k, *also)
         lists = ranking.sums(each, columns, {intervals.BLOCK: block, **by_user}, k)
         return Summed(found, lists, ranking.reach(rows, catalogue(spark, config, as_of), columns, k))
 
@@ -200,16 +201,20 @@ def purchases(spark: SparkSession, config: Config, moment: Moment, as_of: date) 
 def catalogue(spark: SparkSession, config: Config, as_of: date) -> DataFrame:
     """Every product_id that is offered, and its share DOUBLE of all lately bought pairs; each product counts for one more pair."""
     bought_by = F.coalesce(F.col("product_buyers_recent").cast("double"), F.lit(0.0)) + 1
-    products = eligible.offered(spark, config, _products(spark, as_of).withColumn("as_of", F.lit(as_of)))
+    products = eligible.offered(spark, config, _products(spark, as_of))
     total = products.agg(F.sum(bought_by)).collect()[0][0]
     return products.select("product_id", (bought_by / F.lit(total)).alias("share"))
 
 
-def _categories(spark: SparkSession, as_of: date) -> list[str]:
-    """The categories that are judged apart: those with the most buyers lately, told before any label."""
-    named = _products(spark, as_of).where("category IS NOT NULL").groupBy("category")
-    most = named.agg(F.sum("product_buyers_recent").alias("n")).orderBy(F.col("n").desc_nulls_last(), "category")
-    return [row["category"] for row in most.limit(slices.MOST_CATEGORIES).collect()]
+def _categories(spark: SparkSession, moment: Moment, as_of: date) -> list[str]:
+    """The categories that are judged apart: those with the most buyers lately, told before any label.
+
+    They are called as the rows call them, by what was told when the date began: what sold best may be in the outlet by now.
+    """
+    named = add_category(_products(spark, as_of), products_at(spark, moment, [as_of])).where("category IS NOT NULL")
+    most = named.groupBy("category").agg(F.sum("product_buyers_recent").alias("n"))
+    best = most.orderBy(F.col("n").desc_nulls_last(), "category").limit(slices.MOST_CATEGORIES)
+    return [row["category"] for row in best.collect()]
 
 
 def _segments(spark: SparkSession, as_of: date) -> list[str]:
@@ -220,9 +225,10 @@ def _segments(spark: SparkSession, as_of: date) -> list[str]:
 
 
 def _products(spark: SparkSession, as_of: date) -> DataFrame:
-    """product_id and category of the shop's products, and product_buyers_recent as of the date (null: none)."""
+    """as_of and product_id of the shop's products, and product_buyers_recent as of the date (null: none)."""
     lately = tables.read(spark, "features.product", f"as_of = DATE'{as_of}'").select("product_id", "product_buyers_recent")
-    return tables.read(spark, "silver.products").select("product_id", "category").join(lately, on="product_id", how="left")
+    listed = tables.read(spark, "silver.products").select(F.lit(as_of).alias("as_of"), "product_id")
+    return listed.join(lately, on="product_id", how="left")
 
 
 def with_segment(config: Config, rows: DataFrame, as_of: date) -> DataFrame:
