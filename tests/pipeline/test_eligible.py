@@ -33,7 +33,8 @@ def _bought(user: str, product: str, day: int) -> dict[str, object]:
 def test_what_is_judged_is_what_is_offered(
     spark: SparkSession, table: Make, warehouse: Path, config: Callable[..., Config]
 ) -> None:
-    bought = [_bought("ann", "mug", 2), _bought("ann", "card", 3), _bought("nobody", "mug", 2)]
+    before = [{**_bought("bob", name, 1), "event_ts": "2024-03-01", "known_ts": "2024-03-01"} for name in ("mug", "card")]
+    bought = [_bought("ann", "mug", 2), _bought("ann", "card", 3), _bought("nobody", "mug", 2), *before]
     tables.overwrite(table(EVENTS.ddl, *_rows(EVENTS.columns, *bought)), EVENTS.name)
     goods = [("mug", "Mug", "kitchen", 5.0, None), ("card", "Card", "gifts", 10.0, None)]
     tables.overwrite(table(PRODUCTS.ddl, *goods), PRODUCTS.name)
