@@ -5,7 +5,7 @@ from pathlib import Path
 
 from propensity_spark import cli, loading, session
 from propensity_spark.config import Config
-from propensity_spark.pipeline import next_steps, report, run
+from propensity_spark.pipeline import next_steps, published, run
 
 
 def demo(file: str) -> None:
@@ -15,7 +15,7 @@ def demo(file: str) -> None:
         run.simulate(config)
     as_of = run.everything(config)
     spark = session.start(config)
-    best = report.best_of_one_user(spark, as_of, 10).toPandas()
+    best = published.best_of_one_user(spark, as_of, 10).toPandas()
     print(f"\nThe ten best scores of user {best['user_id'].iloc[0]}, as of {as_of}, {config.labels.horizon_days} days ahead:\n")
     print(best.drop(columns="user_id").to_string(index=False, float_format=lambda value: f"{value:.4f}"))
     print(_next(config, file))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import tables
@@ -15,7 +15,7 @@ from propensity_spark.judge.baselines import BASELINES
 from propensity_spark.judge.report import Page, Period, Scored, render
 from propensity_spark.judge.slices import NEW, REPEAT
 from propensity_spark.loading import from_mapping
-from propensity_spark.pipeline import figures, report_tables
+from propensity_spark.pipeline import figures, published, report_tables
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.pipeline.figures import TRUTH, Judged
 from propensity_spark.progress import Progress
@@ -29,7 +29,7 @@ _ABOUT = {
     "backtest": "The scores of this page's own date, judged on the horizon that followed: its labels are already in the data, "
     "and nothing that scored the date has seen them.",
 }
-_STRONGEST, _SAMPLE = 12, 10
+_STRONGEST = 12
 _OFF = 0.25  # a mean prediction further off than this is worth a warning
 _ORDER = ("received", "ignored", "rejected", "refused", "duplicate", "accepted", "bot")
 
@@ -108,7 +108,7 @@ def _page(
     spark: SparkSession, config: Config, moment: Moment, trained: registry.Run, seconds: Mapping[str, float], problem: str = ""
 ) -> Page:
     """What is to be said of a run; `problem`: why it was not promoted."""
-    judged, noted = (_read(config, trained, ["test"]), ()) if problem else _judged(config, moment, trained)
+    judged, noted = (_read(config, trained, ["test"]), ()) if problem else _judged(spark, config, moment, trained)
     dates = {"test": moment.timeline.rehearsal.score, "backtest": moment.timeline.as_of}
     champion = trained.bundle.champion
     rules = _rules(config, trained)
@@ -132,15 +132,18 @@ def _page(
         groups=report_tables.groups(spark, moment),
         groups_as_of=str(moment.timeline.rehearsal.score),
         listed=report_tables.found(spark, moment),
-        scores=() if problem else _sample(spark, moment, config.shop.currency),
+        scores=() if problem else published.sample(spark, moment.timeline.as_of, config.shop.currency),
         timings=tuple(seconds.items()),
     )
 
 
-def _judged(config: Config, moment: Moment, trained: registry.Run) -> tuple[dict[str, Judged], tuple[str, ...]]:
-    """The run's figures by period, the backtest first; and what was noted when it was promoted, and where the backtest could be
-    made by now and was not, how to make it."""
-    names, noted = ["test"], list(filter(None, [registry.reason(config, trained.run_id)]))
+def _judged(
+    spark: SparkSession, config: Config, moment: Moment, trained: registry.Run
+) -> tuple[dict[str, Judged], tuple[str, ...]]:
+    """The run's figures by period, the backtest first; and what is to be noted: whose the scores are where another run made them,
+    what was said when the run was promoted, and how to make a backtest that could be made by now and was not."""
+    names, noted = ["test"], list(published.doubts(spark, moment.timeline.as_of, trained.run_id))
+    noted += filter(None, [registry.reason(config, trained.run_id)])
     if moment.timeline.backtest:
         if registry.has(config, trained.run_id, "backtest.json"):
             names = ["backtest", "test"]
@@ -275,25 +278,3 @@ def _importance(config: Config, moment: Moment, trained: registry.Run) -> dict[s
         model: tuple((n, words.get(n, ""), share) for n, share in sorted(each.items(), key=lambda i: -i[1])[:_STRONGEST])
         for model, each in found.items()
     }
-
-
-def best_of_one_user(spark: SparkSession, as_of: object, rows: int) -> DataFrame:
-    """The best rows of the user with the highest propensity of the date, with the products' names."""
-    scores = tables.read(spark, "gold.propensity", f"as_of = DATE'{as_of}'")
-    top = scores.where("rank = 1").orderBy(F.col("propensity").desc(), "user_id").limit(1).select("user_id")
-    names = tables.read(spark, "silver.products").select("product_id", F.col("name").alias("product"))
-    best = scores.where(f"rank <= {rows}").join(F.broadcast(top), on="user_id", how="left_semi")
-    columns = ("user_id", "rank", "product_id", "product", "propensity", "expected_value", "candidate_source")
-    return best.join(names, on="product_id", how="left").select(*columns).orderBy("rank")
-
-
-def _sample(spark: SparkSession, moment: Moment, currency: str) -> tuple[tuple[str, ...], ...]:
-    best = best_of_one_user(spark, moment.timeline.as_of, _SAMPLE)
-    header = tuple(f"{name}, {currency}" if currency and name == "expected_value" else name for name in best.columns)
-    return (header, *(tuple(_cell(value) for value in row) for row in best.collect()))
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)

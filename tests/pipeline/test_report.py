@@ -15,12 +15,19 @@ from propensity_spark.config import Config
 from propensity_spark.errors import NotPromoted
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import from_mapping
-from propensity_spark.pipeline import report, run
+from propensity_spark.pipeline import published, report, run
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
 from propensity_spark.serve.bundle import Bundle
 
 DAY = date(2024, 4, 1)
+SPARK: Any = None
+
+
+@pytest.fixture(autouse=True)
+def _scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scores of any date are of the run that is told of."""
+    monkeypatch.setattr(published, "doubts", lambda *_: ())
 
 
 def _run(config: Config, noted: str = "") -> registry.Run:
@@ -37,15 +44,15 @@ def _moment(backtest: bool) -> Any:
 def test_a_date_whose_horizon_passed_after_it_was_scored_shows_its_test_and_says_how_to_judge_it(tmp_path: Path) -> None:
     config = from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path)}})
     run = _run(config)
-    assert report._judged(config, _moment(False), run) == ({"test": {"rows": 1}}, ())
-    judged, notes = report._judged(config, _moment(True), run)
+    assert report._judged(SPARK, config, _moment(False), run) == ({"test": {"rows": 1}}, ())
+    judged, notes = report._judged(SPARK, config, _moment(True), run)
     assert judged == {"test": {"rows": 1}}
     assert notes == (
         "the labels of 2024-04-01 are known by now: `propensity build-features --as-of 2024-04-01` and then "
         "`propensity score --as-of 2024-04-01` judge its scores.",
     )
     registry.add(config, run.run_id, {}, {"backtest.json": json.dumps({"rows": 2})})
-    judged, notes = report._judged(config, _moment(True), run)
+    judged, notes = report._judged(SPARK, config, _moment(True), run)
     assert (list(judged.items()), notes) == ([("backtest", {"rows": 2}), ("test", {"rows": 1})], ())
 
 
@@ -75,8 +82,15 @@ def test_lists_are_named_by_the_length_that_training_judged() -> None:
 
 def test_what_was_noted_when_a_run_was_promoted_is_told(tmp_path: Path) -> None:
     config = from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path)}})
-    assert report._judged(config, _moment(False), _run(config))[1] == ()
-    assert report._judged(config, _moment(False), _run(config, "the gate was off"))[1] == ("the gate was off",)
+    assert report._judged(SPARK, config, _moment(False), _run(config))[1] == ()
+    assert report._judged(SPARK, config, _moment(False), _run(config, "the gate was off"))[1] == ("the gate was off",)
+
+
+def test_that_another_run_made_the_scores_is_told_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path)}})
+    run = _run(config, "the gate was off")
+    monkeypatch.setattr(published, "doubts", lambda _, as_of, run_id: (f"not of {run_id}, {as_of}",))
+    assert report._judged(SPARK, config, _moment(False), run)[1] == (f"not of {run.run_id}, 2024-04-01", "the gate was off")
 
 
 def test_a_page_that_cannot_be_made_does_not_hide_why_a_model_was_refused(
@@ -105,5 +119,4 @@ def test_the_page_of_a_look_back_leaves_that_of_the_newest_scores(
     monkeypatch.setattr(tables, "exists", lambda *_: scored is not None)
     monkeypatch.setattr(tables, "read", lambda _, __, where: table("as_of DATE", (scored,)).where(where))
     moment: Any = SimpleNamespace(timeline=SimpleNamespace(as_of=date(2024, 3, 1)))
-    spark: Any = None
-    assert report._dated(spark, Path("there/shop.html"), moment) == Path("there") / name
+    assert report._dated(SPARK, Path("there/shop.html"), moment) == Path("there") / name
