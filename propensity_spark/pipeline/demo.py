@@ -6,6 +6,7 @@ from pathlib import Path
 from propensity_spark import cli, loading, session
 from propensity_spark.config import Config
 from propensity_spark.pipeline import next_steps, published, run
+from propensity_spark.serve.printed import cell
 
 
 def demo(file: str) -> None:
@@ -17,7 +18,7 @@ def demo(file: str) -> None:
     spark = session.start(config)
     best = published.best_of_one_user(spark, as_of, 10).toPandas()
     print(f"\nThe ten best scores of user {best['user_id'].iloc[0]}, as of {as_of}, {config.labels.horizon_days} days ahead:\n")
-    print(best.drop(columns="user_id").to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+    print(best.drop(columns="user_id").to_string(index=False, float_format=cell))
     print(_next(config, file))
 
 

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.schemas import PROPENSITY
+from propensity_spark.serve.printed import cell
 
 _SAMPLE = 10
 
@@ -26,9 +27,12 @@ def doubts(spark: SparkSession, as_of: date, run_id: str) -> tuple[str, ...]:
 
 
 def best_of_one_user(spark: SparkSession, as_of: date, rows: int) -> DataFrame:
-    """The best rows of the user with the highest propensity of the date, with the products' names."""
+    """The best rows of the user with the highest propensity of the date, with the products' names.
+
+    It is looked for at all ranks, since a list need not begin with its highest propensity.
+    """
     scores = _of(spark, as_of)
-    top = scores.where("rank = 1").orderBy(F.col("propensity").desc(), "user_id").limit(1).select("user_id")
+    top = scores.orderBy(F.col("propensity").desc(), "user_id").limit(1).select("user_id")
     names = tables.read(spark, "silver.products").select("product_id", F.col("name").alias("product"))
     best = scores.where(f"rank <= {rows}").join(F.broadcast(top), on="user_id", how="left_semi")
     columns = ("user_id", "rank", "product_id", "product", "propensity", "expected_value", "candidate_source")
@@ -39,10 +43,4 @@ def sample(spark: SparkSession, as_of: date, currency: str) -> tuple[tuple[str, 
     """A header and the ten best rows of one user, as texts; see `best_of_one_user`."""
     best = best_of_one_user(spark, as_of, _SAMPLE)
     header = tuple(f"{name}, {currency}" if currency and name == "expected_value" else name for name in best.columns)
-    return (header, *(tuple(_cell(value) for value in row) for row in best.collect()))
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return (header, *(tuple("" if value is None else cell(value) for value in row) for row in best.collect()))

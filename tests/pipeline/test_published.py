@@ -38,3 +38,23 @@ def test_scores_of_another_run_than_the_pages_are_told_as_such(spark: SparkSessi
     )
     (note,) = published.doubts(spark, NEXT, "newer")
     assert note.startswith("there are no scores of 2024-04-02 yet; this page tells of run newer")
+
+
+def test_the_highest_propensity_is_found_at_any_rank_and_of_equal_ones_the_first_users(spark: SparkSession, score: Score) -> None:
+    score(("ann", "mug", 1, 0.3), ("cid", "mug", 1, 0.1), ("cid", "hat", 2, 0.4), ("bob", "mug", 1, 0.2), ("bob", "hat", 2, 0.4))
+    best = [(row.user_id, row["rank"], row["product"]) for row in published.best_of_one_user(spark, AS_OF, 10).collect()]
+    assert best == [("bob", 1, "Mug"), ("bob", 2, None)]
+
+
+def test_a_low_propensity_is_shown_with_its_digits(spark: SparkSession, score: Score) -> None:
+    score(("ann", "mug", 1, 0.0000123456789))
+    header, row = published.sample(spark, AS_OF, "EUR")
+    assert dict(zip(header, row, strict=True)) == {
+        "user_id": "ann",
+        "rank": "1",
+        "product_id": "mug",
+        "product": "Mug",
+        "propensity": "1.23457e-05",
+        "expected_value, EUR": "",
+        "candidate_source": "",
+    }
