@@ -6,13 +6,14 @@ Langford, Li, Doubly Robust Policy Evaluation and Learning (2011); Swaminathan, 
 Weights are clipped: less noise, and a value that leans towards the logging policy; the share of clipped rows tells how much.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from propensity_spark.errors import InsufficientData
 from propensity_spark.judge.bootstrap import HIGH, LOW
 from propensity_spark.judge.cells import Vector
 from propensity_spark.judge.intervals import drawn
@@ -42,26 +43,53 @@ class Estimate:
 def with_model(log: DataFrame, policy: DataFrame, shrinkage: float = 100.0) -> DataFrame:
     """The rows plus target, expected and expected_of_policy DOUBLE: what `estimate` needs of a policy that knows no context.
 
-    Takes   unit STRING, action, reward DOUBLE; `policy`: every action that it shows once, with the probability `target` of it.
+    Takes   unit STRING, action (null is one as well), reward DOUBLE; `policy`: every action that it shows once, with the
+            probability `target` of it.
     Returns the rows; target is 0 of an action that the policy never shows; expected: the action's mean reward in the other half of
             the units, shrunk to the mean of all by so many rows; expected_of_policy: that mean over the policy.
+    Raises  InsufficientData where a half of the units has no reward: nothing is known then of the other half's actions.
     """
     half = (uniform(_FOLD_SALT, "unit") < 0.5).cast("int")
     log = log.withColumn("reward", F.when(~F.isnan("reward"), F.col("reward")))  # pandas' way of having none
     halves = log.withColumn("_other", 1 - half)
-    seen = halves.groupBy("_other", "action").agg(F.sum("reward").alias("_sum"), F.count("reward").alias("_rows"))
-    level = halves.groupBy("_other").agg(F.avg("reward").alias("_level"))
+    level = _levels(halves)
     lacking = F.raise_error("a policy names an action without a target: say how likely it shows it")
     targets = policy.withColumn("target", F.when(F.col("target").isNull() | F.isnan("target"), lacking).otherwise(F.col("target")))
-    actions = log.select("action").distinct().join(targets, on="action", how="full").fillna(0.0, ["target"])
-    known = actions.crossJoin(level).join(seen, on=["_other", "action"], how="left")
-    told, rows = (F.coalesce(column, F.lit(0)) for column in ("_sum", "_rows"))
-    model = known.withColumn("expected", (told + shrinkage * F.col("_level")) / (rows + shrinkage))
+    either = log.select("action").union(policy.select("action")).distinct()
+    actions = _joined(either, targets, ["action"], "left").fillna(0.0, ["target"])
+    model = _expected(actions.crossJoin(level), halves, shrinkage)
     whole = model.groupBy("_other").agg(F.sum(F.col("target") * F.col("expected")).alias("expected_of_policy"))
-    ready = model.select(F.col("_other").alias("_half"), "action", "target", "expected").join(
-        whole.withColumnRenamed("_other", "_half"), on="_half", how="inner"
+    ready = model.join(whole, on="_other", how="inner").select(
+        F.col("_other").alias("_half"), "action", "target", "expected", "expected_of_policy"
     )
-    return log.withColumn("_half", half).join(F.broadcast(ready), on=["_half", "action"], how="inner").drop("_half")
+    return _joined(log.withColumn("_half", half), F.broadcast(ready), ["_half", "action"], "inner").drop("_half")
+
+
+def _levels(halves: DataFrame) -> DataFrame:
+    """_other and _level, the mean reward of the half that a model for the other one learns from. Raises as `with_model` does."""
+    level = halves.groupBy("_other").agg(F.avg("reward").alias("_level"))
+    if level.where("_level IS NOT NULL").count() < 2:  # two rows at most leave Spark
+        raise InsufficientData(
+            "the log cannot tell what actions earn: its units are halved, each half is judged by the other, and one has no row "
+            "with a reward. Bring a log of more units, or leave the model out and take ips or snips."
+        )
+    return level
+
+
+def _expected(known: DataFrame, halves: DataFrame, shrinkage: float) -> DataFrame:
+    """The rows (_other, _level, action) plus expected; an action of which nothing was seen is expected to earn what all do."""
+    seen = halves.groupBy("_other", "action").agg(F.sum("reward").alias("_sum"), F.count("reward").alias("_rows"))
+    told, rows = (F.coalesce(column, F.lit(0)) for column in ("_sum", "_rows"))
+    mean = (told + shrinkage * F.col("_level")) / (rows + shrinkage)
+    expected = F.when(rows + shrinkage > 0, mean).otherwise(F.col("_level"))
+    return _joined(known, seen, ["_other", "action"], "left").withColumn("expected", expected)
+
+
+def _joined(rows: DataFrame, told: DataFrame, keys: Sequence[str], how: str) -> DataFrame:
+    """The rows with what is told of their keys, of which null is one."""
+    named = told.withColumnsRenamed({key: f"_of_{key}" for key in keys})
+    same = [F.col(key).eqNullSafe(F.col(f"_of_{key}")) for key in keys]
+    return rows.join(named, on=same, how=how).drop(*(f"_of_{key}" for key in keys))
 
 
 def estimate(log: DataFrame, max_weight: float, blocks: int, draws: int, seed: int) -> dict[str, Estimate]:

@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from propensity_spark.errors import InsufficientData
 from propensity_spark.judge.off_policy import DR, IPS, SNIPS, Estimate, estimate, with_model
 
 LOGGED, TARGET, RATES = np.array([0.7, 0.2, 0.06, 0.04]), np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.05, 0.1, 0.3, 0.25])
@@ -130,3 +131,38 @@ def test_an_action_that_the_policy_never_shows_earns_it_nothing(spark: SparkSess
     unknown = spark.createDataFrame([("a", None), ("b", 1.0)], "action STRING, target DOUBLE")
     with pytest.raises(Exception, match="a policy names an action without a target"):
         _estimates(with_model(rows, unknown), 100.0)
+
+
+_LOG = "unit STRING, action STRING, reward DOUBLE, logged DOUBLE"
+_HALVES = ("u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7")
+
+
+def test_no_action_at_all_is_an_action_as_well(spark: SparkSession) -> None:
+    rows = [(unit, action, 0.5 if action else 0.25, 0.5) for unit in _HALVES for action in ("a", None)]
+    policy = spark.createDataFrame([("a", 0.25), (None, 0.75)], "action STRING, target DOUBLE")
+    made = with_model(spark.createDataFrame(rows, _LOG), policy, 0.0)
+    found = {(row.action, row.target, row.expected, row.expected_of_policy) for row in made.collect()}
+    assert found == {("a", 0.25, 0.5, 0.3125), (None, 0.75, 0.25, 0.3125)}
+    each = _estimates(made, 100.0)
+    assert each[DR].rows == len(rows)
+    assert each[DR].value == pytest.approx(0.3125)
+
+
+def test_what_nobody_of_the_other_half_was_shown_earns_what_all_do(spark: SparkSession) -> None:
+    """Without shrinkage nothing else is known of it; a row without an expectation would be counted, and earn nothing."""
+    rows = [(unit, "a", 0.5, 0.5) for unit in _HALVES] + [("u0", "b", 1.0, 0.5)]
+    policy = spark.createDataFrame([("a", 0.5), ("b", 0.5)], "action STRING, target DOUBLE")
+    made = with_model(spark.createDataFrame(rows, _LOG), policy, 0.0)
+    (alone,) = made.where("action = 'b'").collect()
+    assert (alone.expected, alone.expected_of_policy) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("rewards", [{"u0": 1.0}, {"u0": 1.0, "u4": None}])
+def test_a_half_without_rewards_says_so(spark: SparkSession, rewards: dict[str, float | None]) -> None:
+    """u0 and u4 are in different halves."""
+    policy = spark.createDataFrame([("a", 1.0)], "action STRING, target DOUBLE")
+    log = spark.createDataFrame([(unit, "a", reward, 0.5) for unit, reward in rewards.items()], _LOG)
+    with pytest.raises(InsufficientData, match="one has no row with a reward"):
+        with_model(log, policy)
+    enough = spark.createDataFrame([(unit, "a", reward, 0.5) for unit, reward in (rewards | {"u4": 0.0}).items()], _LOG)
+    assert with_model(enough, policy).where("expected IS NOT NULL").count() == 2
