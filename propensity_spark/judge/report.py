@@ -277,7 +277,7 @@ _WORDS = {
     "hit rate": "share of the buyers with at least one hit in their lists",
     "MAP": "mean precision of a buyer's list down to each of its hits, of the purchases that could be in it",
     "MRR": "mean of 1 / place of the first hit of a buyer's list",
-    "catalogue": "share of all products that are in anybody's list",
+    "catalogue": "share of all products known at the date that are in anybody's list",
     "novelty": "mean of -log2 of a listed product's share of all that was lately bought: 1 more is half as usual",
     "lift": "a tenth's rate of purchases over the mean rate",
     "captured": "share of the purchases that lie in the best so many of the pairs",
