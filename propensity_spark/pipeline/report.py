@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -108,6 +109,7 @@ def _page(
     spark: SparkSession, config: Config, moment: Moment, trained: registry.Run, seconds: Mapping[str, float], problem: str = ""
 ) -> Page:
     """What is to be said of a run; `problem`: why it was not promoted."""
+    moment = _with_dates_of(trained, moment)
     judged, noted = (_read(config, trained, ["test"]), ()) if problem else _judged(spark, config, moment, trained)
     dates = {"test": moment.timeline.rehearsal.score, "backtest": moment.timeline.as_of}
     champion = trained.bundle.champion
@@ -135,6 +137,14 @@ def _page(
         scores=() if problem else published.sample(spark, moment.timeline.as_of, config.shop.currency),
         timings=tuple(seconds.items()),
     )
+
+
+def _with_dates_of(trained: registry.Run, moment: Moment) -> Moment:
+    """The moment with the dates that the run had: settings and data may plan others by now. Older runs kept none, and get those."""
+    final, rehearsal = trained.bundle.final, trained.bundle.rehearsal
+    if final is None or rehearsal is None:
+        return moment
+    return replace(moment, timeline=replace(moment.timeline, final=final, rehearsal=rehearsal))
 
 
 def _judged(

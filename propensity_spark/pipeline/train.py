@@ -120,6 +120,8 @@ def _log(config: Config, moment: Moment, final: Trained, judged: Judged, verdict
         thresholds=final.thresholds,
         most_popular=popular,
         candidate_version=candidate_scores.version(config, moment.features),
+        final=moment.timeline.final,
+        rehearsal=moment.timeline.rehearsal,
     )
     importance = {name: fitted.importance for name, fitted in final.models.items()}
     texts = {"test.json": json.dumps(judged), "importance.json": json.dumps(importance)}

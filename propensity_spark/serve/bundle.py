@@ -1,13 +1,18 @@
 """What scores a date: the trained models as values, their calibrators, and where all of it came from."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from propensity_spark.errors import PropensityError
 from propensity_spark.features.encoders import Fitted
 from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.models.fast import Scorer
+from propensity_spark.trainset.split import Procedure
+
+_PROCEDURES = ("final", "rehearsal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +23,8 @@ class Bundle:
     `encoders` make the scorers' inputs that are not features, from the columns of the same rows. `ranker`
     orders each user's list together with the champion; None: the champion alone. `thresholds`: the champion's, by rule.
     `most_popular`: what the scale of the baselines rests on (see judge.baselines), as their calibrators met it; 0: unknown.
-    `candidate_version`: how the scores of the candidates were made that the models read; empty: unknown.
+    `candidate_version`: how the scores of the candidates were made that the models read; empty: unknown. `final`, `rehearsal`: the
+    dates that what scores was learnt from, and those of its test, since settings and data may plan others by now; None: unknown.
     """
 
     shop: str
@@ -34,6 +40,8 @@ class Bundle:
     thresholds: dict[str, float] = field(default_factory=dict)
     most_popular: float = 0.0
     candidate_version: str = ""
+    final: Procedure | None = None
+    rehearsal: Procedure | None = None
 
     @property
     def all_scorers(self) -> list[Scorer]:
@@ -62,6 +70,7 @@ class Bundle:
                 "most_popular": self.most_popular,
                 "candidate_version": self.candidate_version,
                 **({"ranker": self.ranker.to_json()} if self.ranker else {}),
+                **{name: _dates(each) for name in _PROCEDURES if (each := getattr(self, name))},
             }
         )
 
@@ -77,6 +86,15 @@ class Bundle:
                 parts["encoders"] = Fitted.from_plain(parts["encoders"])
             if "ranker" in parts:
                 parts["ranker"] = Scorer.from_json(parts["ranker"])
+            parts |= {name: _procedure(parts[name]) for name in _PROCEDURES if name in parts}
             return cls(**parts)
         except (ValueError, KeyError, TypeError) as problem:
             raise PropensityError(f"the run's bundle.json cannot be read ({problem}); train again") from None
+
+
+def _dates(procedure: Procedure) -> dict[str, Any]:
+    return {"train": [day.isoformat() for day in procedure.train], "score": procedure.score.isoformat()}
+
+
+def _procedure(dates: Mapping[str, Any]) -> Procedure:
+    return Procedure(tuple(map(date.fromisoformat, dates["train"])), date.fromisoformat(dates["score"]))

@@ -95,6 +95,18 @@ def test_the_report_stands_and_is_whole(whole_shop: Config) -> None:
         assert said in page
 
 
+def test_the_report_tells_the_dates_of_its_run_whatever_is_planned_by_now(
+    whole_shop: Config, configured: Callable[..., Config], tmp_path: Path
+) -> None:
+    (day,) = _gold(whole_shop, "propensity")["as_of"].unique()
+    bundle = registry.latest(whole_shop, day).bundle
+    assert bundle.final is not None
+    assert len(bundle.final.train) == 2
+    run.one("report", configured("train.dates=1", f"storage.report={tmp_path}/shop.html"))
+    page = (tmp_path / "shop.html").read_text(encoding="utf-8")
+    assert f">{', '.join(map(str, bundle.final.train))}<" in page
+
+
 @pytest.mark.parametrize("again", ["score", pytest.param("run", marks=pytest.mark.long)])
 def test_doing_it_again_changes_nothing(whole_shop: Config, again: str) -> None:
     columns = ["user_id", "product_id", "propensity", "rank"]

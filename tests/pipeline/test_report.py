@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,12 +17,15 @@ from propensity_spark.errors import NotPromoted
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import published, report, run
+from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
 from propensity_spark.serve import registry
 from propensity_spark.serve.bundle import Bundle
+from propensity_spark.trainset.split import Procedure, Timeline
 
 DAY = date(2024, 4, 1)
 SPARK: Any = None
+NOTHING: Any = None
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +95,19 @@ def test_that_another_run_made_the_scores_is_told_first(tmp_path: Path, monkeypa
     run = _run(config, "the gate was off")
     monkeypatch.setattr(published, "doubts", lambda _, as_of, run_id: (f"not of {run_id}, {as_of}",))
     assert report._judged(SPARK, config, _moment(False), run)[1] == (f"not of {run.run_id}, 2024-04-01", "the gate was off")
+
+
+def test_the_dates_of_a_page_are_those_that_its_run_had() -> None:
+    """Whatever is planned by now; only of a run that kept none are they those of now."""
+    days = [date(2024, month, 1) for month in range(1, 7)]
+    planned = Timeline(Procedure((days[4],), days[5]), Procedure((days[3],), days[4]), 28, True)
+    moment = Moment(planned, NOTHING)
+    had = {"final": Procedure((days[1], days[2]), days[5]), "rehearsal": Procedure((days[0], days[1]), days[2])}
+    parts = {"shop": "a", "as_of": days[5], "horizon_days": 28, "champion": "logistic", "feature_version": "v"}
+    old = Bundle(**parts, scorers={}, calibrators={}, versions={})  # type: ignore[arg-type]
+    assert report._with_dates_of(registry.Run("r", old), moment) == moment
+    told = report._with_dates_of(registry.Run("r", replace(old, **had)), moment)
+    assert told == Moment(Timeline(had["final"], had["rehearsal"], 28, True), NOTHING)
 
 
 def test_a_page_that_cannot_be_made_does_not_hide_why_a_model_was_refused(

@@ -13,6 +13,7 @@ from propensity_spark.features.encoding.levels import Levels
 from propensity_spark.features.encoding.scaling import Scaled
 from propensity_spark.models.fast import Scorer
 from propensity_spark.serve.bundle import Bundle
+from propensity_spark.trainset.split import Procedure
 
 ENCODERS = Fitted(
     (
@@ -55,12 +56,19 @@ def test_a_bundle_survives_text_with_its_ranker() -> None:
     assert [scorer.column for scorer in again.all_scorers] == ["raw_logistic", "raw_ranker"]
 
 
+def test_a_bundle_survives_text_with_its_dates() -> None:
+    procedures = [Procedure((date(2024, month, 4), date(2024, month + 1, 4)), date(2024, month + 2, 1)) for month in (2, 1)]
+    made = replace(_bundle(Fitted()), final=procedures[0], rehearsal=procedures[1])
+    assert Bundle.from_json(made.to_json()) == made
+
+
 def test_a_run_from_before_encoders_and_rankers_has_none() -> None:
     old = json.loads(_bundle(Fitted()).to_json())
     del old["encoders"], old["most_popular"]
     again = Bundle.from_json(json.dumps(old))
     assert (again.encoders, again.most_popular) == (Fitted(), 0.0)
     assert again.ranker is None
+    assert (again.final, again.rehearsal) == (None, None)
     assert [scorer.column for scorer in again.all_scorers] == ["raw_logistic"]
 
 
