@@ -23,6 +23,7 @@ from propensity_spark.loading import to_mapping
 from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.serve.bundle import Bundle
+from propensity_spark.serve.crown import crown
 from propensity_spark.serve.store import connect, model_name
 
 _BUNDLE = "bundle.json"
@@ -30,10 +31,7 @@ _AT_ONCE = 1000  # metrics that MLflow takes in one call
 _MOST = 1000  # runs looked through
 _TAGS = ("shop", "as_of", "horizon_days")
 _PROMOTED, _REASON = "promoted", "promotion_reason"  # tags; a run without them, from before there was a gate, counts as promoted
-# How stores say that something is not there; of a model without the alias MLflow's own say that a parameter is wrong.
-_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
 _FILE = "sqlite:///"  # how the address of a store begins that is a file
-CHAMPION = "champion"  # the alias of the registered version that scores
 # What a loaded model needs; named here so that MLflow need not start an environment to infer it.
 _REQUIREMENTS = ("pyspark==3.5.9", "synapseml==1.1.3")
 
@@ -70,7 +68,7 @@ def log(
     """Write one run: the configuration as parameters, metrics, models, `texts` (file name -> content) and the bundle.
 
     Of a promoted run the champion's registered version gets the alias `champion`, unless one of a later date has it (see
-    `_gives_way`); a refused one is there to be looked at.
+    crown); a refused one is there to be looked at.
 
     The models' registry versions enter the bundle. The run is marked finished last, so that a killed one is never used.
     """
@@ -93,58 +91,8 @@ def log(
             }.items():
                 mlflow.log_text(text, name)
     if verdict.promoted:
-        _crown(mlflow, config, finished)
+        crown(mlflow, config, finished)
     return Run(str(started.info.run_id), finished)
-
-
-def _crown(mlflow: Any, config: Config, bundle: Bundle) -> None:
-    """The alias to the champion's version, and from the shop's models of other families: whoever loads by it gets one model.
-
-    It stays where a run has it that does not give way.
-    """
-    client, champion = mlflow.MlflowClient(), model_name(mlflow, config, bundle.champion)
-    holders = _holders(mlflow, config)
-    if not all(_gives_way(tags, bundle) for tags in holders.values()):
-        return
-    client.set_registered_model_alias(champion, CHAMPION, bundle.versions[bundle.champion])
-    for other in holders:
-        if other != champion:
-            client.delete_registered_model_alias(other, CHAMPION)
-
-
-def _holders(mlflow: Any, config: Config) -> dict[str, Mapping[str, str]]:
-    """The shop's models that have the alias, with the tags of the runs that made them; none of a run that is there no more.
-
-    Each model is asked for by its name, since Unity's registry cannot be searched.
-    """
-    client, held = mlflow.MlflowClient(), dict[str, Mapping[str, str]]()
-    for name in (model_name(mlflow, config, family) for family in FAMILIES):
-        try:
-            run_id = client.get_model_version_by_alias(name, CHAMPION).run_id
-        except mlflow.exceptions.MlflowException as problem:  # no such model, or no such alias
-            _check_absent(problem)
-            continue
-        try:
-            held[name] = client.get_run(run_id).data.tags if run_id else {}
-        except mlflow.exceptions.MlflowException as problem:
-            _check_absent(problem)
-            held[name] = {}
-    return held
-
-
-def _check_absent(problem: Any) -> None:
-    """Raise the MlflowException again where it says anything else than that there is none: then nobody knows who holds it."""
-    if problem.error_code not in _ABSENT:
-        raise problem
-
-
-def _gives_way(holder: Mapping[str, str], bundle: Bundle) -> bool:
-    """Whether a new run takes the alias: of the holder's horizon from its date on, of another horizon from the day after.
-
-    So a look back, or at another horizon beside production's, leaves the alias alone, and a change of horizon for good moves it.
-    """
-    held, new = holder.get("as_of", ""), str(bundle.as_of)  # as text dates have their order
-    return held <= new if holder.get("horizon_days") == str(bundle.horizon_days) else held < new
 
 
 def _with_versions(bundle: Bundle, versions: dict[str, str]) -> Bundle:

@@ -20,6 +20,7 @@ from propensity_spark.models.contract import Fitted
 from propensity_spark.models.fast import Scorer
 from propensity_spark.serve import registry
 from propensity_spark.serve.bundle import Bundle
+from propensity_spark.serve.crown import CHAMPION, crown
 from propensity_spark.serve.store import model_name
 
 DAY = date(2024, 4, 1)
@@ -62,7 +63,7 @@ def _log(config: Config, verdict: Verdict, as_of: date = DAY) -> registry.Run:
 
 
 def _champion(config: Config) -> str:
-    found = registry.connect(config).MlflowClient().get_model_version_by_alias("a_logistic", registry.CHAMPION)
+    found = registry.connect(config).MlflowClient().get_model_version_by_alias("a_logistic", CHAMPION)
     return str(found.version)
 
 
@@ -85,12 +86,12 @@ def test_where_another_family_takes_over_no_replaced_model_keeps_the_alias(store
     client = registry.connect(store).MlflowClient()
     client.create_registered_model("a_b_logistic")
     client.create_model_version("a_b_logistic", source="nowhere")
-    client.set_registered_model_alias("a_b_logistic", registry.CHAMPION, "1")  # of the shop a_b
-    assert client.get_registered_model("a_lightgbm").aliases == {registry.CHAMPION: int(stands_in.bundle.versions["lightgbm"])}
+    client.set_registered_model_alias("a_b_logistic", CHAMPION, "1")  # of the shop a_b
+    assert client.get_registered_model("a_lightgbm").aliases == {CHAMPION: int(stands_in.bundle.versions["lightgbm"])}
     assert client.get_registered_model("a_logistic").aliases == {}
     _log(store, Verdict(True))
     assert client.get_registered_model("a_lightgbm").aliases == {}
-    assert client.get_registered_model("a_b_logistic").aliases == {registry.CHAMPION: 1}, "another shop's is left alone"
+    assert client.get_registered_model("a_b_logistic").aliases == {CHAMPION: 1}, "another shop's is left alone"
 
 
 @pytest.mark.parametrize(
@@ -113,15 +114,15 @@ def test_the_alias_stays_with_a_run_of_a_later_date_or_of_the_same_with_another_
     second = registry.log(store, asked, MODELS, {}, {}, Verdict(True))
     client = registry.connect(store).MlflowClient()
     held = {name: client.get_registered_model(f"a_{name}").aliases for name in MODELS}
-    after = {"logistic": {}, "lightgbm": {registry.CHAMPION: int(second.bundle.versions["lightgbm"])}}
-    before = {"logistic": {registry.CHAMPION: int(first.bundle.versions["logistic"])}, "lightgbm": {}}
+    after = {"logistic": {}, "lightgbm": {CHAMPION: int(second.bundle.versions["lightgbm"])}}
+    before = {"logistic": {CHAMPION: int(first.bundle.versions["logistic"])}, "lightgbm": {}}
     assert held == (after if moves else before)
 
 
 def test_a_holder_that_no_run_made_gives_way(store: Config) -> None:
     _log(store, Verdict(True))
     client = registry.connect(store).MlflowClient()
-    client.set_registered_model_alias("a_logistic", registry.CHAMPION, client.create_model_version("a_logistic", "nowhere").version)
+    client.set_registered_model_alias("a_logistic", CHAMPION, client.create_model_version("a_logistic", "nowhere").version)
     run = _log(store, Verdict(True))
     assert _champion(store) == run.bundle.versions["logistic"]
 
@@ -140,7 +141,7 @@ def test_a_registry_that_does_not_say_who_holds_the_alias_leaves_it_where_it_is(
         with monkeypatch.context() as patched:
             patched.setattr(mlflow.MlflowClient, asked, fail)
             with pytest.raises(mlflow.exceptions.MlflowException, match=code):
-                registry._crown(mlflow, store, replace(first.bundle, as_of=DAY))
+                crown(mlflow, store, replace(first.bundle, as_of=DAY))
     _log(store, Verdict(True))  # a look back
     assert _champion(store) == first.bundle.versions["logistic"]
 
