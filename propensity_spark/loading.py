@@ -18,19 +18,20 @@ from propensity_spark.config import Config
 from propensity_spark.errors import ConfigError
 
 Layer = tuple[str, dict[str, Any]]  # what a file or a --set says, and its name
+_MERGE, _TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"  # how YAML calls << and a text
 _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)(?::([^}]*))?\}")
 
 
 class _Yaml(yaml.SafeLoader):
-    """Plain YAML that refuses a key which stands twice: the later would take the place of the earlier without a word."""
+    """Plain YAML, but for keys: each is the text that is written (01, no), and none may stand twice, or the later would win."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """As YAML does, before what `<<` brings is put among the keys."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+                key.tag, line = _TEXT, key.start_mark.line + 1
                 if key.value in lines:
                     where = f"in line {lines[key.value]} and again in line {line}"
                     raise yaml.constructor.ConstructorError(problem=f"{key.value} stands {where}; join them")
@@ -206,15 +207,8 @@ def _coerce(hint: Any, value: Any, where: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise ConfigError(f"{where} must be a mapping, got {value!r}")
-        return {_as_key(key, where): str(item) for key, item in value.items()}
+        return {str(key): str(item) for key, item in value.items()}
     return _coerce_plain(hint, value, where)
-
-
-def _as_key(key: Any, where: str) -> str:
-    """A key of a free-form mapping, as text. YAML takes yes, no, on and off for truth values too: which was written is lost."""
-    if key is None or isinstance(key, bool):
-        raise ConfigError(f'{where}: YAML reads a key as {str(key).lower()}; put it in quotes, as the data have it ("true", "no")')
-    return str(key)
 
 
 def _coerce_many(hint: Any, value: Any, where: str) -> tuple[Any, ...]:

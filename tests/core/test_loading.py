@@ -9,7 +9,7 @@ import yaml
 
 from propensity_spark.config import Config, EncoderConfig, QualityConfig, SeriesConfig, SourceConfig
 from propensity_spark.errors import ConfigError
-from propensity_spark.loading import _plain, from_mapping, load, to_mapping
+from propensity_spark.loading import _plain, _Yaml, from_mapping, load, to_mapping
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -268,13 +268,14 @@ def test_a_key_that_stands_twice_is_refused_since_the_later_would_win_without_a_
         load([], ["labels={horizon_days: 7, horizon_days: 8}"])
     again = _yaml(tmp_path, "again.yaml", "labels: &of {horizon_days: 7}\nspark: {conf: {<<: *of, horizon_days: 8}}\n")
     assert load([again]).spark.conf == {"horizon_days": "8"}, "what << brings may be said otherwise"
+    both = "a: &a {a: 1}\nb: &b {b: 2}\nconf: {<<: *a, <<: *b}\n"
+    assert yaml.load(both, _Yaml)["conf"] == {"a": 1, "b": 2}
 
 
-@pytest.mark.parametrize(("key", "read"), [("true", "true"), ("No", "false"), ("on", "true"), ("~", "none")])
-def test_a_value_of_the_data_that_yaml_takes_for_another_is_asked_for_in_quotes(tmp_path: Path, key: str, read: str) -> None:
+@pytest.mark.parametrize("key", ["true", "No", "on", "~", "01", "1_000", "1.10", "1:30", "2024-01-01"])
+def test_a_value_of_the_data_that_stands_as_a_key_is_read_as_it_is_written(tmp_path: Path, key: str) -> None:
     log = "sources: [{name: log, path: a, map: {user_id: u, product_id: p, event_ts: t, event: e}, event_types: {KEY: purchase}}]\n"
-    bare, quoted = (_yaml(tmp_path, "log.yaml", log.replace("KEY", k)) for k in (key, f'"{key}"'))
-    assert load([quoted]).sources[0].event_types == {key: "purchase"}
-    _yaml(tmp_path, "log.yaml", log.replace("KEY", key))
-    with pytest.raises(ConfigError, match=rf"sources\[0\]\.event_types: YAML reads a key as {read}; put it in quotes"):
-        load([bare])
+    for written in (key, f'"{key}"'):
+        found = load([_yaml(tmp_path, "log.yaml", log.replace("KEY", written))]).sources[0].event_types
+        assert found == {key: "purchase"}
+        assert load([], [f"spark.conf={{{written}: a}}"]).spark.conf == {key: "a"}
