@@ -6,7 +6,17 @@ from zoneinfo import available_timezones
 
 from propensity_spark.errors import ConfigError
 
-_READ_BY_SPARK = set("GyMLdDaHhKkmsSVzOXxZ")
+# Letters that Spark reads, and how many of each in a run at most.
+_READ_BY_SPARK = {
+    "a": 1,
+    **dict.fromkeys("dHhKkms", 2),
+    "D": 3,
+    **dict.fromkeys("GMLzO", 4),
+    **dict.fromkeys("XxZ", 5),
+    "y": 6,
+    "S": 9,
+    "V": 2,
+}
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -52,13 +62,17 @@ def named(key: str, value: str) -> None:
 def time_pattern(key: str, value: str, forms: tuple[str, ...]) -> None:
     """Refuse what is neither one of the forms nor a pattern by which Spark reads days, or that would lose the afternoons."""
     bare = re.sub(r"'[^']*'", "", value)
-    letters = {sign for sign in bare if sign.isascii() and sign.isalpha()}
+    runs = [run.group(0) for run in re.finditer(r"([A-Za-z])\1*", bare)]
+    letters = {run[0] for run in runs}
     if not {"y", "d"} <= letters or not letters & {"M", "L"}:
         raise ConfigError(f"{key} must be {', '.join(forms)} or a pattern such as dd/MM/yyyy HH:mm, got {value!r}")
-    if unread := sorted((letters - _READ_BY_SPARK) | set(bare) & set("{}#'")):
+    strange = {run for run in runs if len(run) > _READ_BY_SPARK.get(run[0], 0) or run in ("V", "OO", "OOO")}
+    if unread := sorted(strange | set(bare) & set("{}#'") | ({"]"} if bare.count("[") < bare.count("]") else set())):
         raise ConfigError(
             f"{key}: Spark reads nothing by {' '.join(unread)} in {value!r}; put words in single quotes, and cut off what names "
             'no time (the day of the week, say) by an expression in its place: "= substr(COLUMN, 6)"'
         )
+    if sum(run[0] in "ML" for run in runs) > 1:
+        raise ConfigError(f"{key}: the month stands twice in {value!r}; minutes are m")
     if half := sorted(letters & {"h", "K"}) if not letters & {"a", "H", "k"} else []:
         raise ConfigError(f"{key}: {half[0]} in {value!r} counts to 12, and no `a` (AM or PM) follows; write H for hours up to 23")

@@ -295,10 +295,15 @@ def test_any_other_time_format_is_refused(form: str) -> None:
     [
         ("dd/MM/yyyy hh:mm:ss", "h in .* counts to 12, and no `a`"),  # Spark reads no 13:05, and midnight from 12:05
         ("dd/MM/yyyy KK:mm", "K in .* counts to 12"),
-        ("EEE, dd MMM yyyy HH:mm", "Spark reads nothing by E in"),
+        ("EEE, dd MMM yyyy HH:mm", "Spark reads nothing by EEE in"),
         ("yyyy-MM-ddTHH:mm", "Spark reads nothing by T in .*; put words in single quotes"),
         ("yyyy-MM-dd'", "Spark reads nothing by ' in"),
         ("yyyy-MM-dd {HH}", r"Spark reads nothing by \{ \} in"),
+        ("dd/MM/yyyy hh:mm aa", "Spark reads nothing by aa in"),
+        ("dddd d.M.yyyy", "Spark reads nothing by dddd in"),
+        ("yyyy-MM-dd HH:mm]", r"Spark reads nothing by \] in"),
+        ("yyyy-MM-dd HH:mm V", "Spark reads nothing by V in"),
+        ("dd/MM/yyyy HH:MM", "the month stands twice in .*; minutes are m"),
         ("uuuu-MM-dd", "or a pattern such as"),
         ("YYYY-MM-dd", "or a pattern such as"),
     ],
