@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from propensity_spark.config import QualityConfig
 
 _MINUTE, _QUARTER = 60, 15 * 60
+RULE = "looks by the day, views and favourites by the minute"  # of flag_bots: events flagged by another one are written anew
 # Days go with time: nowhere did a local day come again after the next had begun but in St. John's, a minute a year until 2011.
 _IN_TIME = ("event_date", "_minute", "event_ts", "event_id")
 _ARRIVAL = ("ingested_ts", "source_file", "known_ts")  # two sources may read one file, each with a delay of its own
@@ -60,14 +61,15 @@ def flag_bots(events: DataFrame, config: QualityConfig) -> DataFrame:
     """Add is_bot to timed rows: on this day the user looked at more than a person can.
 
     Purchases do not count: a wholesaler's order of 500 lines arrives in one second. Nor are carts counted by the minute, which
-    he fills as fast, nor views on the very quarter of an hour: a log of days, or of hours, has no other times.
-    The flag depends on its own day only, so that later days change nothing.
+    he fills as fast, nor minutes with nothing but views on the very quarter of an hour: a log of days, or of hours, has no other
+    times. The flag depends on its own day only, so that later days change nothing.
     """
     looked = F.when(~F.col("event").isin("purchase", "return"), 1)
-    is_coarse = F.col("event_ts").cast("double") % _QUARTER == 0  # where zones differ by less than hours it is a quarter too
-    leafed = F.when(F.col("event").isin("view", "favourite") & ~is_coarse, 1)
-    day = Window.partitionBy("user_id", "event_date")
-    counted = events.withColumn("_looks", F.count(leafed).over(Window.partitionBy("user_id", "event_date", "_minute")))
+    leafed = F.col("event").isin("view", "favourite")
+    is_fine = F.col("event_ts").cast("double") % _QUARTER != 0  # zones differ by quarters of an hour at least
+    day, minute = (Window.partitionBy("user_id", "event_date", *more) for more in ((), ("_minute",)))
+    told = F.count(F.when(leafed & is_fine, 1)).over(minute) > 0
+    counted = events.withColumn("_looks", F.when(told, F.count(F.when(leafed, 1)).over(minute)).otherwise(0))
     too_many = F.count(looked).over(day) > config.bot_events_per_day
     too_fast = F.max("_looks").over(day) > config.bot_events_per_minute
     return counted.withColumn("is_bot", too_many | too_fast).drop("_looks")

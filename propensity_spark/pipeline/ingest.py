@@ -77,6 +77,7 @@ def run(spark: SparkSession, config: Config, progress: Progress) -> None:
 def _fingerprint(spark: SparkSession, config: Config, names: list[str]) -> str:
     settings = (
         EVENTS.ddl,
+        visits.RULE,
         replace(config.shop, currency=""),  # a name that is shown, and changes no number
         config.sources,
         config.users,
