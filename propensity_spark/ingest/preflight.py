@@ -1,5 +1,6 @@
 """What is wrong with the sources, found without Spark: each problem one line that says what, where and what to do."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
@@ -11,13 +12,13 @@ from propensity_spark.errors import SourceError
 from propensity_spark.ingest import timeforms
 from propensity_spark.ingest.heads import expand
 from propensity_spark.ingest.numbers import in_sql, no_numbers, remedy
-from propensity_spark.ingest.samples import DAMAGE, Layout, columns, heeded, keys, layout_of, many, nested, sample
+from propensity_spark.ingest.samples import DAMAGE, Layout, columns, heeded, keys, layout_of, many, nested
 from propensity_spark.schemas import TABLES
 
 _SEPARATORS = (",", ";", "\t", "|")
 _PARTED = 4  # folders up to which the files of a partitioned table are looked for
 _MAY_BE_NESTED = {"name", "map.product_name", "category", "map.category", "attributes", "values"}  # kept as text
-_SIGNS = set("[]{}*?:\\")  # of a glob, of an address
+_SIGNS = set("[]{}*?\\")  # of a glob
 PROVES = 20  # values of a log that are no numbers
 NUMBERS = ("price", "quantity", "amount")
 
@@ -69,7 +70,7 @@ def _of_times(source: SourceConfig) -> Iterator[str]:
     """Times that do not read as time.format says: a log whose every row would be refused, or of which the days would be months."""
     column, form = source.map.event_ts, source.time.format
     where = f"sources.{source.name}.time.format"
-    file, values = sample(source, column)
+    file, values = heeded(source, column)
     proof = timeforms.misfit(form, values)
     if proof:
         better = timeforms.recognise(values)
@@ -124,8 +125,9 @@ def _of_files(
             yield f"{layout.where}.path: nothing matches {pattern} (from {Path.cwd()}); correct the path or the glob"
         elif empty := [file for file in files if file.stat().st_size == 0]:
             yield f"{layout.where}.path: {empty[0]} is empty; remove it or fetch it again"
-        elif odd := [file for file in files if set(file.name) & _SIGNS]:
-            yield f"{layout.where}.path: {odd[0]}: Spark takes {' '.join(sorted(_SIGNS))} in a name for signs; rename the file"
+        elif odd := [file for file in files if ":" in file.name or set(os.path.abspath(file)) & _SIGNS]:
+            signs = " ".join(sorted(_SIGNS | {":"}))
+            yield f"{layout.where}.path: {odd[0].absolute()}: Spark takes {signs} in a path for signs; rename the file or folder"
         elif layout.format != "delta" and (log := _delta_log(files[0])):
             yield (
                 f"{layout.where}.path: {log.parent} is a Delta table, whose files hold removed rows as well; "

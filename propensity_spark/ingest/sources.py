@@ -48,8 +48,8 @@ def load(spark: SparkSession, source: SourceConfig) -> tuple[str, int]:
             return name, tables.append(_received(spark, source, new), name, note)
         received = _received(spark, source, None if files is None else list(files))
         return name, tables.overwrite(_with_those_of(spark, name, gone, received), name, note)
-    except Exception as problem:
-        raise unread.readable(problem, f"sources.{source.name}") from problem
+    except Exception as problem:  # what is missing shows before a row is written: a table that is not there now is bronze
+        raise unread.damaged(problem, f"sources.{source.name}") from problem
 
 
 Files = dict[str, list[int]]
@@ -116,7 +116,11 @@ def _known(spark: SparkSession, name: str, reading: str) -> tuple[Files, bool]:
 
 def _received(spark: SparkSession, source: SourceConfig, files: list[str] | None) -> DataFrame:
     arrived = F.lit(datetime.now(UTC).replace(microsecond=0)).alias(ARRIVED)
-    parts = [_described(raw, source).withColumn(ARRIVED, arrived) for raw in _read(spark, source, files)]
+    try:
+        read = _read(spark, source, files)
+    except Exception as problem:
+        raise unread.readable(problem, f"sources.{source.name}") from problem
+    parts = [_described(raw, source).withColumn(ARRIVED, arrived) for raw in read]
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
 
 

@@ -25,7 +25,19 @@ _ADDRESS = re.compile(
 
 
 def readable(problem: Exception, where: str) -> Exception:
-    """What Spark says of what the setting `where` names, as one line; a problem that nobody can mend there as it is."""
+    """What Spark says where it looks at what the setting `where` names, as one line; what nobody can mend there as it is."""
+    known, text = damaged(problem, where), str(problem)
+    if known is not problem or isinstance(problem, PropensityError):
+        return known
+    if named := _NAMED.search(text):
+        return SourceError(f"{where}: {named[2].rstrip('. ')}; {_REMEDIES[named[1]]}. Nothing was changed.")
+    if failed := _ADDRESS.search(text):
+        return SourceError(f"{where}: its address cannot be reached: {failed[0].strip()}. Nothing was changed.")
+    return problem
+
+
+def damaged(problem: Exception, where: str) -> Exception:
+    """The same of rows that are read as they are written: what files hold, and not whether anything is there."""
     if isinstance(problem, PropensityError):
         return problem
     text = "not in GZIP" if isinstance(problem, EOFError | zlib.error | gzip.BadGzipFile) else str(problem)
@@ -37,8 +49,4 @@ def readable(problem: Exception, where: str) -> Exception:
     if told := _CONVERTED.search(text):
         file, column, expected, got = told.groups()
         return SourceError(f"{where}: column {column} of {file} is {got}, of another file {expected}; write all files in one type")
-    if named := _NAMED.search(text):
-        return SourceError(f"{where}: {named[2].rstrip('. ')}; {_REMEDIES[named[1]]}. Nothing was changed.")
-    if failed := _ADDRESS.search(text):
-        return SourceError(f"{where}: its address cannot be reached: {failed[0].strip()}. Nothing was changed.")
     return problem

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from propensity_spark.ingest.doubts import doubts
+from propensity_spark.ingest.preflight import problems
 from propensity_spark.loading import from_mapping
 
 ROWS = "user,item,at,what\n" + "ann,mug,2024-03-01,pv\n" * 6 + "ann,mug,2024-03-01, buy \n" * 3 + "bob,mug,2024-03-02,fav\n"
@@ -169,6 +170,15 @@ def test_times_of_which_some_do_not_read_are_told(tmp_path: Path) -> None:
     assert len(_doubts(file, **form)) == 1
     file.write_text("\n".join(["user,item,at,what", *rows[:90] * 2, rows[-1]]), encoding="utf-8")
     assert _doubts(file, **form) == [], "1 of 181"
+
+
+def test_times_of_rows_that_are_ignored_prove_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text("user,item,at,what\nann,mug,2024-03-01,ping\nann,mug,01.03.2024,buy\n", encoding="utf-8")
+    columns = {"user_id": "user", "product_id": "item", "event_ts": "at", "event": "what"}
+    log = {"name": "log", "path": str(file), "map": columns, "event_types": {"buy": "purchase", "ping": "ignore"}}
+    (told,) = problems(from_mapping({"sources": [log]}))
+    assert told.endswith("for one '01.03.2024' of at; set time.format to 'd.M.yyyy'")
 
 
 def test_an_order_that_has_a_row_for_each_of_its_steps_is_told(tmp_path: Path) -> None:

@@ -451,9 +451,10 @@ def test_a_date_that_python_does_not_have_is_no_bug(tmp_path: Path) -> None:
         sniff(tmp_path / "a.parquet")
 
 
-@pytest.mark.parametrize("name", ["orders[1].csv", "2024-03-01T10:00:00.csv", "a{b}.csv", "what?.csv"])
+@pytest.mark.parametrize("name", ["orders[1].csv", "2024-03-01T10:00:00.csv", "a{b}.csv", "what?.csv", "by hand [new]/a.csv"])
 def test_a_file_whose_name_says_something_to_spark_is_told(tmp_path: Path, name: str) -> None:
     _write(tmp_path / "right.csv", "user,item,at\nann,mug,2024-03-01\n")
     assert problems(_config(tmp_path)) == []
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     _write(tmp_path / name, "user,item,at\nann,mug,2024-03-01\n")
-    assert f"{name}: Spark takes * : ? [ \\ ] {{ }} in a name for signs; rename the file" in _only(_config(tmp_path))
+    assert f"{name}: Spark takes * : ? [ \\ ] {{ }} in a path for signs; rename the file or folder" in _only(_config(tmp_path))
