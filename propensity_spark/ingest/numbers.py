@@ -107,8 +107,8 @@ def in_sql(column: str) -> str:
 
 
 def is_below_zero(text: str) -> bool:
-    """Whether it is a number below 0, with a sign before it that Spark reads."""
-    return bool(re.match(r"-[0-9.,]*[1-9]", text.strip()))
+    """Whether it is a number below 0, with whatever sign."""
+    return bool(re.match(rf"[-{_MINUS}] ?[0-9.,]*[1-9]", text.strip()))
 
 
 def returned_or(quantity: str, other: str) -> str:

@@ -146,7 +146,7 @@ def _source(one: Sniffed, name: str) -> str:
     ):
         if part in one.parts:
             lines.append(f"      {part}: {_column(one, part)}{_MARKS.get(part, '')}")
-        elif part == "event" and one.has_returns:
+        elif part == "event" and _has_returns(one):
             lines.append(f'      event: "{_returned(one)}"        # CHECK: rows of a quantity below 0 take a purchase back')
         elif part in one.missing:
             lines.append(f"      {part}: ''            # CHECK: not recognised, name the column")
@@ -169,18 +169,22 @@ def _returned(one: Sniffed) -> str:
 
 
 def _by_name(file: Path) -> str:
-    """The event type after which a file is called (clicks.csv, page_views.csv); '' where there is none."""
-    words = re.split(r"[\W\d_]+", file.name.split(".")[0].lower())
-    told = [event for word in words for ending in ("s", "e", "") if (event := event_of(word.removesuffix(ending)))]
-    return told[0] if told else ""
+    """The event type after which a file is called (clicks.csv, basket_views.csv), by the last word that names one; else ''."""
+    words = reversed(re.split(r"[\W\d_]+", file.name.split(".")[0].lower()))
+    return next((event for word in words for ending in ("s", "e", "") if (event := event_of(word.removesuffix(ending)))), "")
+
+
+def _has_returns(one: Sniffed) -> bool:
+    """Whether rows of a quantity below 0 take purchases back: not in a log that is called after something else."""
+    return one.has_returns and _by_name(one.file) in ("", "purchase")
 
 
 def _events(one: Sniffed) -> list[str]:
-    if one.has_returns:
+    if _has_returns(one):
         return []
     if "event" not in one.parts:
         is_order = {"order_id", "quantity", "price"} & set(one.parts)
-        named = "purchase" if is_order else _by_name(one.file)
+        named = _by_name(one.file) or ("purchase" if is_order else "")
         guess = f"event: {named}     # CHECK: " if named else "event: ''           # CHECK: not recognised; "
         return [f"    {guess}what every row is: view, cart, favourite, purchase or return"]
     lines = ["    event_types:        # CHECK: unmapped values are refused; ignore leaves them out"]

@@ -427,11 +427,22 @@ def _written(samples: list[str], out: Path) -> str:
 
 @pytest.mark.parametrize(
     ("name", "event"),
-    [("clicks.csv", "view"), ("page_views-2024.csv", "view"), ("Aufrufe.csv", "view"), ("carts.csv", "cart"), ("log.csv", "")],
+    [
+        ("clicks.csv", "view"),
+        ("basket_views-2024.csv", "view"),
+        ("Aufrufe.csv", "view"),
+        ("carts.csv", "cart"),
+        ("order_returns.csv", "return"),
+        ("log.csv", ""),
+    ],
 )
 def test_a_log_that_does_not_say_what_its_rows_are_may_be_called_so(tmp_path: Path, name: str, event: str) -> None:
-    text = _written([str(_csv(tmp_path / name, "user,item,time", "ann,mug,2024-03-01"))], tmp_path / "shop.yaml")
-    assert yaml.safe_load(text)["sources"][0]["event"] == event
+    """Columns of an order say purchase of a log alone that is called after nothing."""
+    for columns, row, other in (("", "", ""), (",order_id,qty", ",o1,-1", "purchase")):
+        file = _csv(tmp_path / name, f"user,item,time{columns}", f"ann,mug,2024-03-01{row}")
+        (log,) = yaml.safe_load(_written([str(file)], tmp_path / f"{len(row)}.yaml"))["sources"]
+        assert log.get("event", "purchase") == (event or other)
+        assert ("event" in log["map"]) == (event == "" and bool(row))
 
 
 def test_quantities_below_0_are_taken_for_returns_and_further_steps_of_an_order_marked(tmp_path: Path) -> None:
