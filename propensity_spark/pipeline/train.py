@@ -40,8 +40,9 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     rehearsal, final = (parted(config, procedure, sampled, counts) for procedure in (timeline.rehearsal, timeline.final))
     chosen, judged, verdict = _elected(spark, config, moment, rehearsal, popular, progress)
     trained = fitting.calibrated(chosen, fitting.fit(chosen, moment, final, "final", progress), final, popular, progress)
-    with progress.stage("log to MLflow"):
+    with progress.stage("log to MLflow") as stage:
         logged = _log(chosen, moment, trained, judged, verdict, popular)
+        stage.note = logged.noted
         if verdict.promoted:  # beside scores stand the figures of the run that made them
             figures.write(spark, judged, timeline.rehearsal.score, "test", logged.run_id)
     if not verdict.promoted:

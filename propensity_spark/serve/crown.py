@@ -9,15 +9,26 @@ from propensity_spark.serve.bundle import Bundle
 from propensity_spark.serve.store import model_name
 
 CHAMPION = "champion"  # the alias of the registered version that scores
+_SHOWN = 200  # characters of what a registry says
 # How stores say that something is not there; of a model without the alias MLflow's own say that a parameter is wrong.
 _ABSENT = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
 
 
-def crown(mlflow: Any, config: Config, bundle: Bundle) -> None:
+def crown(mlflow: Any, config: Config, bundle: Bundle) -> str:
     """The alias to the champion's version, and from the shop's models of other families: whoever loads by it gets one model.
 
-    It stays where a run has it that does not give way.
+    It stays where a run has it that does not give way, and where the registry does not say who has it, or lets nobody change it:
+    a run that is finished must not fail for that. Returns what there is to be said of it.
     """
+    try:
+        _crown(mlflow, config, bundle)
+    except mlflow.exceptions.MlflowException as problem:
+        said = " ".join(str(problem).split())
+        return f"the alias {CHAMPION} stays where it is, since the registry says: {said[:_SHOWN]}"
+    return ""
+
+
+def _crown(mlflow: Any, config: Config, bundle: Bundle) -> None:
     client, champion = mlflow.MlflowClient(), model_name(mlflow, config, bundle.champion)
     holders = _holders(mlflow, config)
     if not all(_gives_way(tags, bundle) for tags in holders.values()):

@@ -38,10 +38,11 @@ _REQUIREMENTS = ("pyspark==3.5.9", "synapseml==1.1.3")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished training run."""
+    """A finished training run. `noted`: what there was to be said when it was logged."""
 
     run_id: str
     bundle: Bundle
+    noted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,8 @@ def log(
                 _BUNDLE: finished.to_json(),
             }.items():
                 mlflow.log_text(text, name)
-    if verdict.promoted:
-        crown(mlflow, config, finished)
-    return Run(str(started.info.run_id), finished)
+    noted = crown(mlflow, config, finished) if verdict.promoted else ""
+    return Run(str(started.info.run_id), finished, noted)
 
 
 def _with_versions(bundle: Bundle, versions: dict[str, str]) -> Bundle:

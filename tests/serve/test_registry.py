@@ -140,9 +140,9 @@ def test_a_registry_that_does_not_say_who_holds_the_alias_leaves_it_where_it_is(
 
         with monkeypatch.context() as patched:
             patched.setattr(mlflow.MlflowClient, asked, fail)
-            with pytest.raises(mlflow.exceptions.MlflowException, match=code):
-                crown(mlflow, store, replace(first.bundle, as_of=DAY))
-    _log(store, Verdict(True))  # a look back
+            assert code in crown(mlflow, store, replace(first.bundle, as_of=DAY))
+            assert code in _log(store, Verdict(True)).noted, "it is logged, and may score"
+    assert not _log(store, Verdict(True)).noted  # a look back
     assert _champion(store) == first.bundle.versions["logistic"]
 
 
