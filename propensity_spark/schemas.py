@@ -258,7 +258,7 @@ COLD_START = Table(
     writer="score",
     partition_by=("as_of",),
     about="the probability that a user who is not scored buys the product within [as_of, as_of + horizon_days); history: none "
-    "(never ordered), new (nor known for cold_start.new_days) or old (ordered, but not lately); segment: by "
+    "(never ordered), new (nor known for cold_start.new_days) or old (ordered, mostly not lately); segment: by "
     "features.segment_by, else all; level: which carries most of the estimate: segment, overall (the product in all segments) or "
     "category; users and purchases: what that level counted, over the training dates, new and none together (of the other users, "
     "where none of the history were counted); given: being known, "
