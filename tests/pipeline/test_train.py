@@ -159,7 +159,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Callable[..., _Ended]:
             *_, verdict, popular = given
             assert popular == 1.0, "what the baselines' calibration met goes with it"
             done.extend([config.models.champion, verdict])
-            return SimpleNamespace(run_id="r")
+            return SimpleNamespace(run_id="r", noted="")
 
         monkeypatch.setattr(train, "_judged", test)
         monkeypatch.setattr(train, "_log", log)
