@@ -32,12 +32,11 @@ KNOWN, FIRST_ORDER = "being known", "a first order"  # what a probability is giv
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """The tables that are read, and since when users and products were known."""
+    """The tables that are read, and since when users were known."""
 
     config: Config
     events: DataFrame
     users: DataFrame
-    products: DataFrame
     versions: DataFrame | None  # of users
     largest: tuple[str, ...] = ()  # segments, where there are more than MOST_SEGMENTS; the others are told of together
 
@@ -87,10 +86,8 @@ class Shop:
         return told.withColumn("segment", F.when(F.col("segment").isin(UNKNOWN, *self.largest), F.col("segment")).otherwise(OTHERS))
 
     def on_sale(self, dates: Sequence[date]) -> DataFrame:
-        """See newcomers.on_sale: new is what nobody touched before the days by which products are popular."""
-        zone = self.config.shop.time_zone
-        found = newcomers.on_sale(self.products, self.moments(dates), self.config.candidates.popular_days, zone)
-        return eligible.offered(found.sparkSession, self.config, found)
+        """See eligible.on_sale."""
+        return eligible.on_sale(self.events.sparkSession, self.config, dates)
 
     def purchases(self, dates: Sequence[date], scored: date) -> DataFrame:
         """See labels.bought; of what is offered."""
@@ -102,9 +99,9 @@ class Shop:
 def shop(spark: SparkSession, config: Config) -> Shop:
     """The shop as its tables tell it."""
     events = tables.read(spark, "silver.events")
-    versions = {key: tables.read(spark, name) if tables.exists(spark, name) else None for key, name in VERSIONS.items()}
-    users, products = (newcomers.first_known(events, versions[key], key) for key in ("user_id", "product_id"))
-    return Shop(config, events, users, products, versions["user_id"], _largest(config, versions["user_id"]))
+    told = VERSIONS["user_id"]
+    versions = tables.read(spark, told) if tables.exists(spark, told) else None
+    return Shop(config, events, newcomers.first_known(events, versions, "user_id"), versions, _largest(config, versions))
 
 
 def _largest(config: Config, versions: DataFrame | None) -> tuple[str, ...]:

@@ -1,12 +1,16 @@
 """The shop's own rules on its tables: who may be scored, and what is no candidate."""
 
+from collections.abc import Sequence
+from datetime import date
+
 from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark import tables
 from propensity_spark.config import Config
+from propensity_spark.features import compute
 from propensity_spark.schemas import VERSIONS
 from propensity_spark.settle import settle
-from propensity_spark.trainset import rules
+from propensity_spark.trainset import newcomers, rules
 from propensity_spark.trainset.rules import Rule
 
 _LISTED = {"product_id": "silver.products"}
@@ -28,6 +32,18 @@ def offered(spark: SparkSession, config: Config, known: DataFrame) -> DataFrame:
     """Those of the rows (as_of, product_id, any further columns) whose product is not excluded."""
     left_out = excluded(spark, config, known)
     return known if left_out is None else known.join(left_out, ["as_of", "product_id"], "left_anti")
+
+
+def on_sale(spark: SparkSession, config: Config, dates: Sequence[date]) -> DataFrame:
+    """What was known at the dates and not excluded: as_of, product_id, is_new; see newcomers.on_sale.
+
+    New is what nobody touched before the days by which products are popular.
+    """
+    events, told, zone = tables.read(spark, "silver.events"), VERSIONS["product_id"], config.shop.time_zone
+    versions = tables.read(spark, told) if tables.exists(spark, told) else None
+    products = newcomers.first_known(events, versions, "product_id")
+    found = newcomers.on_sale(products, compute.moments(events, dates, zone), config.candidates.popular_days, zone)
+    return offered(spark, config, found)
 
 
 def reads(config: Config) -> tuple[str, ...]:

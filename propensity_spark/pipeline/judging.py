@@ -24,9 +24,7 @@ from propensity_spark.models import fast
 from propensity_spark.pipeline import eligible
 from propensity_spark.pipeline.build_features import Moment, products_at
 from propensity_spark.pipeline.figures import INTERVALS, SLICES, SOURCES, TRUTH, Judged
-from propensity_spark.schemas import VERSIONS
 from propensity_spark.settle import settle
-from propensity_spark.trainset import newcomers
 from propensity_spark.trainset.labels import bought
 
 KEEP = ("as_of", "user_id", "product_id", "label", "weight", "pair_orders", "product_buyers_recent", "als_score")
@@ -207,18 +205,10 @@ def catalogue(spark: SparkSession, config: Config, as_of: date) -> DataFrame:
     Each product counts for one more pair. What became known later is left out: no list could hold it.
     """
     bought_by = F.coalesce(F.col("product_buyers_recent").cast("double"), F.lit(0.0)) + 1
-    known = _products(spark, as_of).join(_on_sale(spark, config, as_of), on="product_id", how="left_semi")
-    products = settle(eligible.offered(spark, config, known))
+    on_sale = eligible.on_sale(spark, config, [as_of])
+    products = settle(_products(spark, as_of).join(on_sale, on="product_id", how="left_semi"))
     total = products.agg(F.sum(bought_by)).collect()[0][0]
     return products.select("product_id", (bought_by / F.lit(total)).alias("share"))
-
-
-def _on_sale(spark: SparkSession, config: Config, as_of: date) -> DataFrame:
-    """The products known at the date, see newcomers.on_sale."""
-    events, told, zone = tables.read(spark, "silver.events"), VERSIONS["product_id"], config.shop.time_zone
-    versions = tables.read(spark, told) if tables.exists(spark, told) else None
-    known = newcomers.first_known(events, versions, "product_id")
-    return newcomers.on_sale(known, compute.moments(events, [as_of], zone), config.candidates.popular_days, zone)
 
 
 def _categories(spark: SparkSession, moment: Moment, as_of: date) -> list[str]:
