@@ -72,7 +72,7 @@ def _of_times(source: SourceConfig) -> Iterator[str]:
     column, form = source.map.event_ts, source.time.format
     file, values = heeded(source, column)
     told = [value for value in values if value.strip()]
-    odd = timeforms.unread(form, told)
+    odd = timeforms.unreadable(form, told)
     if _FEW * len(told) < len(odd) < len(told):  # else it is a problem
         yield (
             f"sources.{source.name}.time.format: {len(odd):,} of the first {len(told):,} times of {file} do not read as {form!r}, "

@@ -51,9 +51,6 @@ def heeded(table: SourceConfig | ListedConfig, column: str) -> tuple[Path | None
     ignored = {value.strip() for value, event in events.items() if event == IGNORED}
     if not isinstance(table, SourceConfig) or not ignored or table.map.event.startswith("="):
         return sample(table, column)
-
-    if not column or column.startswith("="):
-        return None, []
     file, rows = side_by_side(table, (column, table.map.event))
     return file, [value for value, event in rows if event.strip() not in ignored]
 

@@ -70,11 +70,11 @@ def is_surely_time(values: Iterable[str]) -> bool:
 def misfit(form: str, values: Iterable[str]) -> str:
     """A value in proof that none of them is written in the form; empty where one is, or where it cannot be told."""
     told = _told(values)
-    odd = unread(form, told)
+    odd = unreadable(form, told)
     return odd[0] if odd and len(odd) == len(told) else ""
 
 
-def unread(form: str, values: Iterable[str]) -> list[str]:
+def unreadable(form: str, values: Iterable[str]) -> list[str]:
     """The values that are not written in the form, without blanks; none where it cannot be told."""
     return [value for value in _told(values) if _look(form) and not _reads(form, value)]
 

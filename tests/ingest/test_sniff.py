@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from propensity_spark.config import EntityConfig
 from propensity_spark.errors import ConfigError, SourceError
 from propensity_spark.ingest.sniff import sniff
-from propensity_spark.ingest.timeforms import contradiction, misfit, recognise, swapped, undecided, unread
+from propensity_spark.ingest.timeforms import contradiction, misfit, recognise, swapped, undecided, unreadable
 from propensity_spark.loading import load
 from propensity_spark.pipeline import init
 
@@ -187,8 +187,8 @@ def test_a_form_misfits_only_where_no_value_fits_it() -> None:
     assert misfit("epoch_s", ["yesterday"]) == "yesterday"
     assert misfit("iso", ["", " "]) == ""
     assert misfit("dd MMM yyyy", ["anything"]) == ""  # not known here: Spark will tell
-    assert unread("iso", ["05.05.2024", "", "2024-03-01", " 6.5.2024 "]) == ["05.05.2024", "6.5.2024"]
-    assert unread("dd MMM yyyy", ["anything"]) == unread("iso", ["2024-03-01"]) == []
+    assert unreadable("iso", ["05.05.2024", "", "2024-03-01", " 6.5.2024 "]) == ["05.05.2024", "6.5.2024"]
+    assert unreadable("dd MMM yyyy", ["anything"]) == unreadable("iso", ["2024-03-01"]) == []
     assert misfit("yyyy-MM-dd'T'HH:mm", ["anything"]) == ""
     assert misfit("yyyy-MM-dd HH:mm:ss", ["16.03.2024 08:29:57"]) == "16.03.2024 08:29:57"
     assert misfit("yyyy-MM-dd HH:mm:ss", ["2024-03-16 08:29:57"]) == ""
