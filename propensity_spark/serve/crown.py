@@ -20,23 +20,20 @@ def crown(mlflow: Any, config: Config, bundle: Bundle) -> str:
     It stays where a run has it that does not give way, and where the registry does not say who has it, or lets nobody change it:
     a run that is finished must not fail for that. Returns what there is to be said of it.
     """
+    client, champion = mlflow.MlflowClient(), model_name(mlflow, config, bundle.champion)
+    stands = "stays where it is"
     try:
-        _crown(mlflow, config, bundle)
+        holders = _holders(mlflow, config)
+        if not all(_gives_way(tags, bundle) for tags in holders.values()):
+            return ""
+        client.set_registered_model_alias(champion, CHAMPION, bundle.versions[bundle.champion])
+        for other in holders.keys() - {champion}:
+            stands = f"was given to {champion}, and {other} has it still"
+            client.delete_registered_model_alias(other, CHAMPION)
     except mlflow.exceptions.MlflowException as problem:
         said = " ".join(str(problem).split())
-        return f"the alias {CHAMPION} stays where it is, since the registry says: {said[:_SHOWN]}"
+        return f"the alias {CHAMPION} {stands}, since the registry says: {said[:_SHOWN]}"
     return ""
-
-
-def _crown(mlflow: Any, config: Config, bundle: Bundle) -> None:
-    client, champion = mlflow.MlflowClient(), model_name(mlflow, config, bundle.champion)
-    holders = _holders(mlflow, config)
-    if not all(_gives_way(tags, bundle) for tags in holders.values()):
-        return
-    client.set_registered_model_alias(champion, CHAMPION, bundle.versions[bundle.champion])
-    for other in holders:
-        if other != champion:
-            client.delete_registered_model_alias(other, CHAMPION)
 
 
 def _holders(mlflow: Any, config: Config) -> dict[str, Mapping[str, str]]:

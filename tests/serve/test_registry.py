@@ -146,6 +146,23 @@ def test_a_registry_that_does_not_say_who_holds_the_alias_leaves_it_where_it_is(
     assert _champion(store) == first.bundle.versions["logistic"]
 
 
+def test_it_is_said_where_another_family_keeps_the_alias_beside_the_new_champion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = from_mapping({"shop": {"name": "a"}, "storage": {"warehouse": str(tmp_path)}})
+    _log(store, Verdict(True))
+    mlflow = registry.connect(store)
+
+    def fail(*_: Any) -> None:
+        raise mlflow.exceptions.RestException({"error_code": "PERMISSION_DENIED", "message": "no"})
+
+    monkeypatch.setattr(mlflow.MlflowClient, "delete_registered_model_alias", fail)
+    run = registry.log(store, replace(BUNDLE, champion="lightgbm"), MODELS, {}, {}, Verdict(True))
+    assert run.noted.startswith("the alias champion was given to a_lightgbm, and a_logistic has it still, since the registry says:")
+    aliases = [mlflow.MlflowClient().get_registered_model(f"a_{name}").aliases for name in MODELS]
+    assert all(CHAMPION in held for held in aliases)
+
+
 def test_a_run_from_before_there_was_a_gate_counts_as_promoted(store: Config) -> None:
     day = date(2024, 4, 2)
     old = _log(store, Verdict(True), day)
