@@ -7,19 +7,25 @@ from propensity_spark.judge.isotonic import Vector
 _ROUNDS, _HALVINGS, _CLOSE = 100, 40, 1e-9
 
 
-def logistic(design: Vector, weight: Vector, positives: Vector, start: Vector, ridge: Vector) -> Vector:
+def logistic(design: Vector, weight: Vector, positives: Vector, start: Vector, ridge: Vector, cost: Vector | float = 0.0) -> Vector:
     """The coefficients of the logit of the share `positives` / `weight` on the columns of `design`.
 
-    A step that would raise the loss is halved until it does not; `ridge` keeps a column that says nothing from ruining the rest.
+    What is made least is the log loss, and half the quadratic form `cost` of the coefficients. A step that would raise it is
+    halved until it does not; `ridge` keeps a column that says nothing from ruining the rest.
     """
+    quadratic = np.zeros((len(start), len(start))) + cost
+
+    def total(beta: Vector) -> float:
+        return loss(design @ beta, weight, positives) + float(beta @ quadratic @ beta) / 2
+
     beta = start
-    least = loss(design @ beta, weight, positives)
+    least = total(beta)
     for _ in range(_ROUNDS):
         p = 1 / (1 + np.exp(-np.clip(design @ beta, -35, 35)))
-        curved = (design.T * (weight * p * (1 - p))) @ design + np.diag(ridge)
-        step = np.linalg.solve(curved, design.T @ (positives - weight * p))
+        curved = (design.T * (weight * p * (1 - p))) @ design + np.diag(ridge) + quadratic
+        step = np.linalg.solve(curved, design.T @ (positives - weight * p) - quadratic @ beta)
         for _ in range(_HALVINGS):
-            tried = loss(design @ (beta + step), weight, positives)
+            tried = total(beta + step)
             if tried <= least:
                 break
             step = step / 2

@@ -19,7 +19,7 @@ def _grouped(c: float, a: float, b: float, seed: int) -> tuple[Vector, Vector, V
     """Points of the axis with drawn weights, and purchases drawn from the beta curve."""
     draw = np.random.default_rng(seed)
     x = draw.normal(-1.0, 1.8, 300)
-    weight = draw.integers(20, 200, 300)
+    weight = draw.integers(2000, 20_000, 300)  # so many that what a bend costs is nothing beside what they say
     positives = draw.binomial(weight, _sigmoid(beta.margin(x, c, a, b)))
     return x, weight.astype(float), positives.astype(float)
 
@@ -40,6 +40,31 @@ def test_both_fits_are_those_of_a_logistic_regression(c: float, a: float, b: flo
         _regression(np.column_stack([np.log(s), -np.log(1 - s)]), weight, positives), abs=2e-3
     )
     assert platt.fit(x, weight, positives) == pytest.approx(_regression(x[:, None], weight, positives), abs=2e-3)
+
+
+@pytest.mark.parametrize(("middle", "pairs"), [(-11.0, 4_000_000), (-9.0, 1_000_000), (-7.0, 200_000), (-5.0, 50_000)])
+def test_where_purchases_are_rare_the_best_pairs_are_not_called_sure(middle: float, pairs: int) -> None:
+    """Scores that are right as they are: no curve may say otherwise of a score beyond those that it was fitted on."""
+    for seed in range(6):
+        draw = np.random.default_rng(seed)
+        score = draw.normal(middle, 1.5, pairs)
+        bought = draw.random(pairs) < _sigmoid(score)
+        place = np.unique(np.floor(score / 0.01), return_inverse=True)[1]
+        weight, positives = np.bincount(place).astype(float), np.bincount(place, bought).astype(float)
+        x = np.bincount(place, score) / weight
+        made = beta.fit(x, weight, positives)
+        beyond = x.max() + np.arange(3)
+        assert np.abs(np.log(_sigmoid(beta.margin(beyond, *made)) / _sigmoid(beyond))).max() < 0.7
+
+
+def test_what_a_bend_costs_goes_by_the_slope_of_the_scores() -> None:
+    """That of a margin may be any: a curve through its scores is as free as one through probabilities."""
+    draw = np.random.default_rng(1)
+    x = draw.normal(-1.2, 0.5, 40_000)
+    weight = np.full_like(x, 50.0)
+    positives = draw.binomial(50, _sigmoid(beta.margin(x, -1.0, 6.0, 1.0))).astype(float)
+    _, a, b = beta.fit(x, weight, positives)
+    assert a - b > 3.0, "with a spread of its own size whatever the slope it would be half of it"
 
 
 def test_a_slope_that_would_fall_is_none_and_the_rest_is_the_best_without_it() -> None:
