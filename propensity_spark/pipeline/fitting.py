@@ -105,9 +105,17 @@ def calibrated(config: Config, fits: Fits, parts: Parts, popular: float, progres
         told = _calibrate(config, fits.apart, parts, popular)
         stage.note = ", ".join(f"{name} by {told.calibrators[name].described}" for name in told.models)
     tasks = _tasks(config, fits.whole)
-    # what balancing did is undone exactly, and it may have done more or less to other rows
-    moved = {name: replace(curve, shift=tasks[name].shift) for name, curve in told.calibrators.items()}
-    return replace(fits.whole, calibrators=moved, thresholds=told.thresholds)
+    curves = {name: handed_on(curve, tasks[name]) for name, curve in told.calibrators.items()}
+    return replace(fits.whole, calibrators=curves, thresholds=told.thresholds)
+
+
+def handed_on(curve: Calibrator, task: Task) -> Calibrator:
+    """The curve that one fit was given for another of the same design, on other rows: `task` is the other one's.
+
+    What balancing did to the odds is undone exactly, and it may have done more or less to other rows. Not so of a margin: it
+    weighs both classes itself, and has no odds that balancing could move.
+    """
+    return curve if task.is_margin else replace(curve, shift=task.shift)
 
 
 def _calibrate(config: Config, trained: Trained, parts: Parts, popular: float) -> Trained:

@@ -173,3 +173,10 @@ def test_models_by_level_are_freed_from_what_their_base_was_fitted_with(base: st
 @pytest.mark.parametrize(("family", "is_margin"), [("svm", True), ("kernel_svm", True), ("logistic", False), ("split", False)])
 def test_calibration_is_told_which_scores_are_margins(family: str, is_margin: bool) -> None:
     assert learning.task_of(from_mapping({}), ModelsConfig(), Scorer(family, (), (), "{}"), 1.0).is_margin == is_margin
+
+
+@pytest.mark.parametrize("is_margin", [False, True])
+def test_what_balancing_did_is_undone_of_each_fit_and_a_margin_has_nothing_to_undo(is_margin: bool) -> None:
+    curve = Task(score="raw", odds=8.0, is_margin=is_margin).corrected
+    handed = fitting.handed_on(curve, Task(score="raw", odds=10.0, is_margin=is_margin))
+    assert handed.shift == -math.log(8.0 if is_margin else 10.0)
