@@ -6,6 +6,7 @@ from propensity_spark.config import Config
 from propensity_spark.features.spec import FeatureSet
 from propensity_spark.trainset.collaborative import Learning
 
+_MEANING = 2  # raised where the same settings come to mean other numbers. 2: affinity is null where it has no level
 HANG_ON = ("history", "products", "together_days", "together_neighbours")  # of candidates.*
 
 
@@ -25,6 +26,7 @@ def version(config: Config, declared: FeatureSet) -> str:
     asked = config.candidates
     made = repr(
         (
+            _MEANING,
             learning(config, declared),
             [getattr(asked, name) for name in HANG_ON],
             bool(asked.together or asked.als or asked.affinity),  # without them nothing is scored

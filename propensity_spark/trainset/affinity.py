@@ -21,10 +21,11 @@ _VARIES = 1e-6  # of its mean: how much a signal must scatter
 
 @dataclass(frozen=True, slots=True)
 class Blend:
-    """A weight per signal and the intercept: a logistic regression."""
+    """A weight per signal and the intercept: a logistic regression. `has_level`: else it is good for an order alone."""
 
     weights: Numbers
     intercept: float
+    has_level: bool = True
 
     def affinity(self, signals: Signals) -> Block:
         """The logit of taking up each product, users x products; of use for order more than for its level."""
@@ -34,7 +35,7 @@ class Blend:
 def learn(rows: pd.DataFrame, layout: Layout, seed: int) -> Blend:
     """Weigh the signals by what the users of the rows took up first within the last horizon; see Shelf for the rows.
 
-    Where too little was taken up, a fixed blend of recent popularity and ALS.
+    Where too little was taken up, a fixed blend of recent popularity and ALS; without level where nothing tells one.
     """
     horizon = layout.horizon_days
     before = rows[rows["age"] > horizon].assign(age=lambda r: r["age"] - horizon)
@@ -95,7 +96,7 @@ def _regression(signals: Numbers, labels: npt.NDArray[np.bool_], rate: float) ->
 
 def _levelled(blend: Blend, signals: Numbers, labels: npt.NDArray[np.bool_], rate: float) -> Blend:
     """The blend at the level at which as much is taken up as was: dates that learn and dates that do not are of one scale."""
-    if not len(labels):
+    if not len(labels):  # whoever was there had touched everything
         return blend
     told = signals @ blend.weights
     most = told.max()
@@ -108,4 +109,4 @@ def _fixed(layout: Layout) -> Blend:
     windows = len(layout.windows)
     popularity = [0.0] * windows
     popularity[layout.windows.index(max(w for w in layout.windows if w <= layout.horizon_days))] = 1.0
-    return Blend(np.array([*popularity, 0.0, 0.0, 0.3, 0.3]), 0.0)
+    return Blend(np.array([*popularity, 0.0, 0.0, 0.3, 0.3]), 0.0, has_level=False)

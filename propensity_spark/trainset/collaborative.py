@@ -77,9 +77,10 @@ def collaborative(
     Takes   population as_of, user_id; `past` from `history`; `asked`: as_of, user_id, product_id, source of pairs that others
             name; `excluded`: as_of, product_id of what is learnt from, but named by no source of these (None: nothing).
     Returns as_of, user_id, product_id, source INT (bits; 0: hers already, or asked for, and no source of these names it),
-            together_score >= 0, als_score, affinity (a logit), following_score and peers_score >= 0 FLOAT, with a half-life
-            together_recent FLOAT >= 0. Of equal scores the smaller product_id goes first. What is asked for is given back
-            besides, with its source and without scores: it has none where a user has no past, or a product is not listed.
+            together_score >= 0, als_score, affinity (a logit; null where nothing tells its level), following_score and
+            peers_score >= 0 FLOAT, with a half-life together_recent FLOAT >= 0. Of equal scores the smaller product_id goes
+            first. What is asked for is given back besides, with its source and without scores: it has none where a user has no
+            past, or a product is not listed.
     """
     sizes = F.broadcast(_sizes(past))
     spread, theirs = _spread(_marked(past, excluded), population, sizes), _by_bucket(asked, sizes)
@@ -233,7 +234,8 @@ def _chosen(
         + AFFINITY * largest(np.where(fresh, likely, -np.inf), config.affinity)
     )
     users, products = np.nonzero((source > 0) | own | _among(wanted, block, len(offered)))
-    scores = [together, als, likely, shelf.following(block), shelf.peers(block)]
+    told = likely if blend.has_level else np.full_like(likely, np.nan)  # else it would be of another scale than at other dates
+    scores = [together, als, told, shelf.following(block), shelf.peers(block)]
     if learning.recent_half_life:
         scores.append(shelf.together_recent(block))
     values = {name: score[users, products].astype(np.float32) for name, score in zip(learning.scores, scores, strict=True)}

@@ -74,6 +74,7 @@ def test_where_too_little_was_taken_up_recent_popularity_and_als_order_the_list(
         blend = affinity.learn(poor, LAYOUT, seed=1)
         assert blend.weights[list(LAYOUT.windows).index(HORIZON)] == 1.0
         assert blend.weights[-2] > 0
+        assert blend.has_level == (poor["age"].max() > HORIZON)
 
 
 def test_a_signal_that_is_the_same_for_all_has_no_weight() -> None:

@@ -73,6 +73,20 @@ def _shop(day: str = DAY) -> list[tuple[object, ...]]:
     ]
 
 
+def test_a_date_with_nothing_older_than_a_horizon_has_a_shortlist_and_no_affinity(table: Make) -> None:
+    """Its logits would have no level, and mean other than those of dates that learnt one."""
+    early = [
+        (OTHER, user, product, age, *rest) for _, user, product, age, *rest in _shop() if int(str(age)) <= LEARNING.horizon_days
+    ]
+    past = table(PAST, *{row[:4]: row for row in [*_shop(), *early]}.values())
+    people = table(PEOPLE, *{(row[0], row[1]) for row in [*_shop(), *early]})
+    found = collaborative(people, past, CandidateConfig(affinity=5), LEARNING, table(ASKED)).toPandas()
+    told = found.assign(day=found["as_of"].astype(str), named=found["source"] & AFFINITY > 0).groupby("day")
+    assert told["affinity"].count()[OTHER] == 0
+    assert told["named"].sum()[OTHER] > 0
+    assert told["affinity"].count()[DAY] == told.size()[DAY]
+
+
 def test_each_date_is_scored_by_itself_and_only_the_population_is(table: Make) -> None:
     past = table(PAST, *{row[:4]: row for row in _shop()}.values(), (OTHER, "u01", "p01", 1, True, 1.0))
     found = collaborative(
