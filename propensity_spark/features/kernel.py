@@ -4,10 +4,12 @@ A row has two times: `ts`, when it happened, and `known`, from when on it may be
 until `until`, inclusive, when a correction takes its place. At moment t a window holds rows with `start <= ts`,
 `known < t <= until`, so that
 
-    total = sum(known < t) - sum(ts < start) + what was over-subtracted,
+    total = sum(known < t) - sum(ts < start) + what was over-subtracted: ts < start and t <= known,
 
-and the last part is empty for a row that became known within a day: windows reach back further. Such plain rows are summed
-by two prefix sums, whatever the number of moments; the few others are held against each moment one by one.
+and the last part is empty for a row that became known within a day: windows reach back further. Rows that nobody corrects are
+summed by two prefix sums, whatever the number of moments; of those that came later, a nightly load's say, only the ones are
+looked at that lie no farther before a moment than the latest of their kind came late. The few others, corrected or later than
+a month, are held against each moment one by one.
 Sums are whole numbers (money in fixed point), so that they merge exactly in any order.
 """
 
@@ -15,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -25,6 +28,7 @@ NEVER = np.int64(2**62)  # in microseconds: later than any time
 NONE = np.int64(-(2**62))  # no such time
 DAY = np.int64(86_400_000_000)
 _PROMPT = np.int64(23) * DAY // np.int64(24)  # the shortest day of a shop: no window starts later before its moment
+_LATE = (3 * DAY, 31 * DAY)  # of two kinds of tardy rows, so that a straggler does not make all of them look late
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,6 @@ class Calendar:
         """The instant at which a day begins."""
         return int(self.midnights[(day - self.first).days])
 
-    def window_start(self, day: date, days: int) -> int:
-        """Where a window of `days` before the midnight of a day begins."""
-        return int(self.midnights[max((day - self.first).days - days, 0)])
-
     def day(self, moment: Ints) -> Ints:
         """The day of the shop that a moment lies in, as days since `first`."""
         return np.searchsorted(self.midnights, moment, side="right") - 1
@@ -82,10 +82,12 @@ class Kernel:
     """Rows of one task, ready to be asked about any moments. `keys`: how many codes there are."""
 
     def __init__(self, rows: Rows, keys: int, calendar: Calendar) -> None:
-        plain = (rows.until == NEVER) & (rows.known - rows.ts <= _PROMPT)
+        late = rows.known - rows.ts
+        plain = (rows.until == NEVER) & (late <= _LATE[-1])
         self.calendar, self.keys = calendar, keys
         self.plain = rows if plain.all() else rows.take(plain)
         self.others = rows.take(~plain)
+        self.tardy = [rows.take(plain & (late > least) & (late <= most)) for least, most in pairwise((_PROMPT, *_LATE))]
         self.happened = Runs(self.plain.key, self.plain.ts, keys)
         at_once = bool((self.plain.known == self.plain.ts).all())
         self.heard = self.happened if at_once else Runs(self.plain.key, self.plain.known, keys)
@@ -100,6 +102,11 @@ class Kernel:
             np.cumsum(self.plain.values[name][order], out=sums[1:])
             self._sums[name, heard] = sums
         return self._sums[name, heard]
+
+    @cached_property
+    def came_late(self) -> list[Runs]:
+        """The tardy rows of each kind by when they happened."""
+        return [Runs(rows.key, rows.ts, self.keys) for rows in self.tardy]
 
     @cached_property
     def ranks(self) -> Ints:
@@ -121,6 +128,7 @@ class Asked:
         self._starts: dict[int | None, Ints] = {None: np.full(spine.key.size, NONE)}
         self._others = self._known(_crossed(kernel.others, spine, kernel.keys))
         self._seen: dict[int | None, Pairs] = {}
+        self._unheard: dict[tuple[int, int | None], Pairs] = {}
         self._by_now: dict[str, Ints] = {}
 
     def seen(self) -> Ints:
@@ -132,8 +140,9 @@ class Asked:
     def total(self, name: str, days: int | None) -> Ints:
         """The sum of a column over a window; 0 where there is no row."""
         found = self._summed_by_now(name) - self._kernel.summed(name, heard=False)[self._begin(days)]
-        at, row = self._seen_others(days)
-        np.add.at(found, at, self._kernel.others.values[name][row])
+        tardy = [(rows, self._over_subtracted(kind, days)) for kind, rows in enumerate(self._kernel.tardy)]
+        for rows, (at, row) in ((self._kernel.others, self._seen_others(days)), *tardy):
+            np.add.at(found, at, rows.values[name][row])
         return found
 
     def last(self, name: str, days: int | None) -> Ints:
@@ -246,10 +255,22 @@ class Asked:
             self._seen[days] = at[inside], row[inside]
         return self._seen[days]
 
+    def _over_subtracted(self, kind: int, days: int | None) -> Pairs:
+        """(spine row, tardy row of the kind) where the row lies before the window and was not known yet at the moment."""
+        if (kind, days) not in self._unheard:
+            tardy, runs, moment = self._kernel.tardy[kind], self._kernel.came_late[kind], self._spine.moment
+            latest = (tardy.known - tardy.ts).max(initial=0)  # what lies farther back than that is known
+            begin, end = (runs.before(self._spine.key, time) for time in (moment - latest, self._start(days)))
+            at, place = ranges(begin, end)
+            row = runs.order[place]
+            unheard = tardy.known[row] >= moment[at]
+            self._unheard[kind, days] = at[unheard], row[unheard]
+        return self._unheard[kind, days]
+
     def _known_from(self, place: Ints, end: Ints) -> tuple[Pairs, Pairs]:
         """(spine row, plain row): the row at `place` where it was known by the moment, else all that follow and were.
 
-        The row that happened first is known at nearly every moment; where it is not, the moment is within a day of it.
+        The row that happened first is known at nearly every moment; where it is not, the moment is within a month of it.
         """
         runs, plain, moment = self._kernel.happened, self._kernel.plain, self._spine.moment
         some = np.flatnonzero(place < end)
@@ -274,9 +295,9 @@ class Asked:
 
 
 def _crossed(rows: Rows, spine: Spine, keys: int) -> Pairs:
-    """(spine row, row) of equal key."""
+    """(spine row, row) of equal key where the row happened before the moment."""
     if not rows.key.size:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     runs = Runs(rows.key, rows.ts, keys)
-    at, place = ranges(runs.starts[spine.key], runs.ends[spine.key])
+    at, place = ranges(runs.starts[spine.key], runs.before(spine.key, spine.moment))
     return at, runs.order[place]

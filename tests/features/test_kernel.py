@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from unittest import mock
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from propensity_spark.features import kernel, runs
 from propensity_spark.features.kernel import NEVER, NONE, Asked, Calendar, Kernel, Rows, Spine
-from propensity_spark.features.runs import Runs
+from propensity_spark.features.runs import Ints, Pairs, Runs
 
 ZONE = "Europe/London"  # clocks went forward on 31 March 2024
 CALENDAR = Calendar(ZONE, date(2024, 3, 20), date(2024, 4, 20))
@@ -72,9 +74,12 @@ MOMENT = st.tuples(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(ROW, max_size=30), st.lists(MOMENT, min_size=1, max_size=8))
-def test_every_operation_agrees_with_reading_the_rows_one_by_one(rows: list[Row], spine: list[tuple[int, int]]) -> None:
-    found = asked(rows, spine)
+@given(st.lists(ROW, max_size=30), st.lists(MOMENT, min_size=1, max_size=8), st.sampled_from([(3, 31), (1, 5), (2, 9)]))
+def test_every_operation_agrees_with_reading_the_rows_one_by_one(
+    rows: list[Row], spine: list[tuple[int, int]], late: tuple[int, int]
+) -> None:
+    with mock.patch.object(kernel, "_LATE", tuple(days * DAY for days in late)):
+        found = asked(rows, spine)
     for days in WINDOWS:
         inside = [[r for r in rows if holds(r, at, days)] for at in spine]
         counted = [[r for r in held if r[4] != 0] for held in inside]
@@ -133,6 +138,26 @@ def test_the_first_row_is_the_first_that_is_known() -> None:
 def test_a_row_from_before_the_window_counts_in_none_however_late_it_is_known(hours: int) -> None:
     rows = [_at(BEGIN - 1, known=BEGIN - 1 + hours * HOUR), _at(DAWN)]
     assert asked(rows, [(0, DAWN + 1)]).total("value", 1).tolist() == [1]
+
+
+@pytest.mark.parametrize("late", [24 * HOUR, 26 * HOUR])
+def test_a_nightly_load_is_not_held_against_each_moment_one_by_one(late: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor where a single row of it came a month late."""
+    times = np.array([MIDNIGHT[2] + n * HOUR for n in range(500)])
+    known = times + late
+    known[7] = times[7] + 20 * DAY
+    looked_at: list[int] = []
+
+    def ranges(begin: Ints, end: Ints) -> Pairs:
+        looked_at.append(int(np.maximum(end - begin, 0).sum()))
+        return runs.ranges(begin, end)
+
+    monkeypatch.setattr(kernel, "ranges", ranges)
+    rows = [_at(ts, known=heard) for ts, heard in zip(times, known, strict=True)]
+    found = asked(rows, [(0, ts + HOUR) for ts in times])
+    expected = [int(((begins(ts + HOUR, 1) <= times) & (known < ts + HOUR)).sum()) for ts in times]
+    assert found.total("value", 1).tolist() == expected
+    assert 0 < sum(looked_at) < 5 * len(times)
 
 
 def test_a_window_over_a_change_of_clocks_begins_at_midnight() -> None:
