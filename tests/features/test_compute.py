@@ -206,9 +206,10 @@ def test_an_order_counts_for_a_product_while_one_of_its_lines_stands(found: Know
     assert found["product"]["bowl",].product_buyers == 1
 
 
-def test_the_gap_between_orders_is_never_nothing_where_they_were_days_apart(found: Known) -> None:
-    gap = found["user"]["gap",].user_gap  # two orders twenty days apart; the second was taken back
-    assert gap is None or gap == pytest.approx(20, abs=0.1)
+def test_the_gap_between_orders_is_that_of_orders_placed(found: Known) -> None:
+    user = found["user"]["gap",]  # two orders twenty days apart; the second was taken back
+    assert (user.user_orders, user.user_gap) == (2, pytest.approx(20, abs=0.1))
+    assert user.user_due < 1 < user.user_purchases_last / user.user_gap, "by the order that was taken back"
 
 
 def test_machines_leave_no_trace(found: Known) -> None:

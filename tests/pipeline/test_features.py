@@ -83,7 +83,7 @@ def test_the_command_lists_describes_and_compares(
     assert "~ pair_orders_decayed 2.1 -> 2.1  REFUSED: the version must rise" in changed
     assert "0 added, 0 removed, 8 changed" in changed
     assert "further groups (features.groups): none." in listed
-    assert re.search(r"  user_late +2\.1 +gaps +ratio ", listed)
+    assert re.search(r"  user_late +3\.1 +gaps +ratio ", listed)
     fewer = said("list", "--set", "features.groups=[prices]", "--set", "features.segment_by=")
     assert "further groups (features.groups): gaps, sessions," in fewer
     assert "user_late" not in fewer

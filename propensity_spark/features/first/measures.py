@@ -4,6 +4,7 @@ from propensity_spark.features import forecast
 from propensity_spark.features.spec import Measure
 
 ACTIONS = {"views": "view", "carts": "cart", "favourites": "favourite", "purchases": "purchase"}
+PLACED = "event IN ('purchase', 'cancelled')"  # orders, whether or not a line of them was taken back later
 _AGE = "age_days"  # fractional days before as_of
 # The first line of an order and product that stands: the lines before it, if any, had all been taken back by then.
 _LINE = "IF(line_since IS NULL OR line_since < as_of_ts, 1.0D, 0.0D)"
@@ -32,6 +33,8 @@ def measures(windows: tuple[int, ...], half_life: float, popular_days: int) -> t
     decay = f"pow(0.5D, {_AGE} / {half_life})"
     made += [
         _ordered("orders_ever"),
+        Measure(name="ordered_first", op="max", where=PLACED, value=_AGE, needs=("purchase",)),
+        Measure(name="ordered_last", op="min", where=PLACED, value=_AGE, needs=("purchase",)),
         _purchase("lines_ever", _LINE),
         _purchase("lines_decayed", f"{_LINE} * {decay}"),
         _purchase("spend_ever", "amount"),
@@ -56,6 +59,4 @@ def _purchase(name: str, value: str, days: int | None = None) -> Measure:
 
 
 def _ordered(name: str, days: int | None = None) -> Measure:
-    """Orders placed, whether or not a line of them was taken back later."""
-    placed = "event IN ('purchase', 'cancelled')"
-    return Measure(name=name, where=placed, value="order_first", days=days, needs=("purchase",))
+    return Measure(name=name, where=PLACED, value="order_first", days=days, needs=("purchase",))

@@ -6,6 +6,8 @@ from propensity_spark.features.first.recent import counts, last, momentum
 from propensity_spark.features.spec import Feature, derived, over_gap
 
 _BOUGHT = ("purchase",)
+_SPAN = "(max(ordered_first) - min(ordered_last))"  # days from the first order placed to the last
+_GAP = f"{_SPAN} / IF({_SPAN} > 0, sum(orders_ever) - 1, NULL)"  # as orders are counted: taken back or not
 
 
 def user(windows: tuple[int, ...]) -> tuple[Feature, ...]:
@@ -97,20 +99,21 @@ def _habits(windows: tuple[int, ...]) -> tuple[Feature, ...]:
             "currency",
             *_BOUGHT,
         ),
-        derived(
-            "user_gap",
-            "(user_first - user_purchases_last) / IF(user_first > user_purchases_last, user_orders - 1, NULL)",
-            "mean days between this user's orders",
-            "days",
-            *_BOUGHT,
+        Feature(
+            name="user_gap",
+            expression=_GAP,
+            description="mean days between this user's orders",
+            unit="days",
+            needs=_BOUGHT,
+            version=2,  # 2: both ends are of orders placed, not of purchases that stand
         ),
-        derived(
-            "user_due",
-            over_gap("user_purchases_last", "user_gap"),
-            "time since the last order over the usual gap",
-            "ratio",
-            *_BOUGHT,
-            version=2,  # 2: null where the gap is unknown
+        Feature(
+            name="user_due",
+            expression=over_gap("min(ordered_last)", f"({_GAP})"),
+            description="time since the last order over the usual gap",
+            unit="ratio",
+            needs=_BOUGHT,
+            version=3,  # 2: null where the gap is unknown; 3: both are of orders placed
         ),
         *momentum(
             "user_momentum",

@@ -5,22 +5,18 @@ taken back later. With fewer than two gaps, hence three orders, nothing is known
 """
 
 from propensity_spark.config import FeatureConfig
+from propensity_spark.features.first.measures import PLACED
 from propensity_spark.features.groups.statistics import mean, spread
 from propensity_spark.features.spec import Feature, Measure, Part, derived, over_gap
 
 _NEEDS = ("purchase",)
-_PLACED = "event IN ('purchase', 'cancelled')"
 _LEAST = 1  # day: of a spread that something is divided by; nobody is regular to the minute
 
 
 def declare(config: FeatureConfig, time_zone: str) -> Part:
     """Spread of gaps of users, pairs and products; lateness of users and pairs, in spreads."""
     return Part(
-        measures=(
-            *_gaps("order"),
-            *_gaps("line"),
-            Measure(name="ordered_last", op="min", where=_PLACED, value="age_days", needs=_NEEDS),
-        ),
+        measures=(*_gaps("order"), *_gaps("line")),
         user=(
             _spread("user_gap_spread", "order", "this user's orders"),
             _late("user_late", "order", "the last order"),
@@ -46,7 +42,7 @@ def declare(config: FeatureConfig, time_zone: str) -> Part:
 def _gaps(what: str) -> tuple[Measure, ...]:
     gap = f"{what}_gap"
     values = {f"{gap}s": f"IF({gap} IS NULL, 0.0D, 1.0D)", f"{gap}_sum": gap, f"{gap}_squares": f"{gap} * {gap}"}
-    return tuple(Measure(name=name, where=_PLACED, value=value, needs=_NEEDS) for name, value in values.items())
+    return tuple(Measure(name=name, where=PLACED, value=value, needs=_NEEDS) for name, value in values.items())
 
 
 def _of(what: str) -> tuple[str, str, str]:
@@ -62,4 +58,6 @@ def _late(name: str, what: str, since: str) -> Feature:
     count, total, _ = _of(what)
     late = f"(min(ordered_last) - {mean(count, total)}) / greatest({spread(*_of(what))}, {_LEAST})"
     said = f"time since {since}, beyond the usual gap, over the spread of the gaps; from three orders on"
-    return Feature(name=name, expression=f"IF(sum({count}) > 1, {late}, NULL)", description=said, unit="ratio", needs=_NEEDS)
+    expression = f"IF(sum({count}) > 1, {late}, NULL)"
+    # version 3 is version 2 with what it reads told in another order
+    return Feature(name=name, expression=expression, description=said, unit="ratio", needs=_NEEDS, version=3)
