@@ -42,7 +42,7 @@ def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) ->
     """
     moment = build_features.prepare(spark, config, as_of)
     build_features.run(spark, config, moment, progress)
-    rehearsal = trials.rehearse(spark, config, moment, progress)
+    rehearsal = trials.rehearse(spark, config, moment, progress, balance=way(config.train.balance, "over"))
     fits = trials.fit_all(rehearsal, _trials(rehearsal), progress)
     with progress.stage("calibrate"):
         calibrators = trials.calibrated(rehearsal, fits)

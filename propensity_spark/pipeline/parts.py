@@ -1,6 +1,7 @@
 """The rows that a procedure learns from: sampled, in one order, enough of them, and parted into who teaches and who calibrates."""
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -9,7 +10,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import memory
-from propensity_spark.config import LEAST_RATE, Config
+from propensity_spark.config import LEAST_RATE, BalanceConfig, Config, TrainConfig
 from propensity_spark.errors import InsufficientData
 from propensity_spark.judge import segments
 from propensity_spark.models.slots import is_local
@@ -24,6 +25,7 @@ Counts = Mapping[date, tuple[int, int, int]]
 _NONE = (0, 0, 0)  # rows, positives and buyers of a date that has none
 _A_NUMBER, _SHARE = 20, 0.6  # bytes of a number of a row in a fit (measured: 16 to 20), and what fits may take of what is left
 _IN_PYTHON = {"lightgbm", "xgboost", "network", "split"}  # families that may be fitted outside the JVM
+_NEARLY = 1.05  # between two rates that are one
 _PARTITIONS = 8  # of the training rows: fixed, so that their order does not depend on the cluster
 
 
@@ -55,27 +57,63 @@ def learnt_rows(spark: SparkSession, config: Config, moment: Moment, dates: Sequ
 
 
 def bounded(
-    spark: SparkSession, config: Config, moment: Moment, progress: Progress, families: Collection[str], ranks: bool = False
+    spark: SparkSession,
+    config: Config,
+    moment: Moment,
+    progress: Progress,
+    families: Collection[str],
+    ranks: bool = False,
+    balance: BalanceConfig | None = None,
 ) -> Config:
     """The settings under which no fit of these families learns from more than about train.max_rows rows: fewer negatives are kept.
 
-    That is said. What was bought is kept, and as many others at least. `ranks`: whether the ranker is fitted as well. Where all of
-    Spark runs on this machine, its memory is a bound too.
+    That is said. What was bought is kept, and as many others at least. `ranks`: whether the ranker is fitted as well; `balance`:
+    how the rows are balanced (None: as train.balance says). Where all of Spark runs on this machine, its memory is a bound too.
     """
     most, why = _most(spark, config, moment, ranks or not _IN_PYTHON.isdisjoint(families))
     train = config.train
-    counts = rows.count_learnt(spark, moment.timeline.learnt, train)
-    share = 1.0
-    for procedure in (moment.timeline.rehearsal, moment.timeline.final):
-        all_rows, bought = (sum(counts.get(day, (0, 0))[n] for day in procedure.train) for n in (0, 1))
-        if all_rows > most and all_rows > bought:
-            share = min(share, max(most - bought, bought) / (all_rows - bought))
+
+    def share_at(rate: float) -> float:
+        return _share(spark, moment, replace(train, negative_rate=rate), balance or train.balance, most)
+
+    share = share_at(train.negative_rate)
     if share >= 1.0:
         return config
-    rate = max(float(f"{train.negative_rate * share:.3g}"), LEAST_RATE)
+    highest = train.negative_rate * share
+    found = highest if train.negatives.by == "uniform" else _rate(share_at, highest / train.negatives.favour, highest)
+    rate = max(float(f"{found:.3g}"), LEAST_RATE)
     teaches = f"{rate:g} of what was not bought teaches, not {train.negative_rate:g}"
     progress.say(f"  negatives       {teaches}: {why}")
     return replace(config, train=replace(train, negative_rate=rate))
+
+
+def _rate(share_at: Callable[[float], float], fits: float, high: float) -> float:
+    """The highest rate, nearly, at which all may stay: what is favoured is kept whole until the rate is low, and has to be counted.
+
+    At `fits` all may, for nothing is kept more often than `favour` times as often as the rest; at `high` perhaps not.
+    """
+    while high / fits > _NEARLY:
+        middle = math.sqrt(fits * high)
+        fits, high = (middle, high) if share_at(middle) >= 1.0 else (fits, middle)
+    return fits
+
+
+def _share(spark: SparkSession, moment: Moment, train: TrainConfig, balance: BalanceConfig, most: int) -> float:
+    """How much of the rows that were not bought may stay; 1 or more: all of them."""
+    counts = rows.count_learnt(spark, moment.timeline.learnt, train)
+    share = 1.0
+    for procedure in (moment.timeline.rehearsal, moment.timeline.final):
+        found, bought = (sum(counts.get(day, (0, 0))[n] for day in procedure.train) for n in (0, 1))
+        others, room = found - bought, max(_room(balance, bought, most), bought)
+        share = min(share, room / others) if others else share
+    return share
+
+
+def _room(balance: BalanceConfig, bought: int, most: int) -> int:
+    """How many rows that were not bought there may be, where no more than `most` are once they are balanced."""
+    if balance.method not in ("over", "smote"):
+        return most - bought
+    return int(most - bought * balance.ratio) if balance.ratio else most // 2  # bought rows become as many as the others
 
 
 def _most(spark: SparkSession, config: Config, moment: Moment, in_python: bool) -> tuple[int, str]:

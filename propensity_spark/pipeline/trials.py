@@ -100,13 +100,21 @@ class Scored:
         return metrics.evaluate(self.rows, self.probabilities), ranking.per_user(self.rows, self.truth, self.raw)
 
 
-def rehearse(spark: SparkSession, config: Config, moment: Moment, progress: Progress, families: Sequence[str] = ()) -> Rehearsal:
+def rehearse(
+    spark: SparkSession,
+    config: Config,
+    moment: Moment,
+    progress: Progress,
+    families: Sequence[str] = (),
+    balance: BalanceConfig | None = None,
+) -> Rehearsal:
     """The rows that `train` rehearses with, for trials of these families (none named: of the champion).
 
+    `balance`: of the trials the one that makes the most rows (None: all are balanced as train.balance says).
     Raises InsufficientData where the purchases cannot carry a model.
     """
     families = families or (config.models.champion,)
-    config = bounded(spark, config, moment, progress, families)
+    config = bounded(spark, config, moment, progress, families, balance=balance)
     with progress.stage("training rows") as stage:
         parts = rehearsed(spark, config, moment, families)
         stage.rows_out = parts.rows.count()

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark import cli
-from propensity_spark.config import Config
+from propensity_spark.config import Config, TrainConfig
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import build_features, fitting, parts, train
@@ -81,6 +81,29 @@ def test_a_fit_of_too_many_rows_keeps_fewer_of_what_was_not_bought(
     bought = sum(positives for _, positives, _ in rows)
     assert 2 * bought > 1000
     assert sum(n for n, _, _ in rows) == pytest.approx(2 * bought, rel=0.1), "as many others as were bought"
+
+
+@pytest.mark.parametrize("how", [{}, {"method": "weights"}, {"method": "over"}, {"method": "smote", "ratio": 20.0}])
+@pytest.mark.parametrize("negatives", [{}, {"by": "popularity", "favour": 50.0}, {"by": "exposure", "favour": 1000.0}])
+def test_what_is_favoured_or_made_by_balancing_counts_among_the_rows(
+    monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], negatives: dict[str, Any]
+) -> None:
+    """A shop of a million pairs that were not bought, a tenth of them favoured, and a thousand that were."""
+    bought, most, day = 1000, 50_000, date(2024, 4, 30)
+
+    def kept(train: TrainConfig) -> float:
+        favour = train.negatives.favour if train.negatives.by != "uniform" else 1.0
+        return sum(pairs * min(1.0, train.negative_rate * times) for pairs, times in ((900_000, 1.0), (100_000, favour)))
+
+    monkeypatch.setattr(parts, "_most", lambda *_: (most, "few"))
+    monkeypatch.setattr(parts.rows, "count_learnt", lambda _, __, train: {day: (int(kept(train)) + bought, bought)})
+    procedure = SimpleNamespace(train=(day,))
+    moment: Any = SimpleNamespace(timeline=SimpleNamespace(learnt=(day,), rehearsal=procedure, final=procedure))
+    config = from_mapping({"train": {"balance": how, "negatives": negatives}})
+    made: Any = bounded(cast(Any, None), config, moment, Progress(quiet=True), ["lightgbm"])
+    others = kept(made.train)
+    times = {"over": others / bought, "smote": 20.0}.get(how.get("method", ""), 1.0)
+    assert 0.9 * most < others + bought * times <= 1.1 * most
 
 
 def test_a_small_machine_learns_from_as_many_rows_as_it_holds(
