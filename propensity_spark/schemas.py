@@ -331,13 +331,13 @@ IMBALANCE_TRIALS = Table(
     name="gold.imbalance_trials",
     ddl="as_of DATE, test_as_of DATE, place INT, method STRING, odds DOUBLE, roc_auc DOUBLE, pr_auc DOUBLE, log_loss DOUBLE, "
     "ece_corrected DOUBLE, ece DOUBLE, predicted_over_observed_corrected DOUBLE, predicted_over_observed DOUBLE, "
-    "fit_seconds DOUBLE, feature_version STRING",
+    "fit_seconds DOUBLE, problem STRING, feature_version STRING",
     keys=("as_of", "method"),
     writer="imbalance",
     partition_by=("as_of",),
     about="what the champion reaches with each way of balancing its training rows, on the test date of as_of's rehearsal; odds: "
     "how many times as high sampling and balancing made them; _corrected: with that undone, before calibration; place: the order "
-    "of the rows",
+    "of the rows; problem: why a way has no figures",
 )
 COLD_TRIALS = Table(
     name="gold.cold_trials",

@@ -100,7 +100,5 @@ def told_together(shops: Sequence[tuple[str, Sequence[Row]]]) -> str:
 
 
 def _line(row: Mapping[str, object]) -> str:
-    """A family without figures says why; nothing of a baseline is fitted."""
-    if row["problem"]:
-        return f"{SHOWN[0].placed(str(row['family']))}  {row['problem']}"
+    """Nothing of a baseline is fitted."""
     return line({**row, "fit_seconds": "", "peak_gib": ""} if row["family"] in BASELINES else row, SHOWN)

@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.config import BALANCES, BalanceConfig, Config, ModelsConfig
+from propensity_spark.errors import TrainingFailed
 from propensity_spark.judge import metrics
 from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.metrics import Metrics
@@ -38,18 +39,23 @@ class Result:
 def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) -> None:
     """Write the as_of's rows of gold.imbalance_trials, in place of those of an earlier run, and print them.
 
-    Raises InsufficientData where the purchases cannot carry a model.
+    A way that cannot be fitted is a row that says why. Raises InsufficientData where the purchases cannot carry a model,
+    TrainingFailed where the champion can be fitted in no way.
     """
     moment = build_features.prepare(spark, config, as_of)
     build_features.run(spark, config, moment, progress)
     rehearsal = trials.rehearse(spark, config, moment, progress, balance=way(config.train.balance, "over"))
-    fits = trials.fit_all(rehearsal, _trials(rehearsal), progress)
+    asked = _trials(rehearsal)
+    fits, problems = trials.fit_what_can_be(rehearsal, asked, progress)
+    if not fits:
+        name, problem = next(iter(problems.items()))
+        raise TrainingFailed(f"{config.models.champion} cannot be fitted with any way of balancing; with {name}: {problem}")
     with progress.stage("calibrate"):
         calibrators = trials.calibrated(rehearsal, fits)
     with progress.stage("test") as stage, trials.scored(spark, rehearsal, fits, calibrators) as scored:
         results = _judge(scored, fits, calibrators, rehearsal.config.train.negative_rate)
         stage.note = f"as of {moment.timeline.rehearsal.score}"
-    written = _rows(moment, results)
+    written = _rows(moment, [trial.name for trial in asked], results, problems)
     trials.write(spark, written, IMBALANCE_TRIALS, as_of)
     progress.say(told(written))
 
@@ -86,23 +92,24 @@ def _judge(scored: Scored, fits: Mapping[str, Fit], calibrators: Mapping[str, Ca
     return {name: Result(fit.odds / rate, fit.seconds, corrected[name], good[name]) for name, fit in fits.items()}
 
 
-def _rows(moment: Moment, results: Mapping[str, Result]) -> list[Row]:
+def _rows(moment: Moment, names: Sequence[str], results: Mapping[str, Result], problems: Mapping[str, str]) -> list[Row]:
     """The rows of gold.imbalance_trials."""
-    made = list[Row]()
-    for place, (name, result) in enumerate(results.items()):
-        before, after = result.corrected.flat(), result.calibrated.flat()
-        ratio = "predicted_over_observed"
-        reached = (
-            *(after[key] for key in ("roc_auc", "pr_auc", "log_loss")),
-            before["ece"],
-            after["ece"],
-            before[ratio],
-            after[ratio],
-        )
-        numbers = (None if value is None else float(value) for value in (result.odds, *reached, result.seconds))
-        dates = (moment.timeline.as_of, moment.timeline.rehearsal.score)
-        made.append((*dates, place, name, *numbers, moment.features.version))
+    dates, made = (moment.timeline.as_of, moment.timeline.rehearsal.score), list[Row]()
+    for place, name in enumerate(names):
+        found = _numbers(results[name]) if name in results else [None] * _NUMBERS
+        numbers = (None if value is None else float(value) for value in found)
+        made.append((*dates, place, name, *numbers, problems.get(name), moment.features.version))
     return made
+
+
+_NUMBERS = 9  # of a way: what `_numbers` gives
+
+
+def _numbers(result: Result) -> list[float | None]:
+    """From odds to fit_seconds, in the table's order."""
+    before, after, ratio = result.corrected.flat(), result.calibrated.flat(), "predicted_over_observed"
+    reached = [after[key] for key in ("roc_auc", "pr_auc", "log_loss")]
+    return [result.odds, *reached, before["ece"], after["ece"], before[ratio], after[ratio], result.seconds]
 
 
 SHOWN = (

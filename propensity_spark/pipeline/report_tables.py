@@ -54,7 +54,7 @@ _BALANCING = _Listing(
     "Ways of balancing the training rows",
     "The champion with each way (propensity imbalance): what sampling and balancing added to the odds is undone exactly "
     "(corrected), then calibrated.",
-    imbalance.SHOWN,
+    (*imbalance.SHOWN, Shown("problem", "problem")),
 )
 
 
@@ -75,7 +75,8 @@ def _listed(spark: SparkSession, shown: _Listing, where: str) -> Listed | None:
         return None
     rows = tables.read(spark, shown.table.name, where).orderBy(*map(F.expr, shown.order)).collect()  # a few
     header = [column.heading for column in shown.columns]
-    lines = [[column.cell(row.asDict()) for column in shown.columns] for row in rows]
+    empty = dict.fromkeys(shown.table.columns)  # a table that an earlier version wrote may lack some of them
+    lines = [[column.cell({**empty, **row.asDict()}) for column in shown.columns] for row in rows]
     return Listed(shown.title, shown.about, header, lines) if lines else None
 
 

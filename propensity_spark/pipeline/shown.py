@@ -50,7 +50,9 @@ def head(columns: Sequence[Shown]) -> str:
 
 
 def line(row: Mapping[str, object], columns: Sequence[Shown]) -> str:
-    """A row in a line."""
+    """A row in a line; one of a trial that has a problem, and so no figures, says what it is."""
+    if row.get("problem"):
+        return f"{columns[0].placed(columns[0].cell(row))}  {row['problem']}"
     return "".join(column.placed(column.cell(row)) for column in columns).rstrip()
 
 
