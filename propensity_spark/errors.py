@@ -122,5 +122,11 @@ class TrainingFailed(PropensityError, RuntimeError):
     code = "training_failed"
 
 
+class RowsLost(PropensityError, RuntimeError):
+    """The rows that are learnt from are gone with an executor: no fit can be made of them any more."""
+
+    code = "rows_lost"
+
+
 class NothingLearnt(TrainingFailed):
     """The rows tell a fit nothing: it found nothing to split on."""

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame
 
 from propensity_spark.config import ModelsConfig
 from propensity_spark.features.spec import Feature
-from propensity_spark.models import forest, kernel, linear, network, packages, split, svm, trees, xgb
+from propensity_spark.models import forest, kernel, linear, network, packages, split, svm, trees, watchdog, xgb
 from propensity_spark.models.contract import Builder, Fitted
 from propensity_spark.models.fast import Predict, Scorer
 
@@ -25,8 +27,18 @@ class Family:
     only_to_fit: bool = False
 
     def __call__(self, rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
-        """Fit the family on the rows: see `Builder`."""
-        return self.fit(rows, features, config, seed)
+        """Fit the family on the rows: see `Builder`.
+
+        Raises TrainingFailed too where Spark gives up on a job of the fit, RowsLost where that is since the rows are gone. A query
+        that cannot be meant is a bug, and stays one.
+        """
+        try:
+            return self.fit(rows, features, config, seed)
+        except AnalysisException:
+            raise
+        except (Py4JJavaError, PySparkException) as problem:
+            name = next((name for name, family in FAMILIES.items() if family is self), "a family")
+            raise watchdog.failed(f"the fit of {name}", problem) from problem
 
 
 FAMILIES: dict[str, Family] = {

@@ -12,7 +12,7 @@ from pyspark import InheritableThread
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from propensity_spark.errors import TrainingFailed
+from propensity_spark.errors import RowsLost, TrainingFailed
 
 Result = TypeVar("Result")
 _ERROR = re.compile(r"(?!py4j|pyspark|org\.apache)[\w.]*(Error|Exception): ")  # the last line of a Python trace
@@ -22,6 +22,7 @@ _LOST = ("failed barrier ResultStage", "ExecutorLostFailure")  # both are told w
 _PAUSE = 1.0  # seconds until executors are looked for again
 _REPLACED = 300  # seconds that a cluster is given to replace one
 _TIMES = 4  # as often as Spark tries a task
+_GONE = re.compile(r"Checkpoint block \S+ not found")  # of rows that an executor kept: see settle
 
 
 def within(spark: SparkSession, seconds: int, what: str, work: Callable[[], Result]) -> Result:
@@ -55,7 +56,7 @@ def within(spark: SparkSession, seconds: int, what: str, work: Callable[[], Resu
             "Check the executors, or ask for fewer tasks."
         ) from failures[0]
     if failures and isinstance(failures[0], Py4JError | PySparkException):
-        raise TrainingFailed(f"{what} failed on the cluster: {_cause(str(failures[0]))}") from failures[0]
+        raise failed(what, failures[0]) from failures[0]
     if failures:
         raise failures[0]
     return results[0]
@@ -78,6 +79,18 @@ def _anew(work: Callable[[], Result], until: float) -> Result:
             if not mends or now + _PAUSE > until:
                 raise
         time.sleep(_PAUSE)
+
+
+def failed(what: str, problem: BaseException) -> TrainingFailed | RowsLost:
+    """What is said of work that Spark gave up on: the cause, and what to do where an executor took the rows with it."""
+    told = str(problem)
+    gone = _GONE.search(told)
+    if gone is None:
+        return TrainingFailed(f"{what} failed on the cluster: {_cause(told)}")
+    return RowsLost(
+        f"{what} failed on the cluster: {gone[0]}, for the executor that kept these rows is lost. "
+        "Set storage.checkpoints to a folder that all executors reach, and run it again."
+    )
 
 
 def beginning(told: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from py4j.protocol import Py4JError
+from pyspark.errors import AnalysisException
 from pyspark.ml import PipelineModel, util
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -27,7 +28,7 @@ from propensity_spark.config import (
     SVMConfig,
     XGBoostConfig,
 )
-from propensity_spark.errors import TrainingFailed
+from propensity_spark.errors import RowsLost, TrainingFailed
 from propensity_spark.features.spec import Feature
 from propensity_spark.models import fast, native, trees, vectors
 from propensity_spark.models.contract import LEARN_WEIGHT, Fitted
@@ -109,6 +110,24 @@ def test_where_the_jvm_has_no_lightgbm_the_model_stands_in_the_pipeline_as_it_is
     column = fitted.scorer.column
     told, expected = (each.transform(toy).select("id", column).toPandas().sort_values("id") for each in (fitted, usual))
     np.testing.assert_allclose(told[column], expected[column], atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["logistic", "svm", "kernel_svm", "forest", "gbt"])
+def test_a_fit_whose_rows_are_gone_fails_as_a_fit_and_says_what_to_do(family: str, spark: SparkSession) -> None:
+    """As they are where an executor is lost that kept them."""
+    context = spark.sparkContext._jsc
+    before = set(context.getPersistentRDDs())
+    kept = spark.range(9).selectExpr("CAST(id % 2 AS INT) AS label", *(f"CAST(id AS FLOAT) AS {f.name}" for f in FEATURES))
+    rows = kept.localCheckpoint()
+    for each in set(context.getPersistentRDDs()) - before:
+        context.sc().unpersistRDD(each, True)
+    with pytest.raises(RowsLost, match=rf"^the fit of {family} failed .*: Checkpoint block .* Set storage\.checkpoints"):
+        FAMILIES[family](rows, FEATURES, SMALL, 1)
+
+
+def test_a_query_that_cannot_be_meant_is_no_failed_fit(toy: DataFrame) -> None:
+    with pytest.raises(AnalysisException):
+        FAMILIES["logistic"](toy.drop("label"), FEATURES, SMALL, 1)
 
 
 # Spark adds up what its tasks found in the order in which they end: the last digits of these models may differ.

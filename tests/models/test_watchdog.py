@@ -33,6 +33,16 @@ def test_the_cause_is_told_wherever_it_stands(told: str, cause: str) -> None:
     assert watchdog._cause(told) == cause
 
 
+def test_rows_that_are_gone_with_their_executor_are_told_with_the_remedy() -> None:
+    told = watchdog.failed(
+        "a fit", Py4JError(f"{CALL}\n: a.b.C: Job aborted: x.y.Z: Checkpoint block rdd_3_0 not found! Either the")
+    )
+    assert str(told) == (
+        "a fit failed on the cluster: Checkpoint block rdd_3_0 not found, for the executor that kept these rows is lost. "
+        "Set storage.checkpoints to a folder that all executors reach, and run it again."
+    )
+
+
 LOST = "Could not recover from a failed barrier ResultStage.\nExecutorLostFailure (executor 0 exited)"
 NO_ROOM = "org.apache.spark.scheduler.BarrierJobSlotsNumberCheckFailed: [SPARK-24819]"
 

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from propensity_spark.config import Config
-from propensity_spark.errors import ConfigError, TrainingFailed
+from propensity_spark.errors import ConfigError, RowsLost, TrainingFailed
 from propensity_spark.loading import load
 from propensity_spark.models.spaces import SPACES
 from propensity_spark.pipeline import build_features, run, tune
@@ -124,6 +124,23 @@ def test_a_search_without_one_good_trial_says_so(
     places = (f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", f"tune.storage=sqlite:///{tmp_path}/tuning.db", "tune.trials=2")
     with pytest.raises(TrainingFailed, match="none of 2 trials ended well"):
         tune.run(spark, configured(*SETTINGS, *places), moment, Progress(quiet=True))
+
+
+def test_a_search_whose_rows_are_lost_ends_at_once(
+    spark: SparkSession, configured: Callable[..., Config], moment: Moment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No later trial could be fitted either: the trials that may be made are for a search that goes on."""
+    asked = list[object]()
+
+    def lost(*_: object) -> float:
+        asked.append(_)
+        raise RowsLost("gone")
+
+    monkeypatch.setattr(tune, "_judged", lost)
+    places = (f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", f"tune.storage=sqlite:///{tmp_path}/tuning.db", "tune.trials=5")
+    with pytest.raises(RowsLost):
+        tune.run(spark, configured(*SETTINGS, *places), moment, Progress(quiet=True))
+    assert len(asked) <= 2, "one for each of those side by side"
 
 
 @pytest.mark.parametrize(
