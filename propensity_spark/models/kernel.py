@@ -43,7 +43,7 @@ class Waves(Transformer, HasInputCol, HasOutputCol, DefaultParamsReadable["Waves
 def fit_kernel_svm(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
     """Fit the machine; its importance is the mean absolute slope of the margin along each standardised input.
 
-    Raises TrainingFailed where one class is absent.
+    Raises NothingLearnt where one class is absent.
     """
     settings, vector = config.kernel_svm, vector_column(FAMILY, "features")
     prepare, weight = PipelineModel(stages=scaled(features, vector)), learn_weight(rows)

@@ -13,7 +13,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.config import ModelsConfig
-from propensity_spark.errors import TrainingFailed
+from propensity_spark.errors import NothingLearnt
 from propensity_spark.features.spec import Feature
 from propensity_spark.models import linear
 from propensity_spark.models.contract import LABEL, LEARN_WEIGHT, Fitted, learn_weight, make_scorer, vector_column
@@ -46,7 +46,7 @@ class Settings(Protocol):
 def fit_svm(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
     """Fit the machine; its importance is the absolute standardised coefficient.
 
-    The fit has no randomness: `seed` is part of the contract only. Raises TrainingFailed where one class is absent.
+    The fit has no randomness: `seed` is part of the contract only. Raises NothingLearnt where one class is absent.
     """
     vector = vector_column(FAMILY, "features")
     prepare = PipelineModel(stages=scaled(features, vector))
@@ -83,7 +83,7 @@ def _weight(vectors: DataFrame, positive_weight: float) -> Column:
         bought = F.col(LABEL) == 1
         found = vectors.agg(F.sum(F.when(bought, own)), F.sum(F.when(~bought, own))).collect()[0]
         if not found[0] or not found[1]:
-            raise TrainingFailed("a support vector machine needs bought and not bought rows; there is only one kind of them.")
+            raise NothingLearnt("a support vector machine needs bought and not bought rows; there is only one kind of them.")
         positive_weight = found[1] / found[0]
     return own * F.when(F.col(LABEL) == 1, positive_weight).otherwise(1.0)
 

@@ -125,6 +125,14 @@ def test_a_level_that_cannot_be_fitted_stays_pooled(
     assert "food (too few rows)" in fitted.note
 
 
+@pytest.mark.parametrize("family", ["svm", "kernel_svm"])
+def test_a_level_that_is_bought_whenever_it_is_offered_stays_pooled(rows: DataFrame, family: str) -> None:
+    some = rows.where("category <> 'books' OR label = 1").where("category IN ('toys', 'books')")
+    fitted = _fit(some, family=family, min_agreement=0.0)
+    assert fitted.facts["levels_tried"] == 2.0
+    assert "books (too few rows)" in fitted.note
+
+
 def test_where_no_level_has_the_rows_all_are_pooled(rows: DataFrame) -> None:
     fitted = _fit(rows, min_positives=10_000)
     assert fitted.note == "all pooled: no category has 10000 bought rows"
