@@ -170,6 +170,11 @@ class Config:
                 )
         if "segment" in self.calibration.by and not self.features.segment_by:
             raise ConfigError("calibration.by: segment needs features.segment_by, the users' attribute that holds it")
+        if self.candidates.segment and not self.features.segment_by and "segment" not in self.features.groups:
+            raise ConfigError(
+                f"candidates.segment is {self.candidates.segment}, and users have no segment: name features.segment_by, "
+                "add segment to features.groups, or set candidates.segment: 0"
+            )
         titles = [encoder.title for encoder in self.encoders]
         if len(set(titles)) != len(titles):
             raise ConfigError(f"encoders need names of their own, got {titles}: give one a `name`")

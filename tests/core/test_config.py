@@ -444,6 +444,16 @@ def test_a_segment_is_an_attribute_that_is_kept(config: Make) -> None:
         config(users=users, features={"segment_by": "region"})
 
 
+def test_candidates_of_a_segment_need_one(config: Make) -> None:
+    """features.user keeps the column of an earlier run, all null, so that nothing would be found there, and nothing said."""
+    users, asked = {"path": "users.csv", "id": "id", "attributes": ["tier"]}, {"segment": 20}
+    for named in ({"segment_by": "tier"}, {"groups": ["segment"]}):
+        assert config(users=users, candidates=asked, features=named).candidates.segment == 20
+    with pytest.raises(ConfigError, match=r"^candidates\.segment is 20, and users have no segment: name features\.segment_by"):
+        config(users=users, candidates=asked)
+    assert config(users=users).candidates.segment == 0
+
+
 def test_a_calibration_by_segment_needs_one(config: Make) -> None:
     users = {"path": "u.csv", "id": "u", "attributes": ["tier"]}
     by = {"by": ["exists", "segment"]}
