@@ -288,6 +288,11 @@ class EncoderConfig:
                 raise ConfigError(f"{where}.{setting} is for {', '.join(meant)}, and this one is {self.how}: leave it out")
         if self.constant and self.fill != "constant":
             raise ConfigError(f"{where}.constant needs fill: constant, got fill: {self.fill}")
+        if self.how == "target" and self.column == "user_id":  # folds are of users: a training row would never get its level's rate
+            raise ConfigError(
+                f"{where}.how: target says how often others with the same value buy, and nobody shares a user_id; "
+                "choose frequency, hash or another column"
+            )
 
     @property
     def title(self) -> str:

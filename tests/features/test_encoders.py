@@ -475,6 +475,7 @@ def test_a_model_learns_from_encoded_columns_and_scores_them_both_ways(spark: Sp
         ({"how": "log", "levels": 3}, r"encoders\.c\.levels is for index, one_hot, frequency, target"),
         ({"how": "index", "name": "my c"}, r"encoders\.c\.name must be letters"),
         ({"how": "index", "column": "my c"}, r"encoders\.column must be letters"),
+        ({"how": "target", "column": "user_id"}, r"^encoders\.user_id\.how: target .* nobody shares a user_id; choose frequency"),
         ({"how": "index", "size": 3}, r"unknown key encoders\[0\]\.size"),
     ],
 )
