@@ -22,7 +22,7 @@ _PLAIN = {
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A condition on users or products that reads their id, a product's name, category and price as the shop last told them, and
-    attributes (STRING; null: unknown) as they were known at the midnight that begins as_of.
+    attributes (STRING; null: unknown) as they were known at the midnight that begins as_of, but those called like the key or as_of.
 
     `setting` is where it is configured, `key` user_id or product_id. A condition that is null does not hold.
     """
@@ -36,7 +36,13 @@ class Rule:
     @property
     def columns(self) -> dict[str, str]:
         """What the condition may read, with its SQL type; an attribute goes before what the catalogue calls alike."""
-        return _PLAIN[self.key] | dict.fromkeys(self.attributes, "STRING")
+        return self._plain | dict.fromkeys(self.attributes, "STRING")
+
+    @property
+    def _plain(self) -> dict[str, str]:
+        """What else than attributes it may read; Spark tells no capitals apart."""
+        called = {attribute.lower() for attribute in self.attributes}
+        return {column: kind for column, kind in _PLAIN[self.key].items() if column not in called}
 
     @property
     def _holds(self) -> Column:
@@ -50,8 +56,7 @@ class Rule:
         """
         told = asked.select("as_of", self.key)
         if listed is not None:
-            plain = [column for column in _PLAIN[self.key] if column not in self.attributes]
-            told = told.join(listed.select(*plain), self.key, "left")
+            told = told.join(listed.select(*self._plain), self.key, "left")
         if versions is not None:
             columns = {attribute: (attribute, "STRING") for attribute in self.attributes}
             told = Known(self.key, columns, self.time_zone).add_to(told, versions)
@@ -85,4 +90,8 @@ def check(spark: SparkSession, config: Config) -> None:
 
 
 def _rule(setting: str, condition: str, key: str, attributes: Sequence[str], config: Config) -> Rule | None:
-    return Rule(setting, condition, key, tuple(attributes), config.shop.time_zone) if condition.strip() else None
+    if not condition.strip():
+        return None
+    taken = (key, "as_of")  # Spark tells no capitals apart: the id is the key itself, and nobody's date is asked for
+    told = tuple(attribute for attribute in attributes if attribute.lower() not in taken)
+    return Rule(setting, condition, key, told, config.shop.time_zone)

@@ -59,6 +59,33 @@ def test_an_attribute_goes_before_what_the_catalogue_calls_alike(table: Make, co
     assert _held(rules.excluded(settings), asked, listed, versions) == {(DAYS[0], "mug")}
 
 
+@pytest.mark.parametrize("taken", ["user_id", "User_ID", "as_of"])
+def test_an_attribute_called_like_the_key_or_the_date_is_left_to_them(table: Make, config: Configured, taken: str) -> None:
+    ever = "1900-01-01"
+    versions = table(VERSIONS, ("ann", {taken: "other", "consent": "yes"}, ever, None, ever))
+    asked = table("as_of DATE, user_id STRING", (DAYS[0], "ann"), (DAYS[0], "bob"))
+    users = {**ENTITY, "attributes": [taken, "consent"]}
+    for condition in ("consent = 'yes'", "user_id = 'ann'"):
+        assert _held(rules.scored(config(population={"where": condition}, users=users)), asked, None, versions) == {
+            (DAYS[0], "ann")
+        }
+
+
+def test_a_product_is_known_by_its_key_whatever_attribute_is_called_alike(
+    spark: SparkSession, table: Make, config: Configured
+) -> None:
+    listed = table(PRODUCTS, ("mug", "Mug", None, 5.0, {}), ("pin", "Pin", None, 1.0, {}))
+    asked = table("as_of DATE, product_id STRING", (DAYS[0], "mug"), (DAYS[0], "pin"))
+    settings = config(candidates={"exclude": "product_id = 'mug'"}, products={**ENTITY, "attributes": ["product_id"]})
+    rules.check(spark, settings)
+    rule = rules.excluded(settings)
+    assert rule is not None
+    assert rule.attributes == (), "no versions are read for it"
+    assert _held(rule, asked, listed, None) == {(DAYS[0], "mug")}
+    with pytest.raises(ConfigError, match=r"^population\.where: .*as_of.* on user_id$"):
+        rules.check(spark, config(population={"where": "as_of = '2'"}, users={**ENTITY, "attributes": ["as_of"]}))
+
+
 def test_without_a_rule_there_is_none(config: Configured) -> None:
     assert rules.scored(config()) is None
     assert rules.excluded(config(candidates={"exclude": "  "})) is None
