@@ -59,8 +59,12 @@ def installed() -> tuple[str, ...]:
     return tuple(name for name, family in FAMILIES.items() if not family.package or packages.is_here(family.package))
 
 
-def check_installed(config: ModelsConfig) -> None:
-    """Raise SetupError where a configured family's package is not here: its fit would say so after all that comes before."""
-    wanted = {*config.families, *([config.split.family] if "split" in config.families else [])}
+def check_installed(config: ModelsConfig, families: Sequence[str] = ()) -> None:
+    """Raise SetupError where a family's package is not here: its fit would say so after all that comes before.
+
+    `families`: those that will be fitted; none named: all that are configured.
+    """
+    chosen = families or config.families
+    wanted = {*chosen, *([config.split.family] if "split" in chosen else [])}
     for name in sorted(wanted - set(installed())):
         packages.need(FAMILIES[name].package, name)

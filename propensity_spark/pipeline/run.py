@@ -133,6 +133,7 @@ def totals_current(config: Config, since: date | None, spine: str, out: str) -> 
 
 def compare_groups(config: Config) -> None:
     """Fit and judge each group of features at the configured date."""
+    check_installed(config.models, [config.models.champion])
     spark, progress = _opened(config)
     groups.run(spark, config, _as_of(spark, config, progress), progress)
 
@@ -141,6 +142,7 @@ def tuned(config: Config) -> None:
     """Search the settings of a family at the configured date."""
     store.check(config)
     tune.check(config)
+    check_installed(config.models, [tune.family_of(config)])
     spark, progress = _opened(config)
     moment = _moment(spark, config, progress)
     build_features.run(spark, config, moment, progress)
@@ -149,6 +151,7 @@ def tuned(config: Config) -> None:
 
 def compare_balances(config: Config) -> None:
     """Fit and judge the champion with each way of balancing its training rows at the configured date."""
+    check_installed(config.models, [config.models.champion])
     spark, progress = _opened(config)
     imbalance.run(spark, config, _as_of(spark, config, progress), progress)
 

@@ -67,7 +67,7 @@ def check(config: Config) -> None:
     """See that there is something to search, and that it can be kept, before rows are made. Raises as `run` does."""
     _optuna()
     _storage(config)
-    space(config.models, _family(config), config.tune.parameters)
+    space(config.models, family_of(config), config.tune.parameters)
 
 
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> None:
@@ -77,7 +77,7 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     and where no place is named for the search.
     """
     optuna = _optuna()
-    config = bounded(spark, config, moment, progress, [_family(config)])
+    config = bounded(spark, config, moment, progress, [family_of(config)])
     with progress.stage("training rows") as stage:
         search = _search(spark, config, moment)
         stage.note = "; ".join(_named(part.fold) for part in search.parts)
@@ -106,7 +106,7 @@ def _optuna() -> Any:
 
 
 def _search(spark: SparkSession, config: Config, moment: Moment) -> Search:
-    tune, family = config.tune, _family(config)
+    tune, family = config.tune, family_of(config)
     width = tune.width if tune.history == "sliding" else None
     cut = folds(moment.timeline.rehearsal.train, config.labels.horizon_days, tune.folds, width)
     searched = space(config.models, family, tune.parameters)
@@ -116,7 +116,7 @@ def _search(spark: SparkSession, config: Config, moment: Moment) -> Search:
     return Search(family, searched, tuple(_part(config, moment, some, fold) for fold in cut))
 
 
-def _family(config: Config) -> str:
+def family_of(config: Config) -> str:
     return config.tune.family or config.models.champion
 
 

@@ -157,3 +157,20 @@ def test_a_family_whose_package_is_absent_is_told_before_anything_runs(
         with pytest.raises(SetupError, match=rf"the family {lacking} needs .* pip install 'propensity_spark\[{lacking}\]'"):
             job()
     return None
+
+
+@pytest.mark.parametrize("job", [run.compare_groups, run.compare_balances])
+def test_jobs_that_fit_the_champion_alone_ask_for_its_package_alone_and_first(
+    monkeypatch: pytest.MonkeyPatch, config: Callable[..., Config], job: Callable[[Config], None]
+) -> None:
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    monkeypatch.setattr(run, "_opened", lambda _: (None, None))
+    monkeypatch.setattr(run, "_as_of", lambda *_: date(2024, 4, 1))
+    ran: list[str] = []
+    for module in ("groups", "imbalance"):
+        monkeypatch.setattr(getattr(run, module), "run", lambda *_: ran.append("built and fitted"))
+    job(config(models={"champion": "lightgbm", "families": ["lightgbm", "xgboost"]}))
+    assert ran == ["built and fitted"]
+    with pytest.raises(SetupError, match="the family xgboost needs"):
+        job(config(models={"champion": "xgboost", "families": ["xgboost"]}))
+    assert ran == ["built and fitted"]
