@@ -1,5 +1,6 @@
 """How many tasks and threads a fit may count on. One that asks for more tasks than can run at once would wait for ever."""
 
+from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
 from propensity_spark.errors import TrainingFailed
@@ -19,12 +20,18 @@ def threads(spark: SparkSession) -> int:
     Where spark.executor.cores is not set, an executor of a standalone cluster takes all cores of its worker, of any other one.
     """
     context = spark.sparkContext
-    told, parallelism = context.getConf().get("spark.executor.cores"), context.getConf().get("spark.default.parallelism")
     if is_local(spark):
         return int(context.defaultParallelism)
-    if told or parallelism or not str(context.master).startswith(_STANDALONE):
-        return int(told or 1)
+    if not _takes_all(spark):
+        return int(context.getConf().get("spark.executor.cores") or 1)
     return max(1, int(context.defaultParallelism) // max(1, _executors(spark)))
+
+
+def _takes_all(spark: SparkSession) -> bool:
+    """Whether executors take all cores of their workers, which may have more or fewer than others; they are counted together."""
+    context = spark.sparkContext
+    said = [context.getConf().get(f"spark.{name}") for name in ("executor.cores", "default.parallelism")]
+    return str(context.master).startswith(_STANDALONE) and not any(said)
 
 
 def _executors(spark: SparkSession) -> int:
@@ -37,7 +44,18 @@ def at_once(spark: SparkSession) -> int:
     executors, each = _executors(spark), int(context.getConf().get("spark.task.cpus") or 1)
     if executors < 1:
         return max(1, int(context.defaultParallelism) // each)
+    if each > 1 and _takes_all(spark):
+        return max(1, _room(spark, executors, each))
     return (1 if is_local(spark) else executors) * max(1, threads(spark) // each)
+
+
+def _room(spark: SparkSession, executors: int, each: int) -> int:
+    """How many tasks of `each` cores fit on executors that may differ: by their average, more could seem to than do."""
+    context = spark.sparkContext._jsc.sc()
+    try:  # what Spark itself asks before tasks begin together
+        return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
+    except Py4JError:  # a Spark that keeps it to itself: as many as fit however the cores are parted
+        return -(-(int(spark.sparkContext.defaultParallelism) - executors * (each - 1)) // each)
 
 
 def check(spark: SparkSession, setting: str, asked: int) -> int:

@@ -4,15 +4,26 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from py4j.protocol import Py4JError
 
 from propensity_spark.config import LightGBMConfig, ModelsConfig, NetworkConfig
 from propensity_spark.errors import TrainingFailed
 from propensity_spark.models import handover, slots, trees, xgb
 
 
-def _spark(master: str, cores: int, executors: int, **conf: str) -> Any:
-    """A session of so many executors; `cores` as Spark's default parallelism counts them."""
-    status = SimpleNamespace(getExecutorMemoryStatus=lambda: SimpleNamespace(size=lambda: executors + 1))
+def _spark(master: str, cores: int, executors: int, room: int | None = None, **conf: str) -> Any:
+    """A session of so many executors; `cores` as Spark's default parallelism counts them, `room`: the tasks that fit."""
+
+    def most(_: object) -> int:
+        if room is None:
+            raise Py4JError("Method maxNumConcurrentTasks([class X]) does not exist")
+        return room
+
+    status = SimpleNamespace(
+        getExecutorMemoryStatus=lambda: SimpleNamespace(size=lambda: executors + 1),
+        maxNumConcurrentTasks=most,
+        resourceProfileManager=lambda: SimpleNamespace(defaultResourceProfile=lambda: None),
+    )
     settings = {f"spark.{key.replace('_', '.')}": value for key, value in conf.items()}
     context = SimpleNamespace(
         master=master,
@@ -45,6 +56,17 @@ def test_threads_and_tasks_at_once(
 ) -> None:
     spark = _spark(master, cores, executors, **conf)
     assert (slots.threads(spark), slots.at_once(spark)) == (threads, at_once)
+
+
+@pytest.mark.parametrize(
+    ("parted", "each", "word"),
+    [((7, 1), 2, True), ((7, 1), 2, False), ((4, 4), 2, True), ((3, 3, 3), 2, True), ((3, 3, 3), 2, False), ((1, 1, 9), 4, False)],
+)
+def test_no_more_tasks_are_counted_than_fit_on_executors_of_different_sizes(parted: tuple[int, ...], each: int, word: bool) -> None:
+    fit = sum(cores // each for cores in parted)
+    spark = _spark("spark://host:7077", sum(parted), len(parted), room=fit if word else None, task_cpus=str(each))
+    found = slots.at_once(spark)
+    assert found == fit if word else 1 <= found <= fit
 
 
 def _rows(spark: Any) -> Any:
