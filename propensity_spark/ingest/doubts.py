@@ -38,11 +38,24 @@ def doubts(config: Config) -> list[str]:
             f"population.days ({config.population.days}) reaches back further than features.history_days "
             f"({config.features.history_days}): nothing is seen of a user before that, and who did nothing since is not scored"
         )
+    found += _of_the_horizon(config)
     if config.shop.time_zone == "UTC":
         found.append(
             "shop.time_zone is UTC: days begin at its midnight, and times without a zone are read as UTC; set the shop's own"
         )
     return found
+
+
+def _of_the_horizon(config: Config) -> Iterator[str]:
+    """A history within which one horizon, and what was done before it, find no room."""
+    history, horizon = config.features.history_days, config.labels.horizon_days
+    if history < 2 * horizon:
+        seen = "nothing is seen, so that both are unknown" if history <= horizon else "little is seen"
+        yield (
+            f"features.history_days ({history}) is less than twice labels.horizon_days ({horizon}): affinity and following_score "
+            f"learn what is bought within a horizon from what was done before it, of which {seen}; set "
+            f"features.history_days to {2 * horizon} or more"
+        )
 
 
 def _of_events(source: SourceConfig) -> Iterator[str]:

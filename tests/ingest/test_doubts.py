@@ -72,6 +72,16 @@ def test_a_population_from_before_what_is_seen_is_told(log: Path) -> None:
         assert any(one.startswith(f"population.days ({days}) reaches back further than") for one in told) == is_told
 
 
+def test_a_history_that_is_not_much_longer_than_the_horizon_is_told(log: Path) -> None:
+    types = {"event_types": {"buy": "purchase", "pv": "view", "fav": "ignore"}}
+    for days, is_told in ((180, False), (179, True), (90, True)):
+        others = {"labels": {"horizon_days": 90}, "features": {"history_days": days}, "population": {"days": 90}}
+        told = _doubts(log, others=others, **types)
+        assert len(told) == is_told
+        assert not told or told[0].startswith(f"features.history_days ({days}) is less than twice labels.horizon_days (90): ")
+        assert not told or told[0].endswith("; set features.history_days to 180 or more")
+
+
 def test_midnight_in_utc_is_told_since_few_shops_keep_it(log: Path) -> None:
     (told,) = _doubts(log, zone="UTC", event_types={"buy": "purchase", "pv": "view", "fav": "favourite"})
     assert told.startswith("shop.time_zone is UTC: days begin at its midnight")
