@@ -25,7 +25,9 @@ from propensity_spark.trainset.population import population
 from propensity_spark.trainset.split import Procedure
 
 EVERYONE = "all"  # the segment of all users where the shop names none
-MOST_SEGMENTS = 200  # each of them is told of every product: thousands of towns would be billions of rows
+# Each segment is told of every product, once per history: thousands of towns, or a catalogue of half a million, would be billions
+# of rows. So many segments, or fewer of many products, but never fewer than so many.
+MOST_SEGMENTS, LEAST_SEGMENTS, MOST_PAIRS = 200, 10, 4_000_000
 OTHERS = "other"  # the segment of users in none of these
 KNOWN, FIRST_ORDER = "being known", "a first order"  # what a probability is given
 
@@ -38,7 +40,7 @@ class Shop:
     events: DataFrame
     users: DataFrame
     versions: DataFrame | None  # of users
-    largest: tuple[str, ...] = ()  # segments, where there are more than MOST_SEGMENTS; the others are told of together
+    largest: tuple[str, ...] = ()  # segments, where there are more than `told_apart`; the others are told of together
 
     def moments(self, dates: Sequence[date]) -> DataFrame:
         """See compute.moments."""
@@ -101,10 +103,16 @@ def shop(spark: SparkSession, config: Config) -> Shop:
     events = tables.read(spark, "silver.events")
     told = VERSIONS["user_id"]
     versions = tables.read(spark, told) if tables.exists(spark, told) else None
-    return Shop(config, events, newcomers.first_known(events, versions, "user_id"), versions, _largest(config, versions))
+    largest = _largest(config, versions, tables.read(spark, "silver.products"))
+    return Shop(config, events, newcomers.first_known(events, versions, "user_id"), versions, largest)
 
 
-def _largest(config: Config, versions: DataFrame | None) -> tuple[str, ...]:
+def told_apart(products: int) -> int:
+    """How many segments a shop of so many products has rates of their own for."""
+    return max(LEAST_SEGMENTS, min(MOST_SEGMENTS, MOST_PAIRS // max(products, 1)))
+
+
+def _largest(config: Config, versions: DataFrame | None, products: DataFrame) -> tuple[str, ...]:
     """The segments that have had the most users; none where all of them are few enough to be told of one by one."""
     if not config.features.segment_by or versions is None:
         return ()
@@ -112,8 +120,9 @@ def _largest(config: Config, versions: DataFrame | None) -> tuple[str, ...]:
         "segment IS NOT NULL"
     )
     counted = named.groupBy("segment").agg(F.count_distinct("user_id").alias("users")).orderBy(F.col("users").desc(), "segment")
-    found = [row["segment"] for row in counted.limit(MOST_SEGMENTS + 1).collect()]
-    return tuple(found[:MOST_SEGMENTS]) if len(found) > MOST_SEGMENTS else ()
+    most = told_apart(products.count())
+    found = [row["segment"] for row in counted.limit(most + 1).collect()]
+    return tuple(found[:most]) if len(found) > most else ()
 
 
 @dataclass(frozen=True, slots=True)

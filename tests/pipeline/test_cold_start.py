@@ -222,14 +222,23 @@ def test_who_lapsed_lately_is_told_by_those_who_were_counted(shop: Written) -> N
     assert {history for history, _, _ in shop.run(from_mapping(plain))} == {"none"}, "first orders tell nothing of one who ordered"
 
 
+@pytest.mark.parametrize(("most", "pairs"), [(1, 4_000_000), (200, 5)])
 def test_of_very_many_segments_the_largest_are_told_of_and_the_others_together(
-    shop: Written, monkeypatch: pytest.MonkeyPatch
+    shop: Written, monkeypatch: pytest.MonkeyPatch, most: int, pairs: int
 ) -> None:
-    monkeypatch.setattr(cold_start, "MOST_SEGMENTS", 1)  # the north has more users than the south
+    """Of many products few segments are too many."""
+    monkeypatch.setattr(cold_start, "LEAST_SEGMENTS", 1)
+    monkeypatch.setattr(cold_start, "MOST_SEGMENTS", most)  # the north has more users than the south
+    monkeypatch.setattr(cold_start, "MOST_PAIRS", pairs)
     told = shop.run(from_mapping(SETTINGS))
     assert {segment for _, segment, _ in told} == {"north", "other", "unknown"}
     assert (told["none", "other", "mug"].purchases, told["none", "north", "lamp"].users) == (1, 9 + 7)
     assert shop.unscored()["south7"] == ("none", "other")
+
+
+@pytest.mark.parametrize(("products", "segments"), [(0, 200), (20_000, 200), (20_001, 199), (400_000, 10), (500_000, 10)])
+def test_the_more_products_the_fewer_segments_are_told_apart(products: int, segments: int) -> None:
+    assert cold_start.told_apart(products) == segments
 
 
 def test_the_view_has_everyone_with_rows_of_one_kind(shop: Written, spark: SparkSession) -> None:
