@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-OPERATIONS = ("sum", "min", "max")  # all of them merge: pairs into users, days into windows
-
 # The tables of features and, beside as_of, their keys. A joined row has features of its own, kept in no table; those of
 # a candidate come with trainset.candidates; those of series are per user and come from no event.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -31,6 +29,7 @@ FIRST = "first"  # the group that every shop has
 class Measure:
     """A mergeable number read from events of one user and product: `op` of `value` where `where` holds.
 
+    `op` is sum, min or max: all of them merge, pairs into users and days into windows.
     `days` None reads the whole history. `needs` names the event types without which the measure is always empty.
     A sum without rows is 0; a min or max without rows is null.
     """
@@ -118,10 +117,6 @@ class FeatureSet:
         later = (self.segment_category, self.candidate, self.segment)
         text = repr(self) + (repr(later) if any(later) else "") + (repr(self.series) if self.series else "")
         return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-    def describe(self, name: str) -> str:
-        """A feature in plain words; empty where the name is unknown."""
-        return next((f.description for f in self.inputs if f.name == name), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

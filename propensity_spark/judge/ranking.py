@@ -54,20 +54,18 @@ def with_k(name: str, k: int) -> str:
     return f"{figure}_at_{k}{name.removeprefix(figure)}" if figure else name
 
 
-def per_user(
-    scored: DataFrame, truth: DataFrame, scorers: Mapping[str, str], k: int = 10, catalogue: DataFrame | None = None
-) -> dict[str, RankingMetrics]:
+def per_user(scored: DataFrame, truth: DataFrame, scorers: Mapping[str, str], k: int = 10) -> dict[str, RankingMetrics]:
     """Judge each user's list by several score columns, higher is better.
 
     Takes   `scored`: all candidate pairs: user_id, product_id, label and the columns; `truth`: the distinct pairs user_id,
-            product_id bought by the population, candidates or not; `catalogue`: every product_id and its share of buyers.
-    Returns the metrics by name. Equal scores are taken in the order of product_id. NDCG's ideal list has min(truth, k) hits.
+            product_id bought by the population, candidates or not.
+    Returns the metrics by name, without those of all lists together (see `reach`). Equal scores are taken in the order of
+            product_id. NDCG's ideal list has min(truth, k) hits.
     """
     with placed(scored, scorers, k) as rows:
         found = sums(buyers(rows, truth, scorers, k), scorers, {}, k)
-        reached = reach(rows, catalogue, scorers, k) if catalogue is not None else {}
     everyone = found[found["view"] == ALL]
-    return {name: of_sums(everyone, name, k, reached.get(name)) for name in scorers}
+    return {name: of_sums(everyone, name, k) for name in scorers}
 
 
 def ndcg_of_each(scored: DataFrame, truth: DataFrame, scorers: Mapping[str, str], k: int = 10) -> DataFrame:

@@ -10,7 +10,7 @@ from propensity_spark.config import FEATURE_GROUPS, FeatureConfig
 from propensity_spark.features import lineage
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.series import declare
-from propensity_spark.features.spec import OPERATIONS, Feature, FeatureSet, Measure, present
+from propensity_spark.features.spec import Feature, FeatureSet, Measure, present
 from propensity_spark.loading import from_mapping
 from propensity_spark.schemas import EVENT_TYPES
 
@@ -103,12 +103,10 @@ def test_every_feature_says_what_it_is_in_a_known_unit() -> None:
         assert feature.description.strip(), feature.name
         assert feature.unit in UNITS, feature.name
         assert set(feature.needs) <= EVERYTHING, feature.name
-        assert declared.describe(feature.name) == feature.description
-    assert declared.describe("no_such_feature") == ""
 
 
 def test_every_measure_merges() -> None:
-    assert {measure.op for measure in _set().measures} <= set(OPERATIONS)
+    assert {measure.op for measure in _set().measures} <= {"sum", "min", "max"}
 
 
 def test_a_rollup_that_a_pair_takes_over_has_aggregates_of_one_measure_each() -> None:

@@ -77,10 +77,15 @@ def test_the_reach_of_the_lists_counts_every_product_of_the_catalogue(table: Mak
     )
     catalogue = table("product_id STRING, share DOUBLE", ("a", 0.5), ("b", 0.25), ("c", 0.125), ("new", None), ("never", 0.125))
     truth = table("user_id STRING, product_id STRING", ("ann", "b"))
-    found = ranking.per_user(scored, truth, {"m": "s", "n": "t"}, k=1, catalogue=catalogue)
-    assert (found["m"].catalogue_coverage, found["m"].novelty) == (pytest.approx(1 / 5), pytest.approx(1.0))  # a and a
-    assert (found["n"].catalogue_coverage, found["n"].novelty) == (pytest.approx(2 / 5), pytest.approx((1 + 3) / 2))  # a and c
-    both = ranking.per_user(scored, truth, {"m": "s"}, k=2, catalogue=catalogue)["m"]
+    scorers = {"m": "s", "n": "t"}
+    with ranking.placed(scored, scorers, 1) as rows:
+        found = ranking.reach(rows, catalogue, scorers, 1)
+    assert found["m"] == (pytest.approx(1 / 5), pytest.approx(1.0))  # a and a
+    assert found["n"] == (pytest.approx(2 / 5), pytest.approx((1 + 3) / 2))  # a and c
+    with ranking.placed(scored, scorers, 2) as rows:
+        reached = ranking.reach(rows, catalogue, scorers, 2)["m"]
+        sums = ranking.sums(ranking.buyers(rows, truth, scorers, 2), scorers, {}, 2)
+    both = ranking.of_sums(sums, "m", 2, reached)
     assert both.catalogue_coverage == pytest.approx(3 / 5)
     assert both.novelty == pytest.approx((1 + 2 + 1) / 3), "a product whose share is unknown is no part of the mean"
     assert {"map_at_2", "mrr_at_2", "catalogue_coverage_at_2", "novelty_at_2"} <= set(both.flat())
