@@ -66,7 +66,7 @@ def assemble(candidates: DataFrame, features: Mapping[str, DataFrame], declared:
     )
     if declared.segment_category:
         alike = _only(features["segment_category"], declared.segment_category, "segment", "category")
-        joined = joined.join(F.broadcast(alike), ["as_of", "segment", "category"], "left")
+        joined = joined.join(alike, ["as_of", "segment", "category"], "left")
     if declared.series:
         joined = joined.join(_only(features["series"], declared.series, "user_id"), ["as_of", "user_id"], "left")
     return derive(joined, declared.row).select(*BASE_COLUMNS, *(feature.name for feature in inputs(declared)), *also)

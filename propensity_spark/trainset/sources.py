@@ -108,7 +108,7 @@ def of_segment(population: DataFrame, pairs: DataFrame, users: DataFrame, config
     counted = lately.join(segments, ["as_of", "user_id"], "inner").groupBy("as_of", "segment", "product_id").count()
     best = _top(counted, ["as_of", "segment"], [F.col("count").desc()], config.segment).select("as_of", "segment", "product_id")
     mine = population.join(segments, ["as_of", "user_id"], "inner")
-    return _marked(mine.join(F.broadcast(best), ["as_of", "segment"], "inner"), SEGMENT)
+    return _marked(mine.join(best, ["as_of", "segment"], "inner"), SEGMENT)
 
 
 def _favourites(population: DataFrame, user_categories: DataFrame) -> DataFrame:
