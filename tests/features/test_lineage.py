@@ -1,16 +1,20 @@
 """A feature's meaning is all that its values depend on, and a version keeps its meaning."""
 
+import hashlib
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from propensity_spark.config import FeatureConfig
+from propensity_spark.config import FEATURE_GROUPS, FeatureConfig
 from propensity_spark.errors import ConfigError, DefinitionChanged
 from propensity_spark.features import lineage
 from propensity_spark.features.definitions import feature_set
 from propensity_spark.features.spec import FeatureSet
 from propensity_spark.schemas import EVENT_TYPES
+
+_KEPT = Path(__file__).with_name("meanings.txt")  # of all features with the usual settings, by entity, name and version
 
 
 def _set(popular_days: int = 28, **settings: object) -> FeatureSet:
@@ -32,6 +36,20 @@ def test_every_feature_has_one_definition_and_each_says_what_it_reads() -> None:
     assert len({d.key for d in every}) == len(every) == len(declared.columns) + len(declared.shop)
     for d in every:
         assert re.search(r" = (sum|min|max) of .* where .* in \d+ days", d.text), f"{d.name} does not come down to events"
+
+
+def test_no_version_means_anything_else_than_when_tables_were_first_written_by_it() -> None:
+    """A shop's tables keep the meanings, and refuse others of the same version: all of them would have to be built anew."""
+    kept = {key: digest for digest, key in (line.split("  ") for line in _KEPT.read_text(encoding="utf-8").splitlines())}
+    now = {
+        " ".join(d.key): hashlib.sha256(d.text.encode()).hexdigest()[:12]
+        for groups in ((), FEATURE_GROUPS)
+        for d in lineage.definitions(_set(groups=groups))
+    }
+    changed = [key for key, digest in now.items() if kept.get(key, digest) != digest]
+    assert not changed, "raise the versions of these"
+    added = [f"{digest}  {key}" for key, digest in now.items() if key not in kept]
+    assert not added, f"add these lines to {_KEPT}"
 
 
 def test_a_definition_goes_down_to_the_events() -> None:
