@@ -118,9 +118,11 @@ def _build(config: Config) -> SparkSession:
 
 def _local_settings(config: Config) -> dict[str, str]:
     cores = os.cpu_count() or 2
+    # tasks that list folders: 10,000 of VACUUM, whose table may have one, take a minute here
+    here = {**_LOOPBACK, "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(2 * cores)}
     return {
         **_LOCAL,
-        **(_LOOPBACK if _is_here(config.spark.master) else {}),
+        **(here if _is_here(config.spark.master) else {}),
         "spark.executor.defaultJavaOptions": _WIDE_ROWS,
         "spark.driver.memory": config.spark.driver_memory or heap(memory.of_machine()),
         "spark.jars": ",".join(str(jar) for jar in install.jars()),

@@ -47,6 +47,7 @@ def test_only_a_cluster_of_this_machine_is_reached_by_loopback(monkeypatch: pyte
     session._build(from_mapping({"spark": {"master": master}}))
     addresses = {told.get("spark.driver.host"), told.get("spark.driver.bindAddress"), around.get("SPARK_LOCAL_IP")}
     assert addresses == ({"127.0.0.1"} if is_here else {None})
+    assert ("spark.sql.sources.parallelPartitionDiscovery.parallelism" in told) == is_here
     assert told["spark.master"] == (master or "local[*]")
 
 
