@@ -55,7 +55,7 @@ def test_the_champion_is_judged_at_thresholds_in_slices_and_with_intervals(whole
         assert mine[f"{figure}_low"] < mine[figure] < mine[f"{figure}_high"], figure
     assert mine["log_loss_gain_high"] < 0, "surely below the best baseline"
     assert mine["budget_cut_share"] < 0.05
-    assert mine["budget_cut_precision"] > mine["base_rate"]
+    assert mine["f1_cut_precision"] > mine["base_rate"]
     assert 0 < mine["captured_top_1"] < mine["captured_top_20"] <= 1
     slices = _gold(whole_shop, "metric_slices")
     rows = slices[(slices["scorer"] == "lightgbm") & (slices["metric"] == "rows")].groupby("sliced_by")["value"].sum()
