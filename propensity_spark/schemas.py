@@ -308,12 +308,13 @@ FEATURE_GAINS = Table(
     ddl="as_of DATE, test_as_of DATE, place INT, feature_set STRING, features INT, pr_auc DOUBLE, log_loss DOUBLE, "
     "roc_auc DOUBLE, recall_at_10 DOUBLE, ndcg_at_10 DOUBLE, ece DOUBLE, pr_auc_gain DOUBLE, pr_auc_gain_low DOUBLE, "
     "pr_auc_gain_high DOUBLE, ndcg_gain DOUBLE, ndcg_gain_low DOUBLE, ndcg_gain_high DOUBLE, fit_seconds DOUBLE, "
-    "feature_version STRING",
+    "problem STRING, feature_version STRING",
     keys=("as_of", "feature_set"),
     writer="groups",
     partition_by=("as_of",),
     about="what each group of features brings, on the test date of as_of's rehearsal: `first`, `first + <group>` and `all`; "
-    "gains are against `first`, with the interval of 95 % over users drawn with replacement; place: the order of the rows",
+    "gains are against `first`, with the interval of 95 % over users drawn with replacement; place: the order of the rows; "
+    "problem: why a set has no figures",
 )
 FAMILY_TRIALS = Table(
     name="gold.family_trials",

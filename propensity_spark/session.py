@@ -118,7 +118,7 @@ def _build(config: Config) -> SparkSession:
 
 def _local_settings(config: Config) -> dict[str, str]:
     cores = os.cpu_count() or 2
-    # tasks that list folders: 10,000 of VACUUM, whose table may have one, take a minute here
+    # tasks that list folders: 10,000 of VACUUM, whose table may have one, took forty seconds here
     here = {**_LOOPBACK, "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(2 * cores)}
     return {
         **_LOCAL,

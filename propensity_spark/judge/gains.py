@@ -19,7 +19,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
-    """What a model on one set of features reached, and its gains over the first set (None for that one, or unknown)."""
+    """What a model on one set of features reached, and its gains over the first set (None for that one, or unknown).
+
+    `problem`: why there is no such model, and so nothing that it reached.
+    """
 
     name: str
     features: int
@@ -29,9 +32,10 @@ class Brought:
     recall: float | None
     ndcg: float | None
     ece: float | None
-    seconds: float
+    seconds: float | None
     pr_auc_gain: Change | None = None
     ndcg_gain: Change | None = None
+    problem: str = ""
 
 
 _REACHED = ("PR-AUC", "NDCG@10", "recall@10", "ROC-AUC", "log loss", "ECE")
@@ -45,7 +49,7 @@ def section(groups: Sequence[Brought], as_of: str) -> str:
         f"One model per set of features, fitted, calibrated and tested alike as of {as_of}. Gains are against the first set; the "
         "lines hold 95 of 100 samples of users, green where all of it is a gain, red where all of it is a loss."
     )
-    header = ("features", "how many", *_REACHED, "gain PR-AUC", "gain NDCG@10", "fit, s")
+    header = ("features", "how many", *_REACHED, "gain PR-AUC", "gain NDCG@10", "fit, s", "problem")
     reached = table(header, [_reached(each) for each in groups])
     return f"<h2>What each feature group brings</h2><p>{escape(about)}</p>{reached}{_gains(groups)}"
 
@@ -54,7 +58,7 @@ def _reached(group: Brought) -> tuple[str, ...]:
     shares = (number(value, ".4f") for value in (group.pr_auc, group.ndcg, group.recall, group.roc_auc))
     losses = (number(value, ".5f") for value in (group.log_loss, group.ece))
     gains = (f"{change.value:+.4f}" if change else "" for change in (group.pr_auc_gain, group.ndcg_gain))
-    return (group.name, str(group.features), *shares, *losses, *gains, f"{group.seconds:.0f}")
+    return (group.name, str(group.features), *shares, *losses, *gains, number(group.seconds, ".0f"), group.problem)
 
 
 def _gains(groups: Sequence[Brought]) -> str:

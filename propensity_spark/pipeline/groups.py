@@ -9,6 +9,7 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark.config import FEATURE_GROUPS, Config
+from propensity_spark.errors import TrainingFailed
 from propensity_spark.features.spec import FIRST, SERIES, Feature
 from propensity_spark.judge import bootstrap, ranking
 from propensity_spark.judge.bootstrap import Interval
@@ -16,7 +17,7 @@ from propensity_spark.judge.metrics import Metrics
 from propensity_spark.judge.ranking import RankingMetrics
 from propensity_spark.pipeline import build_features, trials
 from propensity_spark.pipeline.build_features import Moment
-from propensity_spark.pipeline.shown import Shown, head, line
+from propensity_spark.pipeline.shown import Shown, head, line, named
 from propensity_spark.pipeline.trials import Fit, Scored, Trial
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import FEATURE_GAINS
@@ -43,20 +44,24 @@ class Result:
 def run(spark: SparkSession, config: Config, as_of: date, progress: Progress) -> None:
     """Write the as_of's rows of gold.feature_gains, and print them; lists are ordered by the champion alone, without a ranker.
 
-    Features of all groups are built, once; the next run of another job builds those that are chosen anew.
-    Raises InsufficientData where the purchases cannot carry a model.
+    Features of all groups are built, once; the next run of another job builds those that are chosen anew. A set that cannot be
+    fitted is a row that says why. Raises InsufficientData where the purchases cannot carry a model, TrainingFailed where none
+    can be fitted on the first set, against which gains are.
     """
     config = replace(config, features=replace(config.features, groups=FEATURE_GROUPS))
     moment = build_features.prepare(spark, config, as_of)
     build_features.run(spark, config, moment, progress)
     rehearsal = trials.rehearse(spark, config, moment, progress)
-    fits = trials.fit_all(rehearsal, _trials(rehearsal), progress)
+    asked = _trials(rehearsal)
+    fits, problems = trials.fit_what_can_be(rehearsal, asked, progress)
+    if FIRST not in fits:
+        raise TrainingFailed(f"{config.models.champion} cannot be fitted on the first set of features: {problems[FIRST]}")
     with progress.stage("calibrate"):
         calibrators = trials.calibrated(rehearsal, fits)
     with progress.stage("test") as stage, trials.scored(spark, rehearsal, fits, calibrators) as scored:
         results = _judge(scored, fits, config.train.seed)
         stage.note = f"as of {moment.timeline.rehearsal.score}"
-    written = _rows(moment, results)
+    written = _rows(moment, asked, results, problems)
     trials.write(spark, written, FEATURE_GAINS, as_of)
     progress.say(told(written))
 
@@ -115,21 +120,31 @@ def _fetched(rows: DataFrame) -> pd.DataFrame:
 Row = tuple[object, ...]
 
 
-def _rows(moment: Moment, results: Mapping[str, Result]) -> list[Row]:
+def _rows(moment: Moment, asked: Sequence[Trial], results: Mapping[str, Result], problems: Mapping[str, str]) -> list[Row]:
     """The rows of gold.feature_gains."""
-    first = results[FIRST]
-    made: list[Row] = []
-    for place, (name, result) in enumerate(results.items()):
-        good, lists = result.metrics, result.ranking
-        reached = (good.pr_auc, good.log_loss, good.roc_auc, lists.recall, lists.ndcg, good.ece)
-        gains = (
-            *_gain(good.pr_auc, first.metrics.pr_auc, result.pr_auc),
-            *_gain(lists.ndcg, first.ranking.ndcg, result.ndcg),
-        )
-        dates = (moment.timeline.as_of, moment.timeline.rehearsal.score)
-        figures = (*(None if value is None else float(value) for value in (*reached, *gains)), float(result.fit.seconds))
-        made.append((*dates, place, title(name), result.fit.features, *figures, moment.features.version))
+    dates, made = (moment.timeline.as_of, moment.timeline.rehearsal.score), list[Row]()
+    for place, trial in enumerate(asked):
+        found = _numbers(results[trial.name], results[FIRST]) if trial.name in results else {}
+        numbers = (None if (value := found.get(column)) is None else float(value) for column in _NUMBERS)
+        features = results[trial.name].fit.features if trial.name in results else len(trial.features)
+        told = (title(trial.name), features, *numbers, problems.get(trial.name))
+        made.append((*dates, place, *told, moment.features.version))
     return made
+
+
+_NUMBERS = FEATURE_GAINS.columns[5:-2]  # of a set
+
+
+def _numbers(result: Result, first: Result) -> dict[str, float | None]:
+    """Column -> what the set reached, and what that is more than on the first set."""
+    good, lists = result.metrics, result.ranking
+    reached = {**good.flat(), **lists.flat(), "fit_seconds": result.fit.seconds}
+    gains = {
+        "pr_auc_gain": _gain(good.pr_auc, first.metrics.pr_auc, result.pr_auc),
+        "ndcg_gain": _gain(lists.ndcg, first.ranking.ndcg, result.ndcg),
+    }
+    ends = ("", "_low", "_high")
+    return reached | {f"{gain}{end}": value for gain, found in gains.items() for end, value in zip(ends, found, strict=True)}
 
 
 def _gain(mine: float | None, first: float | None, sure: Interval | None) -> tuple[float | None, float | None, float | None]:
@@ -151,15 +166,14 @@ _SHOWN = (
 def told(written: Sequence[Row]) -> str:
     """The rows as a table for people."""
     lines = [f"{head(_SHOWN)}  {'gain PR-AUC (95 %)':<29}gain NDCG@10 (95 %)"]
-    for row in written:
-        named = dict(zip(FEATURE_GAINS.columns, row, strict=True))
-        gains = (_between(named, "pr_auc_gain"), _between(named, "ndcg_gain"))
-        lines.append(f"{line(named, _SHOWN)}  {gains[0]:<29}{gains[1]}".rstrip())
+    for row in named(FEATURE_GAINS, written):
+        gains = (_between(row, "pr_auc_gain"), _between(row, "ndcg_gain"))
+        lines.append(f"{line(row, _SHOWN)}  {gains[0]:<29}{gains[1]}".rstrip())
     return "\n".join(lines)
 
 
-def _between(named: Mapping[str, object], gain: str) -> str:
-    values = [named[gain], named[f"{gain}_low"], named[f"{gain}_high"]]
+def _between(row: Mapping[str, object], gain: str) -> str:
+    values = [row[gain], row[f"{gain}_low"], row[f"{gain}_high"]]
     if any(value is None for value in values):
         return ""
     middle, low, high = (format(value, "+.4f") for value in values)

@@ -96,20 +96,24 @@ def _rows(moment: Moment, names: Sequence[str], results: Mapping[str, Result], p
     """The rows of gold.imbalance_trials."""
     dates, made = (moment.timeline.as_of, moment.timeline.rehearsal.score), list[Row]()
     for place, name in enumerate(names):
-        found = _numbers(results[name]) if name in results else [None] * _NUMBERS
-        numbers = (None if value is None else float(value) for value in found)
+        found = _numbers(results[name]) if name in results else {}
+        numbers = (None if (value := found.get(column)) is None else float(value) for column in _NUMBERS)
         made.append((*dates, place, name, *numbers, problems.get(name), moment.features.version))
     return made
 
 
-_NUMBERS = 9  # of a way: what `_numbers` gives
+_NUMBERS = IMBALANCE_TRIALS.columns[4:-2]  # of a way
 
 
-def _numbers(result: Result) -> list[float | None]:
-    """From odds to fit_seconds, in the table's order."""
-    before, after, ratio = result.corrected.flat(), result.calibrated.flat(), "predicted_over_observed"
-    reached = [after[key] for key in ("roc_auc", "pr_auc", "log_loss")]
-    return [result.odds, *reached, before["ece"], after["ece"], before[ratio], after[ratio], result.seconds]
+def _numbers(result: Result) -> dict[str, float | None]:
+    """Column -> what the way reached."""
+    before, after = result.corrected.flat(), result.calibrated.flat()
+    reached = {key: after[key] for key in ("roc_auc", "pr_auc", "log_loss", *_BOTH)}
+    corrected = {f"{key}_corrected": before[key] for key in _BOTH}
+    return {"odds": result.odds, **reached, **corrected, "fit_seconds": result.seconds}
+
+
+_BOTH = ("ece", "predicted_over_observed")  # what is told of probabilities that are corrected alone, too
 
 
 SHOWN = (

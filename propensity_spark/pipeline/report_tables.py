@@ -99,6 +99,7 @@ def _brought(row: Mapping[str, Any]) -> Brought:
         ndcg=row["ndcg_at_10"],
         ece=row["ece"],
         seconds=row["fit_seconds"],
+        problem=row.get("problem") or "",  # a table that an earlier version wrote may lack it
         pr_auc_gain=_change(row, "pr_auc_gain"),
         ndcg_gain=_change(row, "ndcg_gain"),
     )

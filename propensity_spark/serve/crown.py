@@ -27,8 +27,9 @@ def crown(mlflow: Any, config: Config, bundle: Bundle) -> str:
         if not all(_gives_way(tags, bundle) for tags in holders.values()):
             return ""
         client.set_registered_model_alias(champion, CHAMPION, bundle.versions[bundle.champion])
-        for other in holders.keys() - {champion}:
-            stands = f"was given to {champion}, and {other} has it still"
+        others = sorted(holders.keys() - {champion})
+        for place, other in enumerate(others):
+            stands = f"was given to {champion}, and stays with {', '.join(others[place:])} too"
             client.delete_registered_model_alias(other, CHAMPION)
     except mlflow.exceptions.MlflowException as problem:
         said = " ".join(str(problem).split())

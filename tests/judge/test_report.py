@@ -199,3 +199,7 @@ def test_what_groups_bring_is_shown_where_it_was_found() -> None:
     assert section.count("<circle") == 3, "the first set has no gain over itself, and no gain in NDCG is known"
     colours = [section.count(f'stroke="{plots.COLOURS[n]}"') for n in (4, 2, 5)]
     assert colours == [1, 1, 1], "a gain, neither, a loss"
+    unknown = dict.fromkeys(("pr_auc", "log_loss", "roc_auc", "recall", "ndcg", "ece", "seconds"))
+    failed = Brought(name="gaps", features=12, problem="too <wide>", **unknown)
+    page = render(_page(groups=(*groups, failed), groups_as_of="2024-02-02"))
+    assert '<td class="text">too &lt;wide&gt;</td>' in page

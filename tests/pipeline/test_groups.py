@@ -1,6 +1,9 @@
 """What groups of features bring is found by the procedure that training rehearses: the same rows, fits and figures."""
 
+from contextlib import nullcontext
 from datetime import date
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pyspark.sql import Row, SparkSession
@@ -8,7 +11,10 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import FEATURE_GROUPS, Config
-from propensity_spark.pipeline import build_features, groups, run
+from propensity_spark.errors import NothingLearnt, TrainingFailed
+from propensity_spark.loading import from_mapping
+from propensity_spark.pipeline import build_features, groups, run, trials
+from propensity_spark.pipeline.shown import named
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import FEATURE_GAINS
 from propensity_spark.trainset.assemble import inputs
@@ -81,9 +87,57 @@ def test_the_printed_table_says_unknown_and_leaves_no_gain_out() -> None:
     day = date(2024, 4, 1)
     lines = groups.told(
         [
-            (day, day, 0, "first", 9, 0.1, 0.2, 0.3, None, 0.5, 0.6, None, None, None, None, None, None, 1.0, "v"),
-            (day, day, 1, "first + gaps", 12, 0.2, 0.2, 0.3, 0.4, 0.5, 0.6, 0.1, 0.05, 0.15, -0.01, -0.02, 0.01, 1.0, "v"),
+            (day, day, 0, "first", 9, 0.1, 0.2, 0.3, None, 0.5, 0.6, *[None] * 6, 1.0, None, "v"),
+            (day, day, 1, "first + gaps", 12, 0.2, 0.2, 0.3, 0.4, 0.5, 0.6, 0.1, 0.05, 0.15, -0.01, -0.02, 0.01, 1.0, None, "v"),
+            (day, day, 2, "all", 15, *[None] * 13, "training_failed: too wide", "v"),
         ]
     ).splitlines()
     assert "unknown" in lines[1]
     assert lines[2].endswith("+0.1000 [+0.0500, +0.1500]   -0.0100 [-0.0200, +0.0100]")
+    assert lines[3].split(None, 1) == ["all", "training_failed: too wide"]
+
+
+def _run(monkeypatch: pytest.MonkeyPatch, failing: str) -> list[dict[str, object]]:
+    """The rows that the job writes where it cannot fit this set; nothing is read, fitted or judged."""
+    nothing: Any = None
+    written: list[tuple[Any, ...]] = []
+    day = date(2024, 4, 1)
+    timeline = SimpleNamespace(as_of=day, rehearsal=SimpleNamespace(score=day))
+    moment = SimpleNamespace(timeline=timeline, features=SimpleNamespace(version="v"))
+    encoders = SimpleNamespace(out_of_fold=lambda rows: rows)
+    rehearsal = SimpleNamespace(config=from_mapping({}), parts=SimpleNamespace(train=None), encoders=encoders)
+
+    def fit(_: object, trial: trials.Trial, *__: object) -> Any:
+        if trial.name == failing:
+            raise NothingLearnt(f"{trial.name}: found nothing\n to split on")
+        return SimpleNamespace(features=12, seconds=2.0)
+
+    def judged(_: object, fits: Any, *__: object) -> dict[str, Any]:
+        good = SimpleNamespace(pr_auc=0.5, flat=lambda: dict.fromkeys(("pr_auc", "log_loss", "roc_auc", "ece"), 0.5))
+        lists = SimpleNamespace(ndcg=0.25, flat=lambda: {"recall_at_10": 0.25, "ndcg_at_10": 0.25})
+        return {name: groups.Result(fit, good, lists, None, None) for name, fit in fits.items()}  # type: ignore[arg-type]
+
+    asked = [trials.Trial(name=n, family="logistic", models=rehearsal.config.models, features=()) for n in ("first", "gaps", "all")]
+    monkeypatch.setattr(groups, "build_features", SimpleNamespace(prepare=lambda *_: moment, run=lambda *_: None))
+    monkeypatch.setattr(groups, "_trials", lambda *_: asked)
+    monkeypatch.setattr(groups, "_judge", judged)
+    monkeypatch.setattr(trials, "rehearse", lambda *_, **__: rehearsal)
+    monkeypatch.setattr(trials, "_fit", fit)
+    monkeypatch.setattr(trials, "calibrated", lambda *_: {})
+    monkeypatch.setattr(trials, "scored", lambda *_: nullcontext())
+    monkeypatch.setattr(trials, "write", lambda _, rows, *__: written.extend(rows))
+    groups.run(nothing, rehearsal.config, day, Progress(quiet=True))
+    return named(FEATURE_GAINS, written)
+
+
+def test_a_set_that_cannot_be_fitted_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, gaps, every = _run(monkeypatch, "gaps")
+    assert gaps["problem"] == "training_failed: gaps: found nothing to split on"
+    assert (gaps["place"], gaps["features"], gaps["pr_auc"], gaps["fit_seconds"]) == (1, 0, None, None)
+    for row in (first, every):
+        assert (row["problem"], row["features"], row["pr_auc"], row["ndcg_at_10"], row["fit_seconds"]) == (None, 12, 0.5, 0.25, 2.0)
+
+
+def test_without_the_first_set_there_is_nothing_to_gain_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TrainingFailed, match=r"^lightgbm cannot be fitted on the first set of features: .*found nothing"):
+        _run(monkeypatch, "first")
