@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import _parse_datatype_string
 
@@ -15,6 +16,8 @@ from propensity_spark import session, tables
 from propensity_spark.config import Config, StorageConfig
 from propensity_spark.loading import from_mapping
 
+settings.register_profile("busy", deadline=None)  # beside Spark an example may take any time
+settings.load_profile("busy")
 MakeTable = Callable[..., DataFrame]
 # Nearly all tables of the tests have few rows: compiling code for each query takes longer than running it.
 _INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}

@@ -142,7 +142,7 @@ version_rows = st.lists(st.tuples(users, times, times), max_size=12, unique=True
 spine_rows = st.lists(st.tuples(st.sampled_from(["ann", "bob", "cem"]), times), min_size=1, max_size=15)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(versions=version_rows, spine=spine_rows)
 def test_plain_python_agrees_where_times_meet_in_one_microsecond(
     spark: SparkSession, versions: list[Row], spine: list[tuple[str, datetime]]

@@ -73,7 +73,7 @@ MOMENT = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(ROW, max_size=30), st.lists(MOMENT, min_size=1, max_size=8), st.sampled_from([(3, 31), (1, 5), (2, 9)]))
 def test_every_operation_agrees_with_reading_the_rows_one_by_one(
     rows: list[Row], spine: list[tuple[int, int]], late: tuple[int, int]
@@ -175,7 +175,7 @@ def test_days_follow_one_another_in_any_zone(zone: str) -> None:
     assert np.all(np.diff(midnights) >= 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(ROW, max_size=40), st.integers(1, 5), st.lists(MOMENT, min_size=1, max_size=5))
 def test_totals_of_parts_merge_into_totals_of_the_whole(rows: list[Row], parts: int, spine: list[tuple[int, int]]) -> None:
     whole, split = asked(rows, spine), [asked(rows[n::parts], spine) for n in range(parts)]

@@ -21,7 +21,7 @@ def test_the_psi_is_that_of_the_shares_by_hand() -> None:
     assert psi(values, np.append(weight[:3], [0, 0, 0]), first, ~first) is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, 1.5, 2.0, 7.0, None]), st.booleans(), st.integers(1, 9)), min_size=2))
 def test_any_rows_are_ranked_as_scikit_learn_ranks_them(rows: Sequence[tuple[float | None, bool, int]]) -> None:
     values = np.array([np.nan if value is None else value for value, _, _ in rows])
