@@ -166,7 +166,7 @@ class TrainConfig:
     rate is kept per row, so probabilities stay exact. Where a fit would learn from more than about `max_rows` rows, fewer
     negatives are kept, though as many as were bought. `calibration_share` of the users calibrate at the newest date, by models
     that did not learn from them there; 0: a third, or half where purchases are few. `refit`: the models that score are fitted once
-    more, on everybody.
+    more, on everybody. `min_history_days` lie before every training date; where that leaves none, fewer before the newest.
     """
 
     dates: int = 3

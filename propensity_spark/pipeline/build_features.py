@@ -26,11 +26,11 @@ from propensity_spark.pipeline.features import keep_definitions
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import SERIES as SERIES_ROWS
 from propensity_spark.schemas import SERIES_MEMBERS, VERSIONS
-from propensity_spark.trainset import collaborative, labels, sampling
+from propensity_spark.trainset import collaborative, labels, sampling, split
 from propensity_spark.trainset.assemble import inputs
 from propensity_spark.trainset.candidates import candidates
 from propensity_spark.trainset.population import population
-from propensity_spark.trainset.split import Timeline, plan
+from propensity_spark.trainset.split import Timeline
 
 ENTITIES = {entity: ("as_of", *keys) for entity, keys in KEYS.items() if entity != "pair"}  # rolled up from pairs
 # train.*: what is done with the rows of these tables, not which they are
@@ -62,8 +62,9 @@ def prepare(spark: SparkSession, config: Config, as_of: date, found: Extent | No
     found = found or extent.look(spark, config)
     _check_types(config, found)
     declared = feature_set(config.features, found.types, config.candidates.popular_days, config.shop.time_zone, config.series)
-    timeline = plan(config, as_of, found.first, found.sold, found.late, found.full)
-    return Moment(timeline, declared, attributes(config, declared), told_by(config), found.doubts(as_of))
+    timeline = split.plan(config, as_of, found.first, found.sold, found.late, found.full)
+    doubts = (*found.doubts(as_of), *split.doubts(config, timeline, found.first))
+    return Moment(timeline, declared, attributes(config, declared), told_by(config), doubts)
 
 
 def _check_types(config: Config, found: Extent) -> None:

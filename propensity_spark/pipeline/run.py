@@ -210,7 +210,10 @@ def _moment(spark: SparkSession, config: Config, progress: Progress) -> Moment:
     found = extent.look(spark, config)
     as_of = config.score.as_of or _newest(found)
     _say_doubts(found, as_of, progress)
-    return build_features.prepare(spark, config, as_of, found)
+    moment = build_features.prepare(spark, config, as_of, found)
+    for doubt in moment.doubts[len(found.doubts(as_of)) :]:  # of the dates that it chose
+        progress.say(f"  look            {doubt}")
+    return moment
 
 
 def _as_of(spark: SparkSession, config: Config, progress: Progress) -> date:

@@ -11,6 +11,7 @@ The test runs the same procedure as of X-h (or that much earlier) and judges it 
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from math import ceil
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -21,6 +22,7 @@ from propensity_spark.ingest.lateness import AT_ONCE, Lateness
 from propensity_spark.trainset.sampling import uniform
 
 _DAY = timedelta(days=1)
+_LEAST_HISTORY = 1 / 4  # of the horizon, before the first date that trains
 _SALT = 3
 _SHARE, _SHARE_OF_FEW = 1 / 3, 1 / 2
 _FEW = 3000  # positives: with fewer, a third of them would leave the level of probabilities to chance
@@ -110,10 +112,11 @@ def plan(
     _check_as_of(as_of, first_day, last_day)
     horizon = timedelta(days=config.labels.horizon_days)
     matured = horizon + late.days(horizon) * _DAY
-    final = _procedure(config, as_of, first_day, matured)
-    rehearsal = _procedure(config, as_of - matured, first_day, matured)
-    if not final.train or not rehearsal.train:
-        needed = 2 * matured.days + config.train.min_history_days
+    earliest = _earliest(config, first_day, as_of - 2 * matured)
+    final = _procedure(config, as_of, earliest, matured)
+    rehearsal = _procedure(config, as_of - matured, earliest, matured)
+    if not rehearsal.train:
+        needed = 2 * matured.days + (earliest - first_day).days
         raise InsufficientData(
             f"training, calibrating, testing and scoring as of {as_of} with a horizon of {config.labels.horizon_days} "
             f"days need {needed} days of history; the data begin on {first_day}, {(as_of - first_day).days} days before. "
@@ -121,6 +124,18 @@ def plan(
         )
     backtest = as_of + matured <= (full_day or last_day) + _DAY
     return Timeline(final, rehearsal, config.labels.horizon_days, backtest)
+
+
+def doubts(config: Config, timeline: Timeline, first_day: date) -> tuple[str, ...]:
+    """What the dates lack, a sentence each."""
+    first, wanted = timeline.learnt[0], config.train.min_history_days
+    there = (first - first_day).days
+    if there >= wanted:
+        return ()
+    return (
+        f"the first date that trains, {first}, has {there} days of history, {wanted} are wanted (train.min_history_days): models "
+        "learn there from users of whom little is known; older logs would help, or a lower labels.horizon_days",
+    )
 
 
 def _check_as_of(as_of: date, first_day: date, last_day: date) -> None:
@@ -133,8 +148,18 @@ def _check_as_of(as_of: date, first_day: date, last_day: date) -> None:
         )
 
 
-def _procedure(config: Config, score: date, first_day: date, matured: timedelta) -> Procedure:
+def _earliest(config: Config, first_day: date, newest: date) -> date:
+    """The first date that may train, where the rehearsal's newest one is this.
+
+    Where that has not as many days of history as are wanted, it trains alone, if it has a quarter of the horizon at least: models
+    that saw little of their users are still tested before they score, and a month of logs has a week to predict.
+    """
+    wanted = config.train.min_history_days
+    least = ceil(_LEAST_HISTORY * config.labels.horizon_days)
+    return first_day + timedelta(days=min(wanted, max(least, (newest - first_day).days)))
+
+
+def _procedure(config: Config, score: date, earliest: date, matured: timedelta) -> Procedure:
     step = timedelta(days=config.train.step_days) or timedelta(days=config.labels.horizon_days)
-    earliest = first_day + timedelta(days=config.train.min_history_days)
     train = [score - matured - number * step for number in range(config.train.dates)]
     return Procedure(tuple(sorted(day for day in train if day >= earliest)), score)

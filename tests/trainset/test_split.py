@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from propensity_spark.errors import InsufficientData
 from propensity_spark.ingest.lateness import AT_ONCE, Lateness
 from propensity_spark.loading import from_mapping
-from propensity_spark.trainset.split import Procedure, Timeline, calibration_share, held_out, kept_apart, plan
+from propensity_spark.trainset.split import Procedure, Timeline, calibration_share, doubts, held_out, kept_apart, plan
 
 FIRST, AS_OF = date(2020, 1, 1), date(2023, 1, 1)
 DAY = timedelta(days=1)
@@ -111,6 +111,39 @@ def test_the_history_that_is_asked_for_is_what_is_needed(horizon: int) -> None:
     assert _plan(horizon, AS_OF - needed * DAY, AS_OF).rehearsal.train
     with pytest.raises(InsufficientData):
         _plan(horizon, AS_OF - (needed - 1) * DAY, AS_OF)
+
+
+@pytest.mark.parametrize(
+    ("history", "horizon", "before"),
+    [
+        (41, 7, 27),  # a day less than is wanted: the rehearsal's newest date trains alone
+        (24, 7, 10),  # a month of logs of which the last week is to be predicted
+        (64, 28, 8),  # three months and four weeks
+        (63, 28, 7),
+        (16, 7, 2),
+        (3, 1, 1),
+    ],
+)
+def test_a_young_shop_trains_on_the_newest_date_alone_and_it_is_said(history: int, horizon: int, before: int) -> None:
+    first = AS_OF - history * DAY
+    timeline = _plan(horizon, first, AS_OF - DAY)
+    assert timeline.rehearsal.train == (AS_OF - 2 * horizon * DAY,) == (first + before * DAY,)
+    assert timeline.final.train[0] >= first + before * DAY
+    (told,) = doubts(from_mapping({}), timeline, first)
+    assert f"{first + before * DAY}, has {before} days of history, 28 are wanted" in told
+
+
+def test_with_as_much_history_as_is_wanted_nothing_is_said() -> None:
+    first = AS_OF - 42 * DAY
+    timeline = _plan(7, first, AS_OF - DAY)
+    assert timeline.rehearsal.train == (first + 28 * DAY,)
+    assert not doubts(from_mapping({}), timeline, first)
+
+
+@pytest.mark.parametrize(("history", "horizon"), [(15, 7), (62, 28), (2, 1)])
+def test_less_than_a_quarter_of_a_horizon_is_no_history(history: int, horizon: int) -> None:
+    with pytest.raises(InsufficientData, match=f"need {history + 1} days of history"):
+        _plan(horizon, AS_OF - history * DAY, AS_OF - DAY)
 
 
 @pytest.fixture(scope="module")
