@@ -14,7 +14,7 @@ from propensity_spark.features import lineage
 from propensity_spark.pipeline import moved, rows
 from propensity_spark.pipeline.build_features import Moment
 from propensity_spark.progress import Progress
-from propensity_spark.trainset.assemble import inputs
+from propensity_spark.trainset.assemble import FITS, inputs
 from propensity_spark.trainset.audit import LEAK, LOOK, OK, UNKNOWN, Finding, Found, audit, leaks, worst_first
 
 _MOST_LINES = 40  # of those that only deserve a look
@@ -76,7 +76,8 @@ def of_rows(config: Config, moment: Moment, joined: DataFrame, number: int) -> t
     unknown = sorted(set(config.audit.allow) - set(names))
     if unknown:
         raise ConfigError(f"audit.allow names {', '.join(unknown)}, which no feature is called: see `propensity features list`")
-    audited = audit(joined, names, config.audit, number, lineage.of_history(moment.features))
+    fits = [feature.name for feature in FITS]
+    audited = audit(joined, names, config.audit, number, lineage.of_history(moment.features), fits)
     if not audited[0].figures.whole.rows:
         raise InsufficientData(
             "no labelled candidate is there for these dates. Run `propensity build-features` for this date first."

@@ -48,21 +48,27 @@ class Audited:
 
 
 def audit(
-    rows: DataFrame, features: Sequence[str], config: AuditConfig, number: int, of_history: Collection[str] = ()
+    rows: DataFrame,
+    features: Sequence[str],
+    config: AuditConfig,
+    number: int,
+    of_history: Collection[str] = (),
+    fits: Collection[str] = (),
 ) -> tuple[Audited, ...]:
     """Look at every feature, in one pass over about config.max_rows of the rows.
 
     Takes   training rows as `figures` does, `number` of them; `of_history`: the features that are missing where a user has no
-            history with a product. Returns the features in order.
+            history with a product; `fits`: those that say how well a product fits a user, made of what was before as_of alone.
+    Returns the features in order.
     """
     share = min(1.0, config.max_rows / max(number, 1))
     found = figures(rows, features, share)
-    return tuple(judged(each, config, name in of_history) for name, each in found.items())
+    return tuple(judged(each, config, name in of_history, name in fits) for name, each in found.items())
 
 
-def judged(each: Figures, config: AuditConfig, of_history: bool = False) -> Audited:
+def judged(each: Figures, config: AuditConfig, of_history: bool = False, fits: bool = False) -> Audited:
     """What the checks say of one feature."""
-    told = _Told(each, config, of_history)
+    told = _Told(each, config, of_history, fits)
     return Audited(each, (told.coverage(), told.constant(), told.auc(), told.missing(), told.drift()))
 
 
@@ -84,6 +90,7 @@ class _Told:
     figures: Figures
     config: AuditConfig
     of_history: bool
+    fits: bool
 
     def coverage(self) -> Finding:
         share = self.figures.coverage
@@ -106,6 +113,9 @@ class _Told:
         if auc is None or self._few(known):
             return self._unknown("auc", None, self._too_few(known, " with a value"))
         says = f"alone it tells bought pairs from others with an AUC of {auc:.4f}"
+        if auc >= self.config.leak_auc and self.fits:
+            # whoever buys the same few products again: they fit best by far, and hardly anything else is bought
+            return self._found("auc", auc, LOOK, f"{says}: nearly all purchases are of what fits best by the user's past")
         if auc >= self.config.leak_auc:
             return self._found("auc", auc, LEAK, f"{says}, audit.leak_auc is {self.config.leak_auc}: it must know the label")
         if auc >= self.config.suspicious_auc:

@@ -124,6 +124,14 @@ def test_history_that_nearly_all_purchases_have_is_no_leak(spark: SparkSession, 
     ]
 
 
+def test_a_fit_that_nearly_all_purchases_have_is_no_leak(audited: dict[str, Audited]) -> None:
+    """Whoever buys the same two products again and again: no other fits the past as they do."""
+    plain, fit = (judged(audited["knows"].figures, CONFIG, fits=fits) for fits in (False, True))
+    assert (_finding(plain, "auc").verdict, _finding(fit, "auc").verdict) == (LEAK, LOOK)
+    assert "what fits best by the user's past" in _finding(fit, "auc").says
+    assert [f for f in fit.findings if f.check != "auc"] == [f for f in plain.findings if f.check != "auc"]
+
+
 def test_too_few_to_tell_is_unknown_and_not_fine(spark: SparkSession, shop: pd.DataFrame) -> None:
     few = shop.sort_values("label", ascending=False, kind="stable").groupby("label").head(19)
     measured = figures(_frame(spark, few), ["knows"], 1.0)["knows"]
