@@ -40,13 +40,15 @@ class JudgeConfig:
 class PromotionConfig:
     """Whether a champion that does worse than the best baseline is kept from scoring (see judge.gate).
 
-    `ece_slack`: by how much its ECE may be higher anyhow; more than that, and surely, refuses it. `stand_in`: of the other
-    families that would pass, the one with the least log loss takes its place.
+    `ece_slack`: by how much its ECE may be higher anyhow, or `ece_slack_share` of the observed rate where that is more; more than
+    these, and surely, refuses it. `stand_in`: of the other families that would pass, that with the least log loss takes its place.
     """
 
     gate: bool = True
     ece_slack: float = 0.0005
+    ece_slack_share: float = 0.05
     stand_in: bool = True
 
     def __post_init__(self) -> None:
         within("promotion.ece_slack", self.ece_slack, 0, 1)
+        within("promotion.ece_slack_share", self.ece_slack_share, 0, 1)

@@ -2,7 +2,7 @@
 
 On the rehearsal's test it is held against the best baseline in log loss and in ECE. A higher log loss refuses it, sure or not. A
 higher ECE does only where it is sure (the whole interval of 95 % lies on the wrong side, or is unknown) and above the slack: the
-ECE of a scorer with a handful of levels is low by construction.
+ECE of a scorer with a handful of levels is low by construction, and where users are many every difference is sure.
 """
 
 from collections.abc import Iterable, Mapping
@@ -50,6 +50,11 @@ def verdict(champion: str, families: Iterable[str], figures: Mapping[str, Figure
         return Verdict(True, f"noted: {ece.told}" if ece.gain > 0 else "")
     others = [family for family in families if _passes(family, figures, slack)]
     return Verdict(False, refused.told, tuple(sorted(others, key=lambda family: (figures[family][LOG_LOSS], family))))
+
+
+def slack(least: float, share: float, rate: float | None) -> float:
+    """By how much an ECE may be higher: `least`, or this share of the observed rate where that is more (unknown: `least`)."""
+    return max(least, share * (rate or 0.0))
 
 
 def _passes(family: str, figures: Mapping[str, Figures], slack: float) -> bool:

@@ -75,7 +75,9 @@ def _elected(
 def _verdict(config: Config, judged: Judged) -> Verdict:
     """Whether the champion may score."""
     champion, models = config.models.champion, config.models.families
-    found = gate.verdict(champion, models, judged["metrics"], judged[figures.INTERVALS][champion], config.promotion.ece_slack)
+    reached, promotion = judged["metrics"], config.promotion
+    slack = gate.slack(promotion.ece_slack, promotion.ece_slack_share, reached[champion]["base_rate"])
+    found = gate.verdict(champion, models, reached, judged[figures.INTERVALS][champion], slack)
     if found.promoted or config.promotion.gate:
         return found
     return Verdict(True, f"noted, since promotion.gate is false: {found.reason}")

@@ -89,6 +89,7 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("calibration.draws", 20, 19, 10_000, 10_001),
         ("calibration.draws", 0, -1, 10_000, 10_001),
         ("promotion.ece_slack", 0, -0.0001, 1, 1.01),
+        ("promotion.ece_slack_share", 0, -0.0001, 1, 1.01),
         ("judge.cost_false_positive", 1e-9, 0, 1e9, 1.1e9),
         ("judge.blocks", 20, 19, 2000, 2001),
         ("judge.draws", 100, 99, 10_000, 10_001),

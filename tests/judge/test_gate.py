@@ -67,6 +67,12 @@ def test_the_slack_itself_passes() -> None:
     assert not _verdict(0.04, 0.001 + 0.2500001, slack=0.25).promoted
 
 
+def test_the_slack_follows_the_observed_rate_where_that_is_more() -> None:
+    assert gate.slack(0.0005, 0.05, 0.04) == pytest.approx(0.002)
+    assert gate.slack(0.0005, 0.05, 0.009) == 0.0005
+    assert gate.slack(0.0005, 0.05, None) == 0.0005
+
+
 @pytest.mark.parametrize(("loss", "ece"), [(None, 0.001), (0.04, None)])
 def test_what_cannot_be_judged_is_not_promoted(loss: float | None, ece: float | None) -> None:
     made = _verdict(loss, ece)

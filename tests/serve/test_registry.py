@@ -158,7 +158,9 @@ def test_it_is_said_where_another_family_keeps_the_alias_beside_the_new_champion
 
     monkeypatch.setattr(mlflow.MlflowClient, "delete_registered_model_alias", fail)
     run = registry.log(store, replace(BUNDLE, champion="lightgbm"), MODELS, {}, {}, Verdict(True))
-    assert run.noted.startswith("the alias champion was given to a_lightgbm, and stays with a_logistic too, since the registry says:")
+    assert run.noted.startswith(
+        "the alias champion was given to a_lightgbm, and stays with a_logistic too, since the registry says:"
+    )
     aliases = [mlflow.MlflowClient().get_registered_model(f"a_{name}").aliases for name in MODELS]
     assert all(CHAMPION in held for held in aliases)
 
