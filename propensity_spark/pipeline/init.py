@@ -34,12 +34,18 @@ labels:
   horizon_days: 28      # predict a purchase within so many days
 
 population:             # who is scored: users with such an event within so many days
-  event: purchase       # or any, view, cart
-  days: 180
+  {who}
 
 storage:
   warehouse: warehouse/{name}
 """
+
+
+# Who looks around may buy for the first time, and interest is forgotten sooner than an order.
+_WHO = {
+    True: "event: any            # or purchase, view, cart\n  days: 90",
+    False: "event: purchase       # or any, view, cart\n  days: 180",
+}
 
 
 def write(samples: Sequence[str], name: str, output: str) -> int:
@@ -54,7 +60,7 @@ def write(samples: Sequence[str], name: str, output: str) -> int:
     text = _HEAD.format(name=name, files=", ".join(s.file.name for s in found), output=file)
     text += "".join(_source(one, called) for one, called in zip(logs, _names(logs), strict=True))
     text += "".join(_table(entity, one) for entity, one in tables.items())
-    text += ("" if "products" in tables else _NO_PRODUCTS) + _TAIL.format(name=name)
+    text += ("" if "products" in tables else _NO_PRODUCTS) + _TAIL.format(name=name, who=_WHO[_tells_interest(logs)])
     file.write_text(text, encoding="utf-8")
     print(f"wrote {file}. Read the lines with CHECK, then: propensity check --config {file}")
     for one in logs:
@@ -67,6 +73,12 @@ def write(samples: Sequence[str], name: str, output: str) -> int:
                 file=sys.stderr,
             )
     return 0
+
+
+def _tells_interest(logs: Sequence[Sniffed]) -> bool:
+    """Whether the logs tell what users do before they buy."""
+    told = {event for one in logs for event in (one.events.values() if "event" in one.parts else [_by_name(one.file)])}
+    return not told.isdisjoint({"view", "cart", "favourite"})
 
 
 def _parted(found: Sequence[Sniffed]) -> tuple[list[Sniffed], dict[str, Sniffed]]:

@@ -255,6 +255,29 @@ def test_what_is_written_loads_once_its_gaps_are_filled_and_not_before(tmp_path:
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "lines", "population"),
+    [
+        ("log.csv", ("user_id,product_id,event_time,event_type", "u,p,2024-01-01,view", "u,p,2024-01-01,purchase"), ("any", 90)),
+        ("clicks.csv", ("user_id,product_id,event_time", "u,p,2024-01-01"), ("any", 90)),
+        (
+            "log.csv",
+            ("user_id,product_id,event_time,event_type", "u,p,2024-01-01,refund", "u,p,2024-01-01,purchase"),
+            ("purchase", 180),
+        ),
+        ("orders.csv", ("user_id,product_id,event_time", "u,p,2024-01-01"), ("purchase", 180)),
+    ],
+)
+def test_who_looks_around_is_scored_too_where_a_log_tells_it(
+    tmp_path: Path, name: str, lines: tuple[str, ...], population: tuple[str, int]
+) -> None:
+    """Of the buyers of a clickstream's next days a third had never bought there before."""
+    out = tmp_path / "shop.yaml"
+    init.write([str(_csv(tmp_path / name, *lines))], "shop", str(out))
+    written = load([out]).population
+    assert (written.event, written.days) == population
+
+
 def test_tables_of_users_and_products_are_told_from_logs(tmp_path: Path) -> None:
     orders = _csv(tmp_path / "orders.csv", "customer,sku,created_at,qty", *(f"c{n % 3},p{n},2024-03-01,1" for n in range(8)))
     goods = _csv(tmp_path / "goods.csv", 'sku;title;"size ""EU""";list_price;made;no;status',
