@@ -38,6 +38,13 @@ class _Yaml(yaml.SafeLoader):
                 lines[key.value] = line
         return node
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """As YAML does; what is written as a date or a number, and is none, is named."""
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as problem:
+            raise ValueError(f"{node.value}: {problem}" if isinstance(node, yaml.ScalarNode) else str(problem)) from None
+
 
 def load(files: Sequence[Path | str], settings: Sequence[str] = ()) -> Config:
     """Read `files` in order (later wins), then `settings` of the form section.key=value, into a Config.
@@ -119,7 +126,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"config file {file} cannot be read: {problem}") from None
     try:
         values = yaml.load(text, _Yaml)
-    except yaml.YAMLError as problem:
+    except (yaml.YAMLError, ValueError) as problem:
         raise ConfigError(f"{file} is not valid YAML: {' '.join(str(problem).split())}") from None
     if values is None:
         return {}
@@ -134,6 +141,8 @@ def _parse_setting(setting: str) -> dict[str, Any]:
         raise ConfigError(f"--set wants section.key=value, got {setting!r}")
     try:
         nested: Any = yaml.load(value, _Yaml) if value.strip() else ""
+    except ValueError as problem:
+        raise ConfigError(f"--set {key.strip()} cannot be read: {problem}") from None
     except yaml.YAMLError:
         raise ConfigError(
             f"--set {key.strip()}: {value!r} is not a YAML value; signs need quotes: '{key.strip()}=\"{value}\"'"

@@ -218,6 +218,16 @@ def test_a_file_that_is_no_configuration_is_named(tmp_path: Path, text: str, mes
         load([_yaml(tmp_path, "broken.yaml", text)])
 
 
+def test_a_date_that_the_calendar_has_not_is_named(tmp_path: Path) -> None:
+    impossible = _yaml(tmp_path, "broken.yaml", "score:\n  as_of: 2024-02-30\n")
+    with pytest.raises(ConfigError, match=r"broken\.yaml is not valid YAML: 2024-02-30: day is out of range for month"):
+        load([impossible])
+    for setting in ("score.as_of=2024-02-30", "score={as_of: 2024-02-30}"):
+        with pytest.raises(ConfigError, match=r"--set score\S* cannot be read: 2024-02-30: day is out of range for month"):
+            load([], [setting])
+    assert load([], ["score.as_of=2024-02-29"]).score.as_of == date(2024, 2, 29)
+
+
 def test_signs_in_a_set_need_quotes_and_it_is_told_how() -> None:
     with pytest.raises(ConfigError, match=r"--set products\.delimiter: ',' is not a YAML value; .*: 'products\.delimiter=\",\"'"):
         load([], ["products.delimiter=,"])
