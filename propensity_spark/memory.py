@@ -75,7 +75,7 @@ def _family(root: int) -> set[int]:
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                parents[int(entry.name)] = int((entry / "stat").read_text(errors="replace").rsplit(")", 1)[1].split()[1])
             except OSError:  # it has ended meanwhile
                 continue
     family, size = {root}, 0

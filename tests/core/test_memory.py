@@ -37,6 +37,14 @@ def test_a_peak_outlives_what_made_it() -> None:
     assert peak.bytes - now > 150 * MIB
 
 
+def test_a_process_may_have_any_bytes_as_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for process, stat in (("7", b"7 (a shop) S 1 7"), ("8", b"8 (caf\xe9 \xff) S 7 8"), ("9", b"9 (other) S 1 9")):
+        (tmp_path / process).mkdir()
+        (tmp_path / process / "stat").write_bytes(stat)
+    monkeypatch.setattr(memory, "_PROC", tmp_path)
+    assert memory._family(7) == {7, 8}
+
+
 def test_nothing_is_known_where_there_is_no_proc(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setattr(memory, "_PROC", tmp_path)
     with memory.watched() as peak:
