@@ -4,6 +4,7 @@ Exit codes: 0 done, 2 a mistake of the user's (one clear line), 1 a bug (its tra
 """
 
 import argparse
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -260,7 +261,7 @@ def _config(asked: argparse.Namespace) -> Config:
 
 def _further(named: str, settings: Sequence[str]) -> Config:
     """The configuration of FILE or FILE@DATE; what --set says holds for it too, but for where its tables lie."""
-    file, _, day = named.partition("@")
+    file, day = found.groups() if (found := re.fullmatch(r"(.+)@([^/\\]*)", named)) else (named, "")  # @ may be in a folder's name
     shared = [setting for setting in settings if not setting.startswith("storage.")]
     return loading.load([file], [*shared, *([f"score.as_of={_date(day, '--and FILE@DATE')}"] if day else [])])
 

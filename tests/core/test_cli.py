@@ -181,6 +181,15 @@ def test_further_shops_have_their_own_dates_and_share_what_is_set_but_for_their_
     assert cli.main(["families", "--config", str(shop), "--and", f"{other}@soon"]) == 2
 
 
+@pytest.mark.parametrize("day", ["", "2024-03-01"])
+def test_a_further_shop_may_lie_in_a_folder_with_an_at_sign(shop: Path, tmp_path: Path, day: str) -> None:
+    folder = tmp_path / "me@home"
+    folder.mkdir()
+    named = str(shop.rename(folder / "shop.yaml"))
+    asked = cli._further(f"{named}@{day}" if day else named, [])
+    assert (asked.sources[0].name, str(asked.score.as_of or "")) == ("log", day)
+
+
 def test_a_run_ends_with_the_command_that_shows_its_scores(
     shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
