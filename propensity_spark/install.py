@@ -118,9 +118,18 @@ def fetch_jars() -> int:
         if _locked():
             _compare_with_lock(found)
         for jar in found:
-            shutil.copy2(jar, folder / f".{jar.name}")
-            (folder / f".{jar.name}").replace(folder / jar.name)  # a killed fetch leaves no half jar
+            _put(jar, folder)
     return len(found)
+
+
+def _put(jar: Path, folder: Path) -> None:
+    """Copy a jar so that it stands whole or not at all, though the fetch is killed or another one runs."""
+    part = folder / f".{os.getpid()}-{jar.name}"
+    try:
+        shutil.copy2(jar, part)
+        part.replace(folder / jar.name)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _resolve(scratch: Path) -> None:
@@ -183,6 +192,9 @@ def main() -> int:
         print(f"java {java_home()}\njars {len(jars())} in {jar_folder()} ({fetched} fetched now)")
     except SetupError as problem:
         print(f"setup: {problem}", file=sys.stderr)
+        return 2
+    except OSError as problem:
+        print(f"setup: {jar_folder()} cannot be written: {problem}. Name another by PROPENSITY_JARS.", file=sys.stderr)
         return 2
     return 0
 
