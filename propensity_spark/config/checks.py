@@ -1,5 +1,6 @@
 """The checks that settings share: each raises ConfigError naming the key, what it must be and what it is."""
 
+import codecs
 import re
 from difflib import get_close_matches
 from zoneinfo import available_timezones
@@ -51,6 +52,16 @@ def delimiter(key: str, value: str) -> None:
     """Refuse what is not one character."""
     if len(value) != 1:
         raise ConfigError(f'{key} must be one character (a tab is "\\t" in double quotes), got {value!r}')
+
+
+def text_encoding(key: str, value: str) -> None:
+    """Refuse an encoding in which a line's end is more than one byte: Spark cuts files at that byte, and lines lose letters."""
+    try:
+        is_wide = codecs.lookup(value).name.startswith(("utf-16", "utf-32"))
+    except LookupError:  # what Java alone knows; reading says where nobody does
+        return
+    if is_wide:
+        raise ConfigError(f"{key}: files in {value} cannot be cut into lines; save them as UTF-8")
 
 
 def named(key: str, value: str) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import date
 
-from propensity_spark.config.checks import delimiter, named, one_of, time_pattern, within, zone
+from propensity_spark.config.checks import delimiter, named, one_of, text_encoding, time_pattern, within, zone
 from propensity_spark.errors import ConfigError
 from propensity_spark.schemas import EVENT_TYPES, IGNORED
 
@@ -110,6 +110,8 @@ class SourceConfig:
         one_of(f"{where}.format", self.format, SOURCE_FORMATS)
         one_of(f"{where}.gone", self.gone, GONE)
         delimiter(f"{where}.delimiter", self.delimiter)
+        if self.format == "csv":
+            text_encoding(f"{where}.encoding", self.encoding)
         if bool(self.path) == bool(self.table):
             raise ConfigError(f"{where} needs either `path` or `table`")
         if not self.header and not self.columns and self.format == "csv":

@@ -347,6 +347,8 @@ def test_a_time_zone_like_no_other_is_not_guessed_at() -> None:
         ({"table": "raw.log"}, r"sources\.log needs either `path` or `table`"),
         ({"format": "xml"}, r"sources\.log\.format must be one of csv, json, parquet, delta; got 'xml'"),
         ({"header": False}, r"sources\.log: a CSV without header needs `columns`"),
+        ({"encoding": "UTF-16LE"}, r"sources\.log\.encoding: files in UTF-16LE cannot be cut into lines; save them as UTF-8"),
+        ({"encoding": "u32"}, r"sources\.log\.encoding: files in u32 cannot be cut into lines"),
         ({"name": "my log"}, r"sources\.name must be letters"),
         ({"map": {"user_id": "u", "event_ts": "t"}}, r"sources\.log\.map\.product_id is missing"),
         ({"map": {"product_id": "p", "event_ts": "t"}}, r"sources\.log\.map\.user_id is missing"),
@@ -385,6 +387,11 @@ def test_a_table_of_users_needs_its_key() -> None:
     for place in ({"path": ("u.csv",)}, {"table": "raw.users"}):
         with pytest.raises(ConfigError, match="needs `id`"):
             EntityConfig(**place)
+
+
+def test_files_that_are_read_whole_may_be_of_any_encoding(config: Make) -> None:
+    """Those of small tables: a text in them may go over lines."""
+    assert config(users={"path": "u.csv", "id": "u", "encoding": "utf_16"}).users.encoding == "utf_16"
 
 
 def test_the_report_and_the_runs_lie_in_the_warehouse_unless_told_otherwise() -> None:
