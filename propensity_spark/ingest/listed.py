@@ -10,6 +10,7 @@ from propensity_spark.config import ListedConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns
 from propensity_spark.ingest import parquets, texts, unread
+from propensity_spark.ingest.charsets import in_java
 from propensity_spark.ingest.heads import by_header, expand, headers
 
 
@@ -38,7 +39,12 @@ def _read(spark: SparkSession, listed: ListedConfig) -> list[DataFrame]:
     is_local = not any(is_remote(p) for p in listed.path) and listed.format != "delta"
     paths = local if is_local else list(listed.path)
     if listed.format == "csv":
-        options = {"sep": listed.delimiter, "encoding": listed.encoding, "escape": '"', "header": str(listed.header).lower()}
+        options = {
+            "sep": listed.delimiter,
+            "encoding": in_java(listed.encoding),
+            "escape": '"',
+            "header": str(listed.header).lower(),
+        }
         reader = spark.read.options(**options, multiLine="true")  # a product's text may go over lines; the tables are small
         return [reader.csv(group) for group in (_by_header(paths, listed) if is_local and listed.header else [paths])]
     if listed.format == "parquet" and is_local:

@@ -18,6 +18,7 @@ from propensity_spark.config import SourceConfig
 from propensity_spark.config.places import is_remote
 from propensity_spark.errors import MissingColumns, SourceError
 from propensity_spark.ingest import parquets, texts, unread
+from propensity_spark.ingest.charsets import in_java
 from propensity_spark.ingest.heads import apart, by_header, expand, headers
 
 FILE, SIZE, MODIFIED, ARRIVED, CORRUPT = "_source_file", "_file_size", "_file_modified", "_arrived_at", "_corrupt"
@@ -174,7 +175,7 @@ def _by_header(spark: SparkSession, source: SourceConfig, paths: list[str]) -> d
 
 def _remote_headers(spark: SparkSession, source: SourceConfig, files: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The first line of each file: a small job each, mostly spent waiting, so several at once."""
-    options = {"sep": source.delimiter, "encoding": source.encoding, "escape": '"', "header": "true"}
+    options = {"sep": source.delimiter, "encoding": in_java(source.encoding), "escape": '"', "header": "true"}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         columns = pool.map(lambda file: tuple(spark.read.options(**options).csv(file).columns), files)
         return dict(zip(files, columns, strict=True))
@@ -189,7 +190,7 @@ def remote_files(spark: SparkSession, patterns: Sequence[str]) -> Files:
 
 def _read_csv(spark: SparkSession, source: SourceConfig, names: list[str], paths: list[str]) -> DataFrame:
     """Text columns of these names; a line with too few or too many fields goes whole into _corrupt."""
-    options = {"sep": source.delimiter, "encoding": source.encoding, "escape": '"', "header": str(source.header).lower()}
+    options = {"sep": source.delimiter, "encoding": in_java(source.encoding), "escape": '"', "header": str(source.header).lower()}
     schema = StructType([StructField(name, StringType()) for name in [*names, CORRUPT]])
     reader = spark.read.schema(schema).options(**options, mode="PERMISSIVE", enforceSchema="true")
     frame = reader.option("columnNameOfCorruptRecord", CORRUPT).csv(paths)

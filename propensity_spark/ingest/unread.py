@@ -8,6 +8,7 @@ from propensity_spark.errors import PropensityError, SourceError
 
 _DAMAGE = ("EOFException", "ZipException", "not in GZIP", "not a gzip file", "incorrect header check", "is not a Parquet file")
 _CONVERTED = re.compile(r"column cannot be converted in file (\S+)\. Column: \[(.+?)\], Expected: (.+?), Found: (\w+)")
+_CHARSET = re.compile(r"(?:UnsupportedEncoding|UnsupportedCharset|IllegalCharsetName)Exception: ([^\n,;]+)")
 _REMEDIES = {  # by the name of Spark's error
     "PATH_NOT_FOUND": "correct the path",
     "TABLE_OR_VIEW_NOT_FOUND": "correct table; it is looked for in the catalog of the session",
@@ -43,6 +44,8 @@ def damaged(problem: Exception, where: str) -> Exception:
     text = "not in GZIP" if isinstance(problem, EOFError | zlib.error | gzip.BadGzipFile) else str(problem)
     if sign := next((sign for sign in _DAMAGE if sign in text), ""):
         return SourceError(f"{where}: a file is damaged ({sign}); fetch it again. Nothing was changed.")
+    if named := _CHARSET.search(f"{text}\n{getattr(problem, 'stackTrace', '')}"):  # some say the name alone
+        return SourceError(f"{where}: Spark has no encoding {named[1].strip()}; save the files as UTF-8. Nothing was changed.")
     if "TIMESTAMP(NANOS" in text:
         remedy = 'write them in microseconds (pandas: to_parquet(..., coerce_timestamps="us", allow_truncated_timestamps=True))'
         return SourceError(f"{where}: a Parquet file holds times in nanoseconds, which Spark reads from local files only; {remedy}")

@@ -12,8 +12,10 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from propensity_spark import tables
-from propensity_spark.config import SourceConfig
+from propensity_spark.config import EntityConfig, SourceConfig
 from propensity_spark.errors import MissingColumns, PropensityError, SourceError
+from propensity_spark.ingest import charsets, listed, sources
+from propensity_spark.ingest.charsets import in_java
 from propensity_spark.ingest.events import parse
 from propensity_spark.ingest.heads import headers
 from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE, META, load
@@ -320,3 +322,43 @@ def test_a_later_file_in_another_encoding_is_named(spark: SparkSession, warehous
     ):
         load(spark, _source(logs))
     assert not tables.exists(spark, "bronze.log")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said", "address"),
+    [("utf_8", "café", "file://{}/"), ("utf-8-sig", "café", "{}"), ("mac_roman", "café", "file://{}/"), ("cp932", "～①", "{}")],
+)
+def test_an_encoding_is_read_by_any_name_that_python_has_for_it(
+    spark: SparkSession, warehouse: Path, tmp_path: Path, encoding: str, said: str, address: str
+) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "1.csv").write_bytes(f"{HEADER}\n{said},mug,1\n".encode(encoding))
+    source = _source(address.format(logs), encoding=encoding)
+    load(spark, source)
+    assert _rows(spark) == [(said, "mug", "1")]
+    read = listed.read(spark, EntityConfig(path=source.path, encoding=encoding, id="user"), ["user"], "users")
+    assert [tuple(row) for row in read.collect()] == [(said, "mug", "1")]
+
+
+def test_java_has_every_encoding_by_the_name_that_is_given_for_pythons(spark: SparkSession) -> None:
+    named = {name: in_java(name) for name in (*charsets._IN_JAVA, "utf_8", "latin-1", "U8", "windows-1252", "ascii")}
+    known = spark._jvm.java.nio.charset.Charset
+    assert [name for name, java in named.items() if not known.isSupported(java)] == []
+    assert in_java("x-windows-949") == "x-windows-949", "what Java alone knows"
+
+
+def test_an_encoding_that_spark_has_not_is_a_line_for_its_owner(spark: SparkSession, warehouse: Path, tmp_path: Path) -> None:
+    file = tmp_path / "logs" / "1.csv"
+    _write(file, HEADER, "ann,mug,1")
+    for place in (f"{file}", f"file://{file}"):
+        source = _source(place, encoding="hp_roman8")
+        with pytest.raises(SourceError, match=r"^sources\.log: Spark has no encoding hp-roman8; save the files as UTF-8\."):
+            load(spark, source)
+        with pytest.raises(SourceError, match=r"^users: Spark has no encoding hp-roman8; save the files as UTF-8\."):
+            listed.read(spark, EntityConfig(path=source.path, encoding="hp_roman8", id="user"), ["user"], "users")
+
+
+def test_another_spelling_alone_reads_no_file_again(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    """What was noted of a file's reading before names were translated still holds."""
+    assert "'windows-1252'" in sources._reading(_source(logs, encoding="windows-1252"))
