@@ -102,6 +102,8 @@ def headers(files: Iterable[str], delimiter: str, encoding: str = "UTF-8") -> di
 def _readable_row(file: str, delimiter: str, encoding: str) -> list[str]:
     try:
         return _first_row(Path(file), delimiter, encoding)
+    except PermissionError as problem:
+        raise SourceError(f"{file} cannot be read: {problem.strerror}. Nothing was changed.") from None
     except (ValueError, csv.Error) as problem:
         raise SourceError(f"{file} cannot be read as csv: {problem}. Nothing was changed.") from None
 

@@ -26,7 +26,9 @@ def _leaves(file: str) -> tuple[_Leaf, ...]:
 
     try:
         schema = pyarrow.parquet.read_metadata(file).schema
-    except pyarrow.ArrowInvalid:
+    except PermissionError as problem:
+        raise SourceError(f"{file} cannot be read: {problem.strerror}. Nothing was changed.") from None
+    except (pyarrow.ArrowInvalid, OSError):  # OSError: of a footer that is spoilt
         raise SourceError(f"{file} is not a Parquet file, or is damaged; fetch it again. Nothing was changed.") from None
     columns = (schema.column(place) for place in range(len(schema)))
     return tuple(sorted((column.path, column.physical_type, str(column.logical_type)) for column in columns))

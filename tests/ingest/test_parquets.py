@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from propensity_spark import tables
 from propensity_spark.config import Config, EntityConfig
 from propensity_spark.errors import SourceError
-from propensity_spark.ingest import catalog, events, sources, versions
+from propensity_spark.ingest import catalog, events, heads, parquets, sources, versions
 from propensity_spark.ingest.preflight import problems
 from propensity_spark.loading import from_mapping
 
@@ -99,3 +99,24 @@ def test_a_damaged_file_is_named(spark: SparkSession, warehouse: Path, tmp_path:
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(SourceError, match=r"^\S+/1\.parquet is not a Parquet file, or is damaged; fetch it again"):
         sources.load(spark, _shop(file).sources[0])
+
+
+def test_a_file_with_a_spoilt_footer_is_named(tmp_path: Path) -> None:
+    file = _write(tmp_path / "logs" / "1.parquet", user=["1"], item=["7"], at=["2024-07-15"])
+    whole = file.read_bytes()
+    length = int.from_bytes(whole[-8:-4], "little")
+    file.write_bytes(whole[: -8 - length] + b"\xff" * length + whole[-8:])
+    with pytest.raises(SourceError, match=r"^\S+/1\.parquet is not a Parquet file, or is damaged; fetch it again"):
+        parquets._leaves(str(file))
+
+
+def test_a_file_that_may_not_be_read_is_named_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(file: object, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(pq, "read_metadata", forbidden)
+    monkeypatch.setattr("builtins.open", forbidden)
+    with pytest.raises(SourceError, match=r"^a\.parquet cannot be read: Permission denied\. Nothing was changed\.$"):
+        parquets._leaves("a.parquet")
+    with pytest.raises(SourceError, match=r"^a\.csv cannot be read: Permission denied\. Nothing was changed\.$"):
+        heads.headers(["a.csv"], ",")
