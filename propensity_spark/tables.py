@@ -191,6 +191,11 @@ def version(spark: SparkSession, name: str) -> int:
     return int(_last_write(spark, name)["version"])
 
 
+def state(spark: SparkSession, name: str) -> str:
+    """The same with the table's own id, for fingerprints: one that was removed and made anew counts from 0 again."""
+    return f"version {version(spark, name)} of {_detail(spark, name)['id']}"
+
+
 def state_of_name(spark: SparkSession, table: str) -> str:
     """The last change (Delta version and time) of a table of the shop's own; empty where it is not Delta (a view, say)."""
     return _state(lambda: DeltaTable.forName(spark, table))
@@ -260,8 +265,7 @@ def _map_columns(spark: SparkSession, table: str) -> None:
         return
     if not _prefix(spark):
         _register(spark, table)  # a session may not know it by name yet
-    detail = spark.sql(f"DESCRIBE DETAIL {name(spark, table)}")
-    said = detail.select("properties", "minReaderVersion", "minWriterVersion").collect()[0]
+    said = _detail(spark, table)
     if said["properties"].get(_MAPPING, "none") != "none":
         return
     needs = {_MAPPING: "name"}  # and a protocol that knows of it; never an older one than the table has
@@ -269,6 +273,17 @@ def _map_columns(spark: SparkSession, table: str) -> None:
     needs["delta.minWriterVersion"] = str(max(5, said["minWriterVersion"]))
     told = ", ".join(f"'{key}' = '{value}'" for key, value in needs.items())
     spark.sql(f"ALTER TABLE {name(spark, table)} SET TBLPROPERTIES ({told})")
+
+
+def _detail(spark: SparkSession, table: str) -> Row:
+    """Delta's id, properties and protocol of a table."""
+    told = spark.sql(f"DESCRIBE DETAIL {_itself(spark, table)}")
+    return told.select("id", "properties", "minReaderVersion", "minWriterVersion").collect()[0]
+
+
+def _itself(spark: SparkSession, table: str) -> str:
+    """The table in SQL about it: an embedded one by its place, since a session may not know it by name."""
+    return name(spark, table) if _prefix(spark) else f"delta.`{path(spark, table).replace('`', '``')}`"
 
 
 def _last_write(spark: SparkSession, name: str) -> Row:

@@ -172,11 +172,11 @@ def _differing(note: str, fingerprint: str) -> list[str]:
 
 def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
     read = dict.fromkeys((*_read_beside(config, moment.features), *eligible.reads(config)))
-    beside = {name: tables.version(spark, name) for name in read}
+    beside = {name: tables.state(spark, name) for name in read}
     plain = TrainConfig()
     sampled = replace(config.train, **{name: getattr(plain, name) for name in _LATER})
     parts = {
-        "silver": tables.version(spark, "silver.events"),
+        "silver": tables.state(spark, "silver.events"),
         **({"beside": beside} if beside else {}),
         "features": moment.features.version,
         "settings": repr((config.features, config.candidates, config.population, sampled, config.labels)),

@@ -86,7 +86,7 @@ def _fingerprint(spark: SparkSession, config: Config, names: list[str]) -> str:
         config.sessions,
         config.series,
     )
-    versions = {name: tables.version(spark, name) for name in names}
+    versions = {name: tables.state(spark, name) for name in names}
     given = [config.users, config.products, *(table for series in config.series for table in (series, series.members))]
     entities = [_stamps(spark, table) for table in given if table.given]
     return json.dumps(

@@ -53,7 +53,7 @@ def _joined(one: Found, other: Found) -> Found:
 
 def _are_current(spark: SparkSession, moment: Moment) -> bool:
     """Whether the tables were last written for these dates from the events as they are now: else they may differ without a leak."""
-    now = {"silver": tables.version(spark, "silver.events"), "features": moment.features.version, "timeline": repr(moment.timeline)}
+    now = {"silver": tables.state(spark, "silver.events"), "features": moment.features.version, "timeline": repr(moment.timeline)}
     for entity in CHECKED:
         try:
             note = json.loads(tables.last_note(spark, f"features.{entity}"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -186,6 +187,20 @@ def test_a_delta_table_is_known_by_its_state_and_nothing_else_is(spark: SparkSes
     rows.createOrReplaceTempView("a_view")
     assert tables.state_of_name(spark, "a_view") == tables.state_of_name(spark, "bronze.nothing") == ""
     assert tables.state_of_path(spark, str(warehouse)) == ""
+
+
+def test_a_table_made_anew_at_the_same_version_is_of_another_state(spark: SparkSession, table: Make, warehouse: Path) -> None:
+    rows = table(INTAKE, ("a", "received", "", 1))
+    tables.overwrite(rows, "silver.intake")
+    before = tables.state(spark, "silver.intake")
+    _upkeep(spark, "silver.intake")
+    assert tables.state(spark, "silver.intake") == before
+    shutil.rmtree(warehouse / "silver" / "intake")
+    spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # as in the session of a later run
+    tables.overwrite(rows, "silver.intake")
+    assert tables.version(spark, "silver.intake") == 0
+    assert before.startswith("version 0 of ")
+    assert tables.state(spark, "silver.intake") != before
 
 
 def test_reading_a_table_that_is_not_there_names_the_job_that_writes_it(spark: SparkSession, warehouse: Path) -> None:

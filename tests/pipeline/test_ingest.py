@@ -333,6 +333,27 @@ def test_a_new_file_makes_silver_anew(spark: SparkSession, copied: Shop, monkeyp
     assert made == [16 + 6 + 1]
 
 
+def test_a_log_that_was_removed_and_read_anew_makes_silver_anew(
+    spark: SparkSession, copied: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its versions count from 0 again, and may come to the number that they had."""
+    made: list[int] = []
+    monkeypatch.setattr(ingest, "_silver", lambda *_: (made.append(1) or 0, 0))
+    log = copied.logs / "1.csv"
+    before, times = log.read_text(), log.stat()
+    version = tables.version(spark, "bronze.clicks")
+    try:
+        log.write_text(before.replace("ann", "eva"))
+        shutil.rmtree(copied.warehouse / "bronze" / "clicks")
+        spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()  # as in the session of a later run
+        _run(spark, copied.config())
+    finally:
+        log.write_text(before)
+        os.utime(log, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert tables.version(spark, "bronze.clicks") == version
+    assert made == [1]
+
+
 def test_rows_of_an_ignored_type_are_counted_and_asked_nothing(
     spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
