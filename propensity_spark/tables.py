@@ -54,7 +54,7 @@ def attach(spark: SparkSession, storage: StorageConfig) -> None:
 
     Of a remote warehouse, which is slow to list, only tables with a contract are looked for.
     """
-    warehouse = storage.warehouse if storage.is_remote else str(Path(storage.warehouse).absolute())
+    warehouse = storage.warehouse.rstrip("/") if storage.is_remote else str(Path(storage.warehouse).absolute())
     _enter(spark, storage.catalog)
     for schema in SCHEMAS:
         if not spark.catalog.databaseExists(_prefix(spark) + schema):  # who only reads may make none
@@ -64,6 +64,8 @@ def attach(spark: SparkSession, storage: StorageConfig) -> None:
     spark.conf.set(_WAREHOUSE, warehouse)
     if storage.catalog:
         return
+    if _keeps_names(spark):
+        _forget_others(spark, warehouse)
     for table in _unnamed(spark) if storage.is_remote else _lying(warehouse):
         _register(spark, table)
 
@@ -101,6 +103,22 @@ def _forget(spark: SparkSession, warehouse: str) -> None:
             spark.sql(f"DROP TABLE {name}")
 
 
+def _keeps_names(spark: SparkSession) -> bool:
+    """Whether names outlive the session, in a metastore that may know them from a run of another warehouse."""
+    return bool(spark.conf.get("spark.sql.catalogImplementation") == "hive")
+
+
+def _forget_others(spark: SparkSession, warehouse: str) -> None:
+    """Drop the names of our tables that point into other warehouses: by them one shop's queries would read another's tables.
+
+    Tables that the metastore manages itself are nobody's warehouse; files stay.
+    """
+    for name in (name for name in _known(spark) if name in TABLES or name.startswith("bronze.")):
+        place, tail = _location(spark, name), f"/{name.replace('.', '/')}"
+        if place.endswith(tail) and place != _plain(warehouse + tail) and _told(spark, name, "Type") == "EXTERNAL":
+            spark.sql(f"DROP TABLE {name}")
+
+
 def _known(spark: SparkSession) -> list[str]:
     """The names in our schemas."""
     rows = [(schema, row) for schema in SCHEMAS for row in spark.sql(f"SHOW TABLES IN {schema}").collect()]
@@ -109,10 +127,13 @@ def _known(spark: SparkSession) -> list[str]:
 
 def _location(spark: SparkSession, name: str) -> str:
     """Where a registered table lies, as a plain path; empty where the name is not registered."""
-    if not spark.catalog.tableExists(name):
-        return ""
-    found = spark.sql(f"DESCRIBE TABLE EXTENDED {name}").where("col_name = 'Location'").select("data_type").collect()
-    return _plain(str(found[0][0])) if found else ""
+    return _plain(_told(spark, name, "Location")) if spark.catalog.tableExists(name) else ""
+
+
+def _told(spark: SparkSession, name: str, what: str) -> str:
+    """What the session's catalog says of a table under this heading; empty where it says nothing."""
+    found = spark.sql(f"DESCRIBE TABLE EXTENDED {name}").where(F.col("col_name") == what).select("data_type").collect()
+    return str(found[-1][0]) if found else ""  # behind the columns, of which one may be called so
 
 
 def _plain(path: str) -> str:
@@ -263,8 +284,6 @@ def _map_columns(spark: SparkSession, table: str) -> None:
     """Let a table that is there take columns of any name; it may have been made of files that had plain names only."""
     if not exists(spark, table):
         return
-    if not _prefix(spark):
-        _register(spark, table)  # a session may not know it by name yet
     said = _detail(spark, table)
     if said["properties"].get(_MAPPING, "none") != "none":
         return
@@ -272,7 +291,7 @@ def _map_columns(spark: SparkSession, table: str) -> None:
     needs["delta.minReaderVersion"] = str(max(2, said["minReaderVersion"]))
     needs["delta.minWriterVersion"] = str(max(5, said["minWriterVersion"]))
     told = ", ".join(f"'{key}' = '{value}'" for key, value in needs.items())
-    spark.sql(f"ALTER TABLE {name(spark, table)} SET TBLPROPERTIES ({told})")
+    spark.sql(f"ALTER TABLE {_itself(spark, table)} SET TBLPROPERTIES ({told})")
 
 
 def _detail(spark: SparkSession, table: str) -> Row:
@@ -282,7 +301,7 @@ def _detail(spark: SparkSession, table: str) -> Row:
 
 
 def _itself(spark: SparkSession, table: str) -> str:
-    """The table in SQL about it: an embedded one by its place, since a session may not know it by name."""
+    """The table in SQL about it: an embedded one by its place, since a name may be unknown or another warehouse's."""
     return name(spark, table) if _prefix(spark) else f"delta.`{path(spark, table).replace('`', '``')}`"
 
 
@@ -309,7 +328,7 @@ def _noted(spark: SparkSession, table: str, note: str) -> int:
     before = spark.conf.get(_NOTE, None)
     spark.conf.set(_NOTE, note)
     try:
-        spark.sql(f"ALTER TABLE {name(spark, table)} SET TBLPROPERTIES ('{WRITE_MARK}' = '{uuid4().hex}')")
+        spark.sql(f"ALTER TABLE {_itself(spark, table)} SET TBLPROPERTIES ('{WRITE_MARK}' = '{uuid4().hex}')")
     finally:
         spark.conf.set(_NOTE, before) if before else spark.conf.unset(_NOTE)
     return 0
