@@ -6,9 +6,20 @@ Embedded (default), a table lies at <warehouse>/<schema>/<table>; with storage.c
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from delta.exceptions import (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    DeltaConcurrentModificationException,
+    MetadataChangedException,
+    ProtocolChangedException,
+)
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -27,6 +38,10 @@ _CATALOG = "spark.propensity.catalog"
 _OWN_CATALOG = "spark_catalog"  # that every session has
 _NOTE = "spark.databricks.delta.commitInfo.userMetadata"
 _MAPPING = "delta.columnMapping.mode"
+_CONFLICTS = (  # none is a kind of another in Python
+    *(ConcurrentAppendException, ConcurrentDeleteDeleteException, ConcurrentDeleteReadException, ConcurrentTransactionException),
+    *(ConcurrentWriteException, DeltaConcurrentModificationException, MetadataChangedException, ProtocolChangedException),
+)
 _SIGNS = " ,;{}()\n\t="  # in a column's name Delta takes these by mapping names only; logs as received have them
 
 
@@ -267,17 +282,28 @@ def _write(frame: DataFrame, name: str, options: dict[str, str], mode: str = "ov
         frame, partitions = conform(frame, contract), contract.partition_by
     if any(sign in column for column in frame.columns for sign in _SIGNS):
         options = {**options, _MAPPING: "name"}
-        _map_columns(spark, name)
+        with _told_of_others(name):
+            _map_columns(spark, name)
     if contract:
         options = {**contract.properties, **options}
     writer = frame.write.format("delta").mode(mode).options(**options)
     if partitions:
         writer = writer.partitionBy(*partitions)
-    if _prefix(spark):
-        writer.saveAsTable(_prefix(spark) + name)
-    else:
-        writer.save(path(spark, name))
+    with _told_of_others(name):
+        writer.saveAsTable(_prefix(spark) + name) if _prefix(spark) else writer.save(path(spark, name))
+    if not _prefix(spark):
         _register(spark, name)
+
+
+@contextmanager
+def _told_of_others(name: str) -> Iterator[None]:
+    """Raise StorageError where another run's commit to the table came between."""
+    try:
+        yield
+    except _CONFLICTS:
+        raise StorageError(
+            f"another run wrote {name} while this one did, and its rows stand; run this again once the other has ended"
+        ) from None
 
 
 def _map_columns(spark: SparkSession, table: str) -> None:
@@ -328,7 +354,8 @@ def _noted(spark: SparkSession, table: str, note: str) -> int:
     before = spark.conf.get(_NOTE, None)
     spark.conf.set(_NOTE, note)
     try:
-        spark.sql(f"ALTER TABLE {_itself(spark, table)} SET TBLPROPERTIES ('{WRITE_MARK}' = '{uuid4().hex}')")
+        with _told_of_others(table):
+            spark.sql(f"ALTER TABLE {_itself(spark, table)} SET TBLPROPERTIES ('{WRITE_MARK}' = '{uuid4().hex}')")
     finally:
         spark.conf.set(_NOTE, before) if before else spark.conf.unset(_NOTE)
     return 0

@@ -3,11 +3,14 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
+import delta.exceptions
 import pytest
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -149,6 +152,54 @@ def test_a_change_by_somebody_else_counts_and_leaves_no_note(
     spark.sql(change)
     spark.sql("OPTIMIZE silver.intake")
     assert (tables.version(spark, "silver.intake"), tables.last_note(spark, "silver.intake")) == (1, "")
+
+
+def test_of_two_writes_at_once_the_later_one_is_told_of_the_other(
+    spark: SparkSession, table: Make, warehouse: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    marks, rows = tmp_path_factory.mktemp("marks"), table(INTAKE, ("a", "received", "", 1)).coalesce(1)  # a core for the other
+    tables.overwrite(rows, "silver.intake")
+
+    def slowly(batches: Iterator[Any]) -> Iterator[Any]:
+        (marks / "begun").touch()
+        while not (marks / "over").exists():
+            time.sleep(0.05)
+        yield from batches
+
+    with ThreadPoolExecutor(1) as another:
+        slow = another.submit(tables.overwrite, rows.mapInPandas(slowly, INTAKE), "silver.intake")
+        while not (marks / "begun").exists() and not slow.done():
+            time.sleep(0.05)
+        try:
+            tables.overwrite(table(INTAKE, ("b", "received", "", 2)), "silver.intake")
+        finally:
+            (marks / "over").touch()
+        with pytest.raises(StorageError, match=r"^another run wrote silver\.intake while this one did.*run this again"):
+            slow.result()
+    assert _said(tables.read(spark, "silver.intake")) == [("b", "received", "", "2")]
+
+
+def test_every_conflict_that_delta_knows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [kind for kind in vars(delta.exceptions).values() if getattr(kind, "__module__", "") == delta.exceptions.__name__]
+    kinds = [kind for kind in known if isinstance(kind, type)]
+    assert len(kinds) >= 8
+    for kind in kinds:
+        with pytest.raises(StorageError, match=r"another run wrote gold\.propensity"), tables._told_of_others("gold.propensity"):
+            raise kind("a conflict", "its trace")
+
+
+def test_a_note_that_another_write_came_before_is_told_as_well(
+    spark: SparkSession, table: Make, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def beaten(sql: str) -> None:
+        raise delta.exceptions.MetadataChangedException("a conflict", "its trace")
+
+    nothing = table(INTAKE)
+    tables.overwrite(nothing, "silver.intake", "first")
+    really = SparkSession.sql
+    monkeypatch.setattr(SparkSession, "sql", lambda s, said, *more: beaten(said) if "ALTER" in said else really(s, said, *more))
+    with pytest.raises(StorageError, match=r"another run wrote silver\.intake"):
+        tables.overwrite(nothing, "silver.intake", "second")
 
 
 def test_appending_to_a_table_that_is_not_there_makes_it(spark: SparkSession, table: Make, warehouse: Path) -> None:
