@@ -81,8 +81,11 @@ def attach(spark: SparkSession, storage: StorageConfig) -> None:
         return
     if _keeps_names(spark):
         _forget_others(spark, warehouse)
-    for table in _unnamed(spark) if storage.is_remote else _lying(warehouse):
-        _register(spark, table)
+    try:
+        for table in _unnamed(spark) if storage.is_remote else _lying(warehouse):
+            _register(spark, table)
+    except (PySparkException, Py4JJavaError) as problem:  # a file system that Spark has not, or that does not let it in
+        raise StorageError(f"the warehouse {warehouse} cannot be reached: {_reason(problem)}. Correct storage.warehouse.") from None
 
 
 def _enter(spark: SparkSession, catalog: str) -> None:
@@ -91,12 +94,16 @@ def _enter(spark: SparkSession, catalog: str) -> None:
         try:
             spark.catalog.setCurrentCatalog(catalog or _OWN_CATALOG)
         except (PySparkException, Py4JJavaError) as problem:  # PySpark has no name for it in 3.5
-            told = str(problem.java_exception.getMessage()) if isinstance(problem, Py4JJavaError) else str(problem)
-            reason = told.splitlines()[0].rstrip(".")
             raise StorageError(
-                f"the session has no catalog {catalog!r}: {reason}. Set storage.catalog to one that it has."
+                f"the session has no catalog {catalog!r}: {_reason(problem)}. Set storage.catalog to one that it has."
             ) from None
     spark.conf.set(_CATALOG, catalog)
+
+
+def _reason(problem: Exception) -> str:
+    """The first line of what Spark says, without its trace."""
+    told = str(problem.java_exception.toString()) if isinstance(problem, Py4JJavaError) else str(problem)
+    return told.splitlines()[0].rstrip(".")
 
 
 def _lying(warehouse: str) -> Iterator[str]:
@@ -246,7 +253,7 @@ def _state(handle: Callable[[], DeltaTable]) -> str:
     try:
         # the time too: a table that was dropped and made anew counts from 0
         last = last_change(handle().history)
-    except PySparkException:
+    except (PySparkException, Py4JJavaError):  # PySpark has no name for an address that cannot be reached
         return ""
     return f"version {last['version']} of {last['at']}"
 

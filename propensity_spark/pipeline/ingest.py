@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import reduce
 from uuid import uuid4
 
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -107,7 +108,7 @@ def _stamps(spark: SparkSession, listed: ListedConfig) -> dict[str, object]:
         return {str(file): sources.stamp(file) for file in expand(listed.path)}
     try:
         return {**sources.remote_files(spark, listed.path)}
-    except PySparkException:  # a store that lists no files may give them all the same
+    except (PySparkException, Py4JJavaError):  # a store that lists no files may give them all the same; if not, reading says it
         return {path: uuid4().hex for path in listed.path}
 
 

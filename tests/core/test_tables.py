@@ -402,6 +402,15 @@ def test_a_slash_at_the_end_of_a_remote_warehouse_makes_no_other(spark: SparkSes
     tables.attach(spark, StorageConfig(warehouse=str(warehouse)))
 
 
+def test_an_address_that_cannot_be_reached_is_a_line(spark: SparkSession, warehouse: Path) -> None:
+    try:
+        with pytest.raises(StorageError, match=r"^the warehouse nosuch://bucket/w cannot be reached: .*nosuch.*Correct storage"):
+            tables.attach(spark, StorageConfig(warehouse="nosuch://bucket/w"))
+    finally:
+        spark.conf.set("spark.propensity.warehouse", str(warehouse))
+    assert tables.state_of_path(spark, "nosuch://bucket/users") == ""
+
+
 @pytest.fixture
 def elsewhere(spark: SparkSession) -> Iterator[None]:
     """A session whose current catalog is not the one that the shop's tables are in."""

@@ -299,6 +299,7 @@ def test_a_change_of_users_in_a_table_or_at_an_address_makes_silver_anew(
         "delta": {"path": f"{at}/delta", "format": "delta"},
         "address": {"path": f"file://{at}/csv/"},
         "nowhere": {"path": f"file://{at}/none/"},
+        "unreachable": {"path": "nosuch://bucket/users.csv"},
         "view": {"table": "people_view"},
     }
     names = ["bronze.clicks", "bronze.orders"]
@@ -307,7 +308,7 @@ def test_a_change_of_users_in_a_table_or_at_an_address_makes_silver_anew(
         return {name: ingest._fingerprint(spark, copied.config(users={**place, "id": "id"}), names) for name, place in told.items()}
 
     before = seen()
-    assert {name for name, said in seen().items() if said != before[name]} == {"nowhere", "view"}, "never as before"
+    assert {name for name, said in seen().items() if said != before[name]} == {"nowhere", "unreachable", "view"}, "never as before"
     people.write.format("delta").mode("append").saveAsTable("bronze.people")
     spark.sql(f"DELETE FROM delta.`{at}/delta`")  # no file comes, and none goes
     people.write.mode("append").csv(f"{at}/csv", header=True)
