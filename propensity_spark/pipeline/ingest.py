@@ -153,7 +153,7 @@ def _counted(logs: DataFrame, listed: Sequence[DataFrame]) -> dict[str, _Taken]:
     taken = {name: _Taken(received, {}, bad, unwanted) for name, received, bad, unwanted in totals}
     if any(counts.refused for counts in taken.values()):
         named = rows.select("source", F.explode("reasons").alias("reason"))
-        short = F.regexp_replace("reason", "^(.*(read|unknown)): .*$", "$1")
+        short = F.regexp_replace("reason", "(?s)^(.*?(read|unknown)): .*$", "$1")  # values may hold line breaks
         for (source, reason), number in tables.count_by(named.withColumn("reason", short), "source", "reason").items():
             taken[str(source)].reasons[str(reason)] = number
     return taken

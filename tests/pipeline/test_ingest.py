@@ -258,6 +258,19 @@ def _kill_at(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
     monkeypatch.setattr(tables, "overwrite", overwrite)
 
 
+def test_reasons_are_counted_without_the_values_that_they_name_whatever_those_hold(table: Make) -> None:
+    values = ("a", "two\nlines", "a\r\n\nb", "read: so", "it is unknown: so")
+    rows = table(
+        "source STRING, event STRING, reasons ARRAY<STRING>", *(("log", "", [f"time cannot be read: {v}"]) for v in values)
+    )
+    more = table(
+        "source STRING, reasons ARRAY<STRING>", ("users", ["price cannot be read: \n"]), ("users", ["a rule: with a\ncolon"])
+    )
+    counted = ingest._counted(rows, [more])
+    assert counted["log"].reasons == {"time cannot be read": 5}
+    assert counted["users"].reasons == {"price cannot be read": 1, "a rule: with a\ncolon": 1}
+
+
 def test_a_run_killed_midway_and_run_again_equals_one_run(
     spark: SparkSession, copied: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
