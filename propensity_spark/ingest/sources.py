@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -146,20 +146,35 @@ def _read(spark: SparkSession, source: SourceConfig, files: list[str] | None) ->
     if source.format == "csv":
         return [_read_csv(spark, source, list(names), alike) for names, alike in _by_header(spark, source, paths).items()]
     if source.format == "json":
-        schema = spark.read.json(paths).schema
-        wanted = StructType([*(f for f in schema.fields if f.name != CORRUPT), StructField(CORRUPT, StringType())])
+        schema = spark.read.option("columnNameOfCorruptRecord", CORRUPT).json(paths).schema
+        found = [field for field in schema.fields if field.name != CORRUPT] or _texts(_asked_for(source))  # none: no row tells
+        wanted = StructType([*found, *_texts([CORRUPT])])
         return [spark.read.schema(wanted).option("columnNameOfCorruptRecord", CORRUPT).json(paths)]
     if source.format == "parquet" and files is not None:
         return parquets.read(spark, files)
     return [spark.read.format(source.format).load(paths if source.format == "parquet" else paths[0])]
 
 
+def _texts(names: Iterable[str]) -> list[StructField]:
+    return [StructField(name, StringType()) for name in names]
+
+
+def _mapped(source: SourceConfig) -> set[str]:
+    """The columns that play a part."""
+    parts = (getattr(source.map, part.name) for part in fields(source.map))
+    return {column for column in parts if column and not column.startswith("=")}
+
+
+def _asked_for(source: SourceConfig) -> tuple[str, ...]:
+    """The columns of files that hold nothing: those that will be asked for."""
+    return tuple(sorted(_mapped(source))) or ("_c0",)
+
+
 def _by_header(spark: SparkSession, source: SourceConfig, paths: list[str]) -> dict[tuple[str, ...], list[str]]:
     """The files by their columns: a shop may change their order from one file to the next. Those without a line hold nothing."""
     if not source.header:
         return {apart(source.columns): paths}
-    mapped = {c for c in (getattr(source.map, part.name) for part in fields(source.map)) if c and not c.startswith("=")}
-    nothing = {tuple(sorted(mapped)) or ("_c0",): paths}  # of the columns that would be asked for
+    mapped = _mapped(source)
     if any(is_remote(path) for path in paths):
         there = (file for file, (size, _) in sorted(remote_files(spark, paths).items()) if size)
         found = {file: names for file, names in _remote_headers(spark, source, list(there)).items() if names}
@@ -170,7 +185,7 @@ def _by_header(spark: SparkSession, source: SourceConfig, paths: list[str]) -> d
     for path, names in found.items():
         if mapped - set(names):
             raise MissingColumns(path, mapped - set(names), names, f"Every file of sources.{source.name} must have them.")
-    return by_header(found) or nothing
+    return by_header(found) or {_asked_for(source): paths}
 
 
 def _remote_headers(spark: SparkSession, source: SourceConfig, files: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -191,7 +206,7 @@ def remote_files(spark: SparkSession, patterns: Sequence[str]) -> Files:
 def _read_csv(spark: SparkSession, source: SourceConfig, names: list[str], paths: list[str]) -> DataFrame:
     """Text columns of these names; a line with too few or too many fields goes whole into _corrupt."""
     options = {"sep": source.delimiter, "encoding": in_java(source.encoding), "escape": '"', "header": str(source.header).lower()}
-    schema = StructType([StructField(name, StringType()) for name in [*names, CORRUPT]])
+    schema = StructType(_texts([*names, CORRUPT]))
     reader = spark.read.schema(schema).options(**options, mode="PERMISSIVE", enforceSchema="true")
     frame = reader.option("columnNameOfCorruptRecord", CORRUPT).csv(paths)
     slots = max(spark.sparkContext.defaultParallelism, 2)

@@ -248,6 +248,21 @@ def test_a_file_without_a_line_adds_nothing(spark: SparkSession, warehouse: Path
     assert _rows(spark) == []
 
 
+def test_a_json_file_without_a_row_adds_none_and_stops_nothing(spark: SparkSession, warehouse: Path, logs: Path) -> None:
+    source = _source(logs, format="json")
+    _write(logs / "0.json", "", "[]")
+    assert load(spark, source) == ("bronze.log", 0)
+    _write(logs / "1.json", '{"user": "ann", "item": "mug", "at": "1"}')
+    assert load(spark, source) == ("bronze.log", 1)
+    for name, line in {"2": "", "3": "[]", "4": "{}"}.items():
+        _write(logs / f"{name}.json", line)
+    load(spark, source)
+    _write(logs / "5.json", "no JSON")
+    load(spark, source)
+    said = _rows(spark, "user", "item", "at", CORRUPT)
+    assert said == [("ann", "mug", "1", None), (None, None, None, "no JSON"), (None, None, None, None)]
+
+
 def test_a_column_may_have_spaces_and_signs_in_its_name(spark: SparkSession, warehouse: Path, logs: Path) -> None:
     _write(logs / "1.csv", "Customer ID,Item (SKU),At", "ann,mug,2024-03-01")
     source = _source(logs, map={"user_id": "Customer ID", "product_id": "Item (SKU)", "event_ts": "At"})
