@@ -47,8 +47,8 @@ def load(spark: SparkSession, source: SourceConfig) -> tuple[str, int]:
     try:
         if new is not None:
             return name, tables.append(_received(spark, source, new), name, note)
-        received = _received(spark, source, None if files is None else list(files))
-        return name, tables.overwrite(_with_those_of(spark, name, gone, received), name, note)
+        received = [] if files == {} else [_received(spark, source, None if files is None else list(files))]
+        return name, tables.overwrite(_together([*_those_of(spark, name, gone), *received]), name, note)
     except Exception as problem:  # what is missing shows before a row is written: a table that is not there now is bronze
         raise unread.damaged(problem, f"sources.{source.name}") from problem
 
@@ -69,12 +69,13 @@ def _gone(source: SourceConfig, files: Files | None, known: Files) -> Files:
     return gone if source.gone == "keep" else {}
 
 
-def _with_those_of(spark: SparkSession, name: str, files: Files, received: DataFrame) -> DataFrame:
-    """The rows and, as they were received, those that the table holds of these files."""
-    if not files:
-        return received
-    kept = tables.read(spark, name).where(F.col(FILE).isin(list(files)))
-    return kept.unionByName(received, allowMissingColumns=True)
+def _those_of(spark: SparkSession, name: str, files: Files) -> list[DataFrame]:
+    """The rows that the table holds of these files, as they were received."""
+    return [tables.read(spark, name).where(F.col(FILE).isin(list(files)))] if files else []
+
+
+def _together(parts: Sequence[DataFrame]) -> DataFrame:
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
 
 
 def _added(files: Files | None, known: Files, gone: Files) -> list[str] | None:
@@ -121,8 +122,7 @@ def _received(spark: SparkSession, source: SourceConfig, files: list[str] | None
         read = _read(spark, source, files)
     except Exception as problem:
         raise unread.readable(problem, f"sources.{source.name}") from problem
-    parts = [_described(raw, source).withColumn(ARRIVED, arrived) for raw in read]
-    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
+    return _together([_described(raw, source).withColumn(ARRIVED, arrived) for raw in read])
 
 
 def _described(raw: DataFrame, source: SourceConfig) -> DataFrame:

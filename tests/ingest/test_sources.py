@@ -105,6 +105,19 @@ def test_rows_of_files_that_are_gone_stay_or_go_as_the_shop_says(spark: SparkSes
     assert _rows(spark) == [("cem", "cup", "3")]
 
 
+@pytest.mark.parametrize(("form", "line"), [("csv", "ann,mug,1"), ("json", '{"user": "ann", "item": "mug", "at": "1"}')])
+def test_rows_of_lost_files_stay_though_no_file_is_there_and_the_reading_is_another(
+    spark: SparkSession, warehouse: Path, logs: Path, form: str, line: str
+) -> None:
+    first = _write(logs / f"1.{form}", *([HEADER] if form == "csv" else []), line)
+    load(spark, _source(logs, format=form))
+    first.unlink()
+    other = _source(logs, format=form, gone="keep", delimiter=";")
+    assert load(spark, other) == ("bronze.log", 1)
+    assert _rows(spark) == [("ann", "mug", "1")]
+    assert load(spark, other) == ("bronze.log", 0)
+
+
 def test_files_that_are_there_and_named_no_more_go_without_a_word(spark: SparkSession, warehouse: Path, logs: Path) -> None:
     sample, _ = _write(logs / "sample.csv", HEADER, "ann,mug,1"), _write(logs / "all" / "1.csv", HEADER, "bob,mug,2")
     load(spark, _source(sample))
