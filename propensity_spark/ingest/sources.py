@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
@@ -71,7 +71,12 @@ def _gone(source: SourceConfig, files: Files | None, known: Files) -> Files:
 
 def _those_of(spark: SparkSession, name: str, files: Files) -> list[DataFrame]:
     """The rows that the table holds of these files, as they were received."""
-    return [tables.read(spark, name).where(F.col(FILE).isin(list(files)))] if files else []
+    return [_held(spark, name).where(F.col(FILE).isin(list(files)))] if files else []
+
+
+def _held(spark: SparkSession, name: str) -> DataFrame:
+    """The table's rows, of which old ones may name their files as Spark does."""
+    return tables.read(spark, name).withColumn(FILE, _as_python_has_it(F.col(FILE)))
 
 
 def _together(parts: Sequence[DataFrame]) -> DataFrame:
@@ -110,7 +115,7 @@ def _known(spark: SparkSession, name: str, reading: str) -> tuple[Files, bool]:
         return {}, False
     note = tables.last_note(spark, name)
     if not note.startswith("{"):
-        rows = tables.read(spark, name).select(FILE, SIZE, MODIFIED).distinct().collect()  # as many as there are files
+        rows = _held(spark, name).select(FILE, SIZE, MODIFIED).distinct().collect()  # as many as there are files
         return {str(file): [int(size), int(changed)] for file, size, changed in rows}, False
     said = json.loads(note)
     return {os.path.normpath(file): stamp for file, stamp in said["files"].items()}, said["reading"] == reading
@@ -125,6 +130,11 @@ def _received(spark: SparkSession, source: SourceConfig, files: list[str] | None
     return _together([_described(raw, source).withColumn(ARRIVED, arrived) for raw in read])
 
 
+def _as_python_has_it(file: Column) -> Column:
+    """A local file's name without Spark's scheme; on Databricks, /Volumes is one of Python's folders too."""
+    return F.regexp_replace(file, "^file:(//)?|^dbfs:(?=/Volumes/)", "")
+
+
 def _described(raw: DataFrame, source: SourceConfig) -> DataFrame:
     """The columns as text, with the file that each row came from."""
     kept = [texts.written(F.col(f"`{f.name}`"), f.dataType).alias(f.name) for f in raw.schema.fields if f.name not in META]
@@ -132,7 +142,7 @@ def _described(raw: DataFrame, source: SourceConfig) -> DataFrame:
     if source.table:
         zero = F.lit(0).cast("bigint")
         return raw.select(*kept, F.lit(source.table).alias(FILE), zero.alias(SIZE), zero.alias(MODIFIED), corrupt.alias(CORRUPT))
-    local = F.regexp_replace(F.expr("url_decode(replace(_metadata.file_path, '+', '%2B'))"), "^file:(//)?", "")
+    local = _as_python_has_it(F.expr("url_decode(replace(_metadata.file_path, '+', '%2B'))"))
     changed = F.col("_metadata.file_modification_time").cast("bigint")
     size = F.col("_metadata.file_size")
     return raw.select(*kept, local.alias(FILE), size.alias(SIZE), changed.alias(MODIFIED), corrupt.alias(CORRUPT))

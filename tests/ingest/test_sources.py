@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import EntityConfig, SourceConfig
@@ -18,7 +19,7 @@ from propensity_spark.ingest import charsets, listed, sources
 from propensity_spark.ingest.charsets import in_java
 from propensity_spark.ingest.events import parse
 from propensity_spark.ingest.heads import headers
-from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE, META, load
+from propensity_spark.ingest.sources import ARRIVED, CORRUPT, FILE, META, MODIFIED, SIZE, load
 from propensity_spark.loading import from_mapping
 
 Make = Callable[..., DataFrame]
@@ -103,6 +104,27 @@ def test_rows_of_files_that_are_gone_stay_or_go_as_the_shop_says(spark: SparkSes
     third.rename(logs / "3.csv")
     load(spark, drop)
     assert _rows(spark) == [("cem", "cup", "3")]
+
+
+def test_files_of_a_volume_go_by_the_name_that_python_has_for_them(spark: SparkSession, table: Make, warehouse: Path) -> None:
+    seen = "STRUCT<file_path STRING, file_modification_time TIMESTAMP, file_size BIGINT>"
+    places = ("dbfs:/Volumes/main/a%20b.csv", "dbfs:/mnt/a.csv", "file:///tmp/a.csv", "file:/tmp/b.csv")
+    raw = table("user STRING, path STRING", *(("ann", place) for place in places))
+    told = F.struct(
+        F.col("path").alias("file_path"), F.current_timestamp().alias("file_modification_time"), F.lit(9).alias("file_size")
+    )
+    described = sources._described(raw.withColumn("_metadata", told.cast(seen)), _source("/Volumes/main/"))
+    assert [row[FILE] for row in described.collect()] == ["/Volumes/main/a b.csv", "dbfs:/mnt/a.csv", "/tmp/a.csv", "/tmp/b.csv"]
+
+
+def test_rows_of_a_volume_that_name_their_files_as_spark_does_are_known_and_kept(
+    spark: SparkSession, table: Make, warehouse: Path
+) -> None:
+    old = table(f"user STRING, {FILE} STRING, {SIZE} BIGINT, {MODIFIED} BIGINT", ("ann", "dbfs:/Volumes/main/a.csv", 9, 1))
+    tables.overwrite(old, "bronze.log", "")
+    assert sources._known(spark, "bronze.log", "as now") == ({"/Volumes/main/a.csv": [9, 1]}, False)
+    (kept,) = sources._those_of(spark, "bronze.log", {"/Volumes/main/a.csv": [9, 1]})
+    assert [tuple(row) for row in kept.select("user", FILE).collect()] == [("ann", "/Volumes/main/a.csv")]
 
 
 @pytest.mark.parametrize(("form", "line"), [("csv", "ann,mug,1"), ("json", '{"user": "ann", "item": "mug", "at": "1"}')])
