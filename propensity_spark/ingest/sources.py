@@ -219,5 +219,6 @@ def _read_csv(spark: SparkSession, source: SourceConfig, names: list[str], paths
     schema = StructType(_texts([*names, CORRUPT]))
     reader = spark.read.schema(schema).options(**options, mode="PERMISSIVE", enforceSchema="true")
     frame = reader.option("columnNameOfCorruptRecord", CORRUPT).csv(paths)
-    slots = max(spark.sparkContext.defaultParallelism, 2)
-    return frame.coalesce(slots) if len(paths) > slots else frame
+    slots, is_here = max(spark.sparkContext.defaultParallelism, 2), str(spark.sparkContext.master).startswith("local")
+    # a cluster may have hardly an executor yet: as few tasks as it has cores now would read all there is
+    return frame.coalesce(slots) if is_here and len(paths) > slots else frame

@@ -298,6 +298,23 @@ def test_a_json_file_without_a_row_adds_none_and_stops_nothing(spark: SparkSessi
     assert said == [("ann", "mug", "1", None), (None, None, None, "no JSON"), (None, None, None, None)]
 
 
+def test_many_files_are_read_by_as_many_tasks_as_cores_here_and_by_as_many_as_they_need_on_a_cluster(
+    spark: SparkSession, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [str(_write(logs / f"{number}.csv", HEADER, "ann,mug,1")) for number in range(12)]
+
+    def tasks() -> int:
+        return sources._read_csv(spark, _source(logs), HEADER.split(","), files).rdd.getNumPartitions()
+
+    spark.conf.set("spark.sql.files.openCostInBytes", "128m")  # as if each were large
+    try:
+        assert tasks() == 2
+        monkeypatch.setattr(spark.sparkContext, "master", "yarn")
+        assert tasks() == 12
+    finally:
+        spark.conf.unset("spark.sql.files.openCostInBytes")
+
+
 def test_a_column_may_have_spaces_and_signs_in_its_name(spark: SparkSession, warehouse: Path, logs: Path) -> None:
     _write(logs / "1.csv", "Customer ID,Item (SKU),At", "ann,mug,2024-03-01")
     source = _source(logs, map={"user_id": "Customer ID", "product_id": "Item (SKU)", "event_ts": "At"})
