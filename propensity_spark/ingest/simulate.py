@@ -6,7 +6,6 @@ added, never taken away, so that the truth stays exact: duplicates, late rows, b
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -41,19 +40,19 @@ def simulate(spark: SparkSession, config: Config) -> int:
     Folders clicks/ and orders/ with the events, customers/ and catalogue/ with who and what; all of them are replaced.
     """
     settings = config.simulator
-    folder = Path(settings.output or Path(config.storage.warehouse) / "raw")
+    folder = (settings.output or f"{config.storage.warehouse}/raw").rstrip("/")  # text: it may be an address
     shop = Shop(settings)
     events = _events(spark, settings).persist()
     try:
         clicks = _dirty_clicks(_clicks(events, config).unionByName(_bots(spark, config)), settings)
         orders = _dirty_orders(_orders(events, config), settings)
-        clicks.write.mode("overwrite").csv(str(folder / "clicks"), header=True, compression="gzip")
-        orders.write.mode("overwrite").json(str(folder / "orders"))
+        clicks.write.mode("overwrite").csv(f"{folder}/clicks", header=True, compression="gzip")
+        orders.write.mode("overwrite").json(f"{folder}/orders")
     finally:
         events.unpersist()
-    _customers(spark, settings).write.mode("overwrite").csv(str(folder / "customers"), header=True)
-    spark.createDataFrame(_catalogue(shop)).write.mode("overwrite").csv(str(folder / "catalogue"), header=True)
-    lines = spark.read.text([str(folder / "clicks"), str(folder / "orders")])
+    _customers(spark, settings).write.mode("overwrite").csv(f"{folder}/customers", header=True)
+    spark.createDataFrame(_catalogue(shop)).write.mode("overwrite").csv(f"{folder}/catalogue", header=True)
+    lines = spark.read.text([f"{folder}/clicks", f"{folder}/orders"])
     return lines.count()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, DataFrameReader, DataFrameWriter, SparkSession
 
 from propensity_spark.config import SimulatorConfig
 from propensity_spark.ingest import simulate, truth
@@ -72,3 +72,22 @@ def test_the_logs_have_about_the_configured_number_of_events_and_the_dirt(spark:
     assert clicks.where("time LIKE '2099%'").count() > 0
     assert spark.read.json(str(tmp_path / "orders")).where("unit_price < 0").count() > 0
     assert spark.read.csv(str(tmp_path / "catalogue"), header=True).count() == 30
+
+
+@pytest.mark.parametrize(
+    ("where", "folder"),
+    [
+        ({"simulator": {"output": "s3://shop/raw/"}}, "s3://shop/raw"),
+        ({"storage": {"warehouse": "s3://shop/w"}}, "s3://shop/w/raw"),
+        ({"storage": {"warehouse": "w"}}, "w/raw"),
+    ],
+)
+def test_the_logs_go_to_an_address_as_it_is_written(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, where: dict, folder: str
+) -> None:
+    places: list[str] = []
+    for form in ("csv", "json"):
+        monkeypatch.setattr(DataFrameWriter, form, lambda writer, path, **_: places.append(path))
+    monkeypatch.setattr(DataFrameReader, "text", lambda reader, paths: places.extend(paths) or spark.range(0))
+    simulate.simulate(spark, from_mapping(where))
+    assert set(places) == {f"{folder}/{log}" for log in ("clicks", "orders", "customers", "catalogue")}
