@@ -23,7 +23,7 @@ from propensity_spark.ingest.heads import apart, by_header, expand, headers
 
 FILE, SIZE, MODIFIED, ARRIVED, CORRUPT = "_source_file", "_file_size", "_file_modified", "_arrived_at", "_corrupt"
 META = (FILE, SIZE, MODIFIED, ARRIVED, CORRUPT)
-_AT_ONCE = 16  # files at an address whose headers are asked for
+AT_ONCE = 16  # files at an address whose heads are asked for
 
 
 def load(spark: SparkSession, source: SourceConfig) -> tuple[str, int]:
@@ -201,7 +201,7 @@ def _by_header(spark: SparkSession, source: SourceConfig, paths: list[str]) -> d
 def _remote_headers(spark: SparkSession, source: SourceConfig, files: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The first line of each file: a small job each, mostly spent waiting, so several at once."""
     options = {"sep": source.delimiter, "encoding": in_java(source.encoding), "escape": '"', "header": "true"}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         columns = pool.map(lambda file: tuple(spark.read.options(**options).csv(file).columns), files)
         return dict(zip(files, columns, strict=True))
 

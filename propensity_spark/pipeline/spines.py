@@ -1,10 +1,14 @@
 """Job: totals of users, products and pairs for any rows, each at its own moment; nothing that stands is read or written."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -14,13 +18,14 @@ from propensity_spark.errors import ConfigError
 from propensity_spark.features import heavy, sequences
 from propensity_spark.features import totals as arithmetic
 from propensity_spark.features.declared import ENTITIES
-from propensity_spark.ingest import listed
+from propensity_spark.ingest import listed, sources, unread
 from propensity_spark.ingest.events import identifier, moment
 from propensity_spark.ingest.heads import expand
 from propensity_spark.pipeline import totals
 from propensity_spark.progress import Progress
 
 SPINE = ("user_id", "product_id", "moment")
+_MARK = re.compile(r"_SUCCESS|_temporary|\._SUCCESS\.crc|\.part-.*\.crc|\.spark-staging.*")  # what Spark leaves beside its files
 _LIKE_TOTALS = 50  # as many of the last events take as much memory as a row's totals
 
 
@@ -31,7 +36,7 @@ def look_up(spark: SparkSession, config: Config, spine: str, out: str, progress:
     """
     if not out:
         raise ConfigError("where do the totals of the spine go? Give --out FOLDER")
-    _check_out(out)
+    _check_out(spark, out)
     asked = read_spine(spark, spine, config.shop.time_zone).persist()
     try:
         bad = asked.where(" OR ".join(f"{column} IS NULL" for column in SPINE)).count()
@@ -49,23 +54,55 @@ def look_up(spark: SparkSession, config: Config, spine: str, out: str, progress:
         asked.unpersist()
 
 
-def _check_out(out: str) -> None:
+def _check_out(spark: SparkSession, out: str) -> None:
     """Raise ConfigError where writing would remove what is no earlier answer, or the rest of one that was killed."""
-    folder = Path(out)
-    if is_remote(out) or not folder.exists():
-        return
-    if not folder.is_dir() or not all(_is_answer(file) for file in folder.iterdir()):
+    try:
+        is_free = _is_free_here(Path(out)) if _is_here(spark, out) else _is_free_there(spark, out)
+    except Exception as problem:
+        raise unread.readable(problem, f"--out {out}") from problem
+    if not is_free:
         raise ConfigError(f"--out {out} holds other things, and all of them would be replaced; name a folder of its own")
 
 
+def _is_here(spark: SparkSession, out: str) -> bool:
+    """Whether Spark takes the path for a folder of this machine."""
+    default = str(spark.sparkContext._jsc.hadoopConfiguration().get("fs.defaultFS"))
+    return not is_remote(out) and default.startswith("file:")
+
+
+def _is_free_here(folder: Path) -> bool:
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(_MARK.fullmatch(file.name) or _is_answer(file) for file in folder.iterdir())
+
+
+def _is_free_there(spark: SparkSession, out: str) -> bool:
+    """The same of an address, or of another default file system: by Hadoop, since Spark itself lists no hidden names."""
+    jvm: Any = spark.sparkContext._jvm
+    place = jvm.org.apache.hadoop.fs.Path(out)
+    store = place.getFileSystem(spark.sparkContext._jsc.hadoopConfiguration())
+    if not store.exists(place):
+        return True
+    named = {str(entry.getPath().getName()): str(entry.getPath()) for entry in store.listStatus(place)}
+    others = [path for name, path in named.items() if not _MARK.fullmatch(name)]
+    if store.getFileStatus(place).isFile() or not all(path.endswith(".parquet") for path in others):
+        return False
+    with ThreadPoolExecutor(sources.AT_ONCE) as pool:
+        return all(pool.map(lambda path: _is_answer_there(spark, path), others))
+
+
 def _is_answer(file: Path) -> bool:
-    """Whether the file, or Spark's mark, is of an answer."""
-    if file.suffix != ".parquet":
-        return bool(re.fullmatch(r"_SUCCESS|_temporary|\._SUCCESS\.crc|\.part-.*\.crc|\.spark-staging.*", file.name))
+    """Whether the file is of an answer."""
     import pyarrow.parquet
 
     with suppress(OSError, ValueError):  # no Parquet
-        return {*SPINE, *ENTITIES} <= set(pyarrow.parquet.read_schema(file).names)
+        return file.suffix == ".parquet" and {*SPINE, *ENTITIES} <= set(pyarrow.parquet.read_schema(file).names)
+    return False
+
+
+def _is_answer_there(spark: SparkSession, path: str) -> bool:
+    with suppress(PySparkException, Py4JJavaError):  # no Parquet
+        return {*SPINE, *ENTITIES} <= set(spark.read.parquet(path).columns)
     return False
 
 

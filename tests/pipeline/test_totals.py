@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark import tables
 from propensity_spark.config import Config, FeatureConfig, ShopConfig
-from propensity_spark.errors import ConfigError, InsufficientData, MissingColumns
+from propensity_spark.errors import ConfigError, InsufficientData, MissingColumns, PropensityError
 from propensity_spark.pipeline import spines, totals
 from propensity_spark.progress import Progress
 from propensity_spark.schemas import EVENTS
@@ -267,6 +267,39 @@ def test_an_answer_replaces_an_earlier_one_and_nothing_else(shop: SparkSession, 
     spine.write_text("user_id,product_id,moment\n")
     with pytest.raises(ConfigError, match=r"spine\.csv holds no rows"):
         spines.look_up(shop, CONFIG, str(spine), str(out), QUIET)
+
+
+def test_an_answer_at_an_address_replaces_an_earlier_one_and_nothing_else(spark: SparkSession, tmp_path: Path) -> None:
+    answer = spark.range(1).selectExpr(*(f"id AS {name}" for name in (*spines.SPINE, *spines.ENTITIES)))
+    for folder in ("answer", "mixed", "hidden", "nested"):
+        answer.write.parquet(str(tmp_path / folder))
+    (tmp_path / "answer" / "_temporary").mkdir()  # as a write leaves it that was killed
+    spark.range(1).write.mode("append").parquet(str(tmp_path / "mixed"))
+    (tmp_path / "hidden" / "_delta_log").mkdir()
+    (tmp_path / "nested" / "more").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.parquet").write_text("no Parquet")
+    for free in ("answer", "nowhere"):
+        spines._check_out(spark, f"file://{tmp_path}/{free}")
+    file = next((tmp_path / "answer").glob("*.parquet")).name
+    for other in ("mixed", "hidden", "nested", "text", f"answer/{file}"):
+        with pytest.raises(ConfigError, match="holds other things, and all of them would be replaced"):
+            spines._check_out(spark, f"file://{tmp_path}/{other}")
+    with pytest.raises(PropensityError, match=r"^--out nosuch://bucket/out: its address cannot be reached: "):
+        spines._check_out(spark, "nosuch://bucket/out")
+
+
+def test_a_path_without_a_scheme_lies_where_sparks_files_do(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "kept.txt").write_text("kept")
+    settings = spark.sparkContext._jsc.hadoopConfiguration()
+    before = settings.get("fs.defaultFS")
+    try:
+        settings.set("fs.defaultFS", "nosuch://bucket")
+        with pytest.raises(PropensityError, match="its address cannot be reached"):
+            spines._check_out(spark, str(tmp_path / "rows"))
+    finally:
+        settings.set("fs.defaultFS", before)
 
 
 def _arrived(spark: SparkSession, day: date) -> None:
