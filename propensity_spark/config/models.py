@@ -18,9 +18,10 @@ ENGINES = ("auto", "native", "ring", "synapseml")  # of LightGBM
 class LightGBMConfig:
     """Gradient boosting; `timeout_seconds` ends a stuck fit.
 
-    `leaves` 0: by the number of bought pairs, few for few. `engine` auto: native LightGBM in one task up to
-    `rows_on_one_task`, beyond that, or with a number of `tasks`, a ring of that many of them (0: of all that can run at once)
-    by LightGBM's own network; synapseml does the same inside the JVM.
+    `leaves` 0: by the number of bought pairs, few for few. `min_data_in_leaf` is the most rows that a leaf needs: where they are
+    few a five-hundredth of all is enough, but never fewer than 20, unless fewer are set.
+    `engine` auto: native LightGBM in one task up to `rows_on_one_task`, beyond that, or with a number of `tasks`, a ring of
+    that many of them (0: of all that can run at once) by LightGBM's own network; synapseml does the same inside the JVM.
     `fallback`: the engine that takes over where the other one fails, hangs or stops early; none: the job ends with an error.
     `focal_gamma` above 0 counts pairs less that the trees are sure of (the focal loss), on the native engine; the scores
     become probabilities by the loss's own inverse. The ranker has a loss of its own. With `early_stopping_rounds` above 0 a

@@ -15,7 +15,7 @@ from propensity_spark.models.fast import Scorer
 from propensity_spark.models.layout import size
 from propensity_spark.models.native import fit_in_one_task
 from propensity_spark.models.rounds import Rounds
-from propensity_spark.models.trees import FAMILY, leaves_for, shared
+from propensity_spark.models.trees import FAMILY, at_size, leaves_for, shared
 from propensity_spark.trainset.sampling import uniform
 
 NAME = "ranker"
@@ -34,7 +34,7 @@ def fit_ranker(rows: DataFrame, features: Sequence[Feature], config: ModelsConfi
     most, ranker = config.lightgbm.rows_on_one_task or _ENOUGH, config.ranker
     few = rows if total <= most else rows.where(uniform(seed + _SALT, "user_id") < most / total)
     parameters = {
-        **shared(config.lightgbm, seed),
+        **shared(at_size(config.lightgbm, min(total, most)), seed),
         "objective": "lambdarank",
         "num_leaves": config.lightgbm.leaves or leaves_for(positives),
         "learning_rate": ranker.learning_rate,

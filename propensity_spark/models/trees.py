@@ -30,6 +30,7 @@ FAMILY = "lightgbm"
 NATIVE, RING, SYNAPSEML = "native", "ring", "synapseml"
 _NOT_LINKED = ("UnsatisfiedLinkError", "NoClassDefFoundError", "ExceptionInInitializerError")
 _POSITIVES_A_LEAF, _FEWEST_LEAVES, _MOST_LEAVES = 1500, 7, 63
+_LEAVES_IN_ALL, _SMALLEST_LEAF = 500, 20  # as many leaves of the least size may the rows make, and none of fewer rows
 
 
 def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
@@ -40,9 +41,9 @@ def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsCon
     Where the engine fails, the one of models.lightgbm.fallback takes over, and the note says why.
     Raises TrainingFailed on a hang, on too few slots, and where fewer trees than asked for come back.
     """
-    settings = config.lightgbm
-    most = slots.check(rows.sparkSession, "models.lightgbm.tasks", settings.tasks)
+    most = slots.check(rows.sparkSession, "models.lightgbm.tasks", config.lightgbm.tasks)
     extent = size(rows)
+    settings = at_size(config.lightgbm, extent.rows)
     leaves, tasks = settings.leaves or leaves_for(extent.positives), _tasks(extent.rows, settings, most)
 
     def fit(engine: str) -> Fitted:
@@ -73,7 +74,7 @@ def _fit_natively(
     else:
         slots.check_barriers(rows.sparkSession, "models.lightgbm.engine: ring", "engine to synapseml or native")
         model = fit_in_ring(rows, extent, *asked, tasks)
-    facts = {"trees": float(model.text.count("\nTree=")), "leaves": float(leaves), "tasks": float(tasks)}
+    facts = _facts(model.text.count("\nTree="), leaves, tasks, settings)
     return replace(from_native(model.text, features, facts), curves=model.curves)
 
 
@@ -171,7 +172,7 @@ def _fit_on_slots(
             "Its log says why; more rows, fewer leaves or a smaller min_data_in_leaf usually mend it."
         )
     pipeline = PipelineModel(stages=[*prepared.stages, model])
-    facts = {"trees": float(trees), "leaves": float(leaves), "tasks": float(tasks)}
+    facts = _facts(trees, leaves, tasks, settings)
     note = "SynapseML splits exactly in all rounds, whatever models.lightgbm.random_share says" if settings.random_share else ""
     return Fitted(FAMILY, pipeline, make_scorer(FAMILY, features, native), _importance(native, features), facts, note)
 
@@ -179,6 +180,14 @@ def _fit_on_slots(
 def leaves_for(positives: int) -> int:
     """As many leaves as the positives can fill: with more, trees learn who bought by chance."""
     return max(_FEWEST_LEAVES, min(_MOST_LEAVES, positives // _POSITIVES_A_LEAF))
+
+
+def at_size(settings: LightGBMConfig, rows: int) -> LightGBMConfig:
+    """The settings for a fit of so many rows, whatever its engine: where they are few, so are those that a leaf needs.
+
+    Else the usual 400, which begin to matter at 200,000 rows, would leave nothing to split of a thousand.
+    """
+    return replace(settings, min_data_in_leaf=min(settings.min_data_in_leaf, max(_SMALLEST_LEAF, rows // _LEAVES_IN_ALL)))
 
 
 def _learner(settings: LightGBMConfig, vector: str, tasks: int, leaves: int, seed: int, weight: Sequence[str]) -> Any:
@@ -221,6 +230,11 @@ def _tasks(rows: int, settings: LightGBMConfig, most: int) -> int:
 def _lay_out(vectors: DataFrame, tasks: int) -> DataFrame:
     """As many partitions as tasks. Rows that come laid out (see `fit_lightgbm`) keep their order."""
     return vectors.coalesce(1) if tasks == 1 else dealt(vectors, tasks)
+
+
+def _facts(trees: int, leaves: int, tasks: int, settings: LightGBMConfig) -> dict[str, float]:
+    told = {"trees": trees, "leaves": leaves, "tasks": tasks, "min_data_in_leaf": settings.min_data_in_leaf}
+    return {name: float(value) for name, value in told.items()}
 
 
 @contextmanager

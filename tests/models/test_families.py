@@ -209,6 +209,36 @@ def test_each_engine_finds_as_many_trees_and_as_good_ones(toy: DataFrame, engine
     assert roc_auc_score(both["label"], both["native"]) == pytest.approx(roc_auc_score(both["label"], both["other"]), abs=0.005)
 
 
+@pytest.mark.parametrize(
+    ("configured", "rows", "needed"),
+    [
+        (400, 200_000, 400),
+        (400, 199_999, 399),
+        (400, 10**9, 400),
+        (400, 10_500, 21),
+        (400, 10_499, 20),
+        (400, 0, 20),
+        (1000, 200_000, 400),
+        (20, 10**9, 20),
+        (5, 100, 5),
+    ],
+)
+def test_a_leaf_needs_a_five_hundredth_of_the_rows_and_no_more_than_configured(configured: int, rows: int, needed: int) -> None:
+    settings = LightGBMConfig(min_data_in_leaf=configured)
+    assert trees.at_size(settings, rows) == replace(settings, min_data_in_leaf=needed)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_few_rows_are_split_by_each_engine_with_the_leaves_of_a_large_shop(toy: DataFrame, engine: str) -> None:
+    """Of 800 rows, of which a tree sees 640, no two leaves could have 400; both have 20 now."""
+    tasks = {"ring": {"tasks": 2}}.get(engine, {})
+    models = ModelsConfig(lightgbm=LightGBMConfig(rounds=3, leaves=7, engine=engine, random_share=0.0, **tasks))
+    fitted = FAMILIES["lightgbm"](toy, FEATURES, models, 1)
+    assert fitted.facts["min_data_in_leaf"] == 20
+    assert "[min_data_in_leaf: 20]" in fitted.scorer.payload
+    assert "num_leaves=1\n" not in fitted.scorer.payload, "each tree splits"
+
+
 def test_the_ring_heeds_weights_and_says_nothing_of_where_it_was_trained(toy: DataFrame) -> None:
     heavy = toy.withColumn(LEARN_WEIGHT, F.when(F.col("label") == 1, 10.0).otherwise(1.0))
     plain, weighted = (FAMILIES["lightgbm"](rows, FEATURES, ENGINES["ring"], 1).scorer for rows in (toy, heavy))

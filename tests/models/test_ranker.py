@@ -53,6 +53,14 @@ def test_where_nothing_else_is_fitted_in_one_task_the_ranker_still_is(lists: Dat
     assert fit_ranker(lists, FEATURES, spread, 1) == fit_ranker(lists, FEATURES, SMALL, 1)
 
 
+@pytest.mark.fit
+@pytest.mark.parametrize("most", [10**6, 900])
+def test_lists_of_few_rows_are_told_apart_with_the_leaves_of_a_large_shop(lists: DataFrame, most: int) -> None:
+    usual = ModelsConfig(lightgbm=LightGBMConfig(leaves=7, rows_on_one_task=most), ranker=RankerConfig(rounds=2))
+    scorer = fit_ranker(lists, FEATURES, usual, 1)
+    assert "[min_data_in_leaf: 20]" in scorer.payload
+
+
 def test_a_list_longer_than_lightgbm_takes_keeps_what_was_bought(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "_LONGEST_LIST", 3)
     lists = [(1, "abcde", "00011"), (2, "fg", "00"), (3, "hijk", "1000"), (4, "lmno", "0000")]
