@@ -3,6 +3,7 @@
 A section's defaults are the product's defaults; conf/base.yaml spells them out, and a test holds the two equal.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -189,3 +190,9 @@ class Config:
         """The same shop with this family as champion."""
         families = self.models.families if family in self.models.families else (*self.models.families, family)
         return replace(self, models=replace(self.models, families=families, champion=family))
+
+    def with_only(self, families: Collection[str]) -> "Config":
+        """The same shop with these of its families alone; where its champion is none of them, the first of them is."""
+        kept = tuple(family for family in self.models.families if family in families)
+        champion = self.models.champion if self.models.champion in kept else kept[0]
+        return replace(self, models=replace(self.models, families=kept, champion=champion))

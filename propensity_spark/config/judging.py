@@ -41,7 +41,8 @@ class PromotionConfig:
     """Whether a champion that does worse than the best baseline is kept from scoring (see judge.gate).
 
     `ece_slack`: by how much its ECE may be higher anyhow, or `ece_slack_share` of the observed rate where that is more; more than
-    these, and surely, refuses it. `stand_in`: of the other families that would pass, that with the least log loss takes its place.
+    these, and surely, refuses it. `stand_in`: of the other families that would pass, that with the least log loss takes its place;
+    and the first that can be fitted that of a champion which cannot be.
     """
 
     gate: bool = True

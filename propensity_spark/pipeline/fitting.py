@@ -5,19 +5,20 @@ once more, on all rows, and takes the curve of the first fit: same settings, sam
 fits the second as well as the first is not taken for granted: the rehearsal's test judges the second with it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from pyspark.sql import DataFrame
 
 from propensity_spark.config import Config
-from propensity_spark.errors import NothingLearnt
+from propensity_spark.errors import NothingLearnt, TrainingFailed
 from propensity_spark.features import encoders
 from propensity_spark.judge import band, buckets, calibrate, intervals, thresholds
 from propensity_spark.judge.baselines import KINDS
 from propensity_spark.judge.calibrator import Calibrator
 from propensity_spark.judge.task import Task
+from propensity_spark.models import watchdog
 from propensity_spark.models.contract import Fitted
 from propensity_spark.models.families import FAMILIES
 from propensity_spark.models.fast import Scorer
@@ -33,7 +34,8 @@ from propensity_spark.trainset.assemble import inputs
 class Trained:
     """One procedure's encoders, models and ranker, all scorers' calibrators, and the champion's thresholds by rule.
 
-    `odds`: how many times as high balancing made the odds in the rows that the models learnt from.
+    `odds`: how many times as high balancing made the odds in the rows that the models learnt from. `failed`: the families that
+    could not be fitted, and why.
     """
 
     encoders: encoders.Fitted
@@ -42,6 +44,7 @@ class Trained:
     odds: float
     calibrators: dict[str, Calibrator]
     thresholds: dict[str, float]
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def scorers(self) -> list[Scorer]:
@@ -57,15 +60,25 @@ class Fits:
     apart: Trained
     whole: Trained
 
+    @property
+    def failed(self) -> Mapping[str, str]:
+        """The families that neither holds, since one of both fits could not be made, and why."""
+        return {**self.apart.failed, **self.whole.failed}
 
-def fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Progress) -> Fits:
+
+def fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Progress, needed: str = "") -> Fits:
     """The procedure's encoders, models and ranker; `what` names it in the progress.
 
     A ranker learns from all rows in any case: its scores are not calibrated. Where lists have nothing to tell it (a shop of one
     product) there is none, and the champion orders them.
+
+    A family that cannot be fitted is told and left out. Raises TrainingFailed where none can be, or the one that is `needed`.
     """
-    apart = _fit(config, moment, parts, parts.train, f"{what}, some users left out", progress)
-    whole = _fit(config, moment, parts, parts.rows, what, progress) if config.train.refit else apart
+    apart = _fit(config, moment, parts, parts.train, f"{what}, some users left out", progress, needed)
+    whole = apart
+    if config.train.refit:
+        whole = _fit(config.with_only(apart.models), moment, parts, parts.rows, what, progress, needed)
+        apart = replace(apart, models={family: apart.models[family] for family in whole.models})
     if not config.models.ranker.rounds:
         return Fits(apart, whole)
     with progress.stage("fit ranker") as stage:
@@ -77,16 +90,29 @@ def fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Progr
     return Fits(apart, replace(whole, ranker=ranker))
 
 
-def _fit(config: Config, moment: Moment, parts: Parts, taught: DataFrame, what: str, progress: Progress) -> Trained:
-    models, dates = {}, parts.procedure.train
+def _fit(config: Config, moment: Moment, parts: Parts, taught: DataFrame, what: str, progress: Progress, needed: str) -> Trained:
+    models, failed, dates = dict[str, Fitted](), dict[str, TrainingFailed](), parts.procedure.train
     learnt = fit_encoders(config, taught, dates, progress)
     made = (*inputs(moment.features), *learnt.features)
     balanced = learning.balanced(config, taught, learnt, made, progress)
     for family in config.models.families:
-        with progress.stage(f"fit {family}") as stage:
-            models[family] = FAMILIES[family](balanced.rows, made, config.models, config.train.seed)
-            stage.note = "; ".join([f"{what}: {', '.join(map(str, dates))}", *filter(None, [models[family].note])])
-    return Trained(learnt, models, None, balanced.odds, {}, {})
+        try:
+            with progress.stage(f"fit {family}") as stage:
+                models[family] = FAMILIES[family](balanced.rows, made, config.models, config.train.seed)
+                stage.note = "; ".join([f"{what}: {', '.join(map(str, dates))}", *filter(None, [models[family].note])])
+        except TrainingFailed as problem:
+            if family == needed:
+                raise
+            failed[family] = problem
+            progress.say(f"  fit {family} failed, {what}: {_in_one_line(problem)}")
+    if not models:
+        raise next(iter(failed.values()))
+    told = {family: _in_one_line(problem) for family, problem in failed.items()}
+    return Trained(learnt, models, None, balanced.odds, {}, {}, told)
+
+
+def _in_one_line(problem: TrainingFailed) -> str:
+    return watchdog.beginning(str(problem)).rstrip(".")
 
 
 def fit_encoders(config: Config, taught: DataFrame, dates: Sequence[date], progress: Progress) -> encoders.Fitted:

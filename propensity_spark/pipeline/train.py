@@ -23,8 +23,9 @@ from propensity_spark.serve.bundle import Bundle
 def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress) -> registry.Run:
     """Train, calibrate, test; write gold.metrics and an MLflow run, which is returned.
 
-    Raises InsufficientData where the purchases cannot carry a model, LeakSuspected where a feature knows the label: nothing
-    is written then; NotPromoted where a baseline does better: the run is logged as refused, and gold stays as it was.
+    Raises InsufficientData where the purchases cannot carry a model, LeakSuspected where a feature knows the label, TrainingFailed
+    where the champion cannot be fitted and nothing stands in: nothing is written then; NotPromoted where a baseline does better:
+    the run is logged as refused, and gold stays as it was.
     """
     timeline = moment.timeline
     config = bounded(spark, config, moment, progress, config.models.families, ranks=config.models.ranker.rounds > 0)
@@ -39,7 +40,9 @@ def run(spark: SparkSession, config: Config, moment: Moment, progress: Progress)
     popular = judging.most_popular(spark)
     rehearsal, final = (parted(config, procedure, sampled, counts) for procedure in (timeline.rehearsal, timeline.final))
     chosen, judged, verdict = _elected(spark, config, moment, rehearsal, popular, progress)
-    trained = fitting.calibrated(chosen, fitting.fit(chosen, moment, final, "final", progress), final, popular, progress)
+    fits = fitting.fit(chosen, moment, final, "final", progress, needed=chosen.models.champion)
+    chosen = chosen.with_only(fits.whole.models)
+    trained = fitting.calibrated(chosen, fits, final, popular, progress)
     with progress.stage("log to MLflow") as stage:
         logged = _log(chosen, moment, trained, judged, verdict, popular)
         stage.note = logged.noted
@@ -57,19 +60,26 @@ def _elected(
 ) -> tuple[Config, Judged, Verdict]:
     """The settings with the champion that is to score, what the rehearsal says of it, and whether it may.
 
-    Where the configured one is refused, the first other family that would be promoted stands in, judged as a champion is.
+    Where the configured one is refused, the first other family that would be promoted stands in, judged as a champion is; where it
+    cannot be fitted, the first one that can be, as if it were configured.
     """
-    fitted = fitting.fit(config, moment, parts, "rehearsal", progress)
+    needed = "" if config.promotion.stand_in else config.models.champion
+    fitted = fitting.fit(config, moment, parts, "rehearsal", progress, needed)
+    unfitted = fitted.failed.get(config.models.champion)
+    reasons = [f"{config.models.champion} could not be fitted: {unfitted}"] if unfitted else []
+    config = config.with_only(fitted.whole.models)
     judged = _judged(spark, config, moment, fitted, parts, popular, progress)
-    refused = _verdict(config, judged)
-    if refused.promoted or not refused.others or not config.promotion.stand_in:
-        return config, judged, refused
-    instead = config.with_champion(refused.others[0])
-    progress.say(f"  {refused.reason}: {refused.others[0]} is tested in its place")
-    judged = _judged(spark, instead, moment, fitted, parts, popular, progress)
-    found = _verdict(instead, judged)
-    why = f"{refused.others[0]} stands in, since {refused.reason}"
-    return instead, judged, replace(found, reason="; ".join(filter(None, [why, found.reason])))
+    found = _verdict(config, judged)
+    if not found.promoted and found.others and config.promotion.stand_in:
+        progress.say(f"  {found.reason}: {found.others[0]} is tested in its place")
+        reasons.append(found.reason)
+        config = config.with_champion(found.others[0])
+        judged = _judged(spark, config, moment, fitted, parts, popular, progress)
+        found = _verdict(config, judged)
+    if not reasons:
+        return config, judged, found
+    why = f"{config.models.champion} stands in, since {'; '.join(reasons)}"
+    return config, judged, replace(found, reason="; ".join(filter(None, [why, found.reason])))
 
 
 def _verdict(config: Config, judged: Judged) -> Verdict:

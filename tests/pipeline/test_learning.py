@@ -1,5 +1,6 @@
 """Whatever job fits: models learn from balanced rows, the ranker from all of them, and calibration undoes the balance."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.config import BalanceConfig, Config, ModelsConfig
+from propensity_spark.errors import NothingLearnt
 from propensity_spark.features.spec import Feature
 from propensity_spark.judge import band, buckets, calibrate, thresholds
 from propensity_spark.judge.task import Task
@@ -140,6 +142,52 @@ def test_where_lists_tell_a_ranker_nothing_there_is_none(
     assert fits.whole.ranker is None
     assert set(fits.whole.models) == {"lightgbm"}
     assert "none: within the users' lists nothing tells what is bought" in capsys.readouterr().err
+
+
+def _failing(monkeypatch: pytest.MonkeyPatch, family: str, calls: Sequence[int]) -> None:
+    """From now on these fits of the family fail, the first being 1."""
+    fit, count = FAMILIES[family], itertools.count(1)
+
+    def failing(*asked: Any) -> Fitted:
+        if next(count) in calls:
+            raise NothingLearnt("found nothing\n to split on. Bring more rows.\nAnd more.")
+        return fit(*asked)
+
+    monkeypatch.setitem(FAMILIES, family, failing)
+
+
+@pytest.mark.parametrize(("calls", "fitted"), [([1], ["logistic"] * 2), ([2], ["lightgbm", "logistic", "logistic"])])
+def test_a_family_that_cannot_be_fitted_once_is_told_and_left_out_of_both_fits(
+    parts: Parts,
+    seen: Seen,
+    tasks: dict[str, Task],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    calls: list[int],
+    fitted: list[str],
+) -> None:
+    _failing(monkeypatch, "lightgbm", calls)
+    fits = fitting.fit(from_mapping({}), MOMENT, parts, "rehearsal", Progress())
+    assert [name for name, _ in seen] == [*fitted, "ranker"]
+    assert set(fits.apart.models) == set(fits.whole.models) == {"logistic"}
+    assert fits.failed == {"lightgbm": "found nothing to split on. Bring more rows"}
+    assert "  fit lightgbm failed, rehearsal" in capsys.readouterr().err
+    monkeypatch.setattr(judging, "scored", lambda rows, *_: rows)
+    made = fitting.calibrated(from_mapping({}).with_only(fits.whole.models), fits, parts, 1.0, Progress(quiet=True))
+    assert set(made.calibrators) & {"lightgbm", "logistic"} == {"logistic"}
+    assert tasks["logistic"].blocks, "the champion now"
+
+
+def test_without_the_family_that_is_needed_or_without_any_there_is_no_fit(
+    parts: Parts, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _failing(monkeypatch, "lightgbm", range(1, 9))
+    with pytest.raises(NothingLearnt, match="found nothing"):
+        fitting.fit(from_mapping({}), MOMENT, parts, "final", Progress(quiet=True), needed="lightgbm")
+    assert seen == []
+    _failing(monkeypatch, "logistic", range(1, 9))
+    with pytest.raises(NothingLearnt, match="found nothing"):
+        fitting.fit(from_mapping({}), MOMENT, parts, "rehearsal", Progress(quiet=True))
 
 
 def test_without_a_second_fit_scores_what_was_calibrated(parts: Parts, seen: Seen) -> None:

@@ -1,6 +1,6 @@
 """Who trains and who calibrates: together all rows, never the same one; and what becomes of a model that a baseline beats."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from types import SimpleNamespace
@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from propensity_spark import cli
 from propensity_spark.config import Config, TrainConfig
+from propensity_spark.errors import NothingLearnt
 from propensity_spark.judge.gate import Verdict
 from propensity_spark.loading import from_mapping
 from propensity_spark.pipeline import build_features, fitting, parts, train
@@ -154,25 +155,35 @@ class _Ended:
     verdict: Verdict
     tested: list[str]
     written: str = ""
+    families: tuple[str, ...] = ("lightgbm", "svm", "logistic")
 
 
 @pytest.fixture
 def ended(monkeypatch: pytest.MonkeyPatch) -> Callable[..., _Ended]:
-    """ended(judged, "promotion.gate=false", ...): judged is what the test says of every champion."""
+    """ended(judged, {"svm": "rehearsal"}, gate=False): what the test says of every champion, and what cannot be fitted when."""
     procedure = Procedure((OLD, NEW), SCORED)
     moment = SimpleNamespace(timeline=SimpleNamespace(learnt=(OLD,), final=procedure, rehearsal=procedure, as_of=SCORED))
     for name in ("learnt_rows", "check_sufficient", "parted"):
         monkeypatch.setattr(train, name, lambda *_: None)
-    for name in ("fit", "calibrated"):
-        monkeypatch.setattr(fitting, name, lambda *_: None)
+    monkeypatch.setattr(fitting, "calibrated", lambda *_: None)
     monkeypatch.setattr(train, "bounded", lambda _, config, *__, **___: config)
     monkeypatch.setattr(train, "counted", lambda _: {})
     monkeypatch.setattr(train.audit, "check", lambda *_: "")
     monkeypatch.setattr(train.judging, "most_popular", lambda _: 1.0)
 
-    def run(judged: dict, **promotion: bool) -> _Ended:
+    def run(judged: dict, broken: Mapping[str, str] = {}, **promotion: bool) -> _Ended:
         done: list = []
+
+        def fit(config: Config, _: object, __: object, what: str, ___: object, needed: str) -> SimpleNamespace:
+            failed = {name: "nothing to split on" for name in config.models.families if what in broken.get(name, "")}
+            if needed in failed or len(failed) == len(config.models.families):
+                raise NothingLearnt("nothing to split on.")
+            kept = [name for name in config.models.families if name not in failed]
+            return SimpleNamespace(failed=failed, whole=SimpleNamespace(models=dict.fromkeys(kept)))
+
+        monkeypatch.setattr(fitting, "fit", fit)
         tested: list[str] = []
+        logged: list[tuple[str, ...]] = []
 
         def test(_: object, config: Config, *rest: object) -> dict:
             tested.append(config.models.champion)
@@ -182,6 +193,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Callable[..., _Ended]:
             *_, verdict, popular = given
             assert popular == 1.0, "what the baselines' calibration met goes with it"
             done.extend([config.models.champion, verdict])
+            logged.append(config.models.families)
             return SimpleNamespace(run_id="r", noted="")
 
         monkeypatch.setattr(train, "_judged", test)
@@ -189,7 +201,9 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Callable[..., _Ended]:
         monkeypatch.setattr(train.figures, "write", lambda *given: done.append(given[-1]))
         config = from_mapping({"promotion": promotion, "models": {"families": ["lightgbm", "svm", "logistic"]}})
         code = cli.guarded(lambda: train.run(None, config, moment, Progress(quiet=True)) and 0)
-        return _Ended(code, done[0], done[1], tested, *done[2:])
+        if not done:
+            return _Ended(code, "", Verdict(False), tested)
+        return _Ended(code, done[0], done[1], tested, *done[2:], families=logged[0])
 
     return run
 
@@ -233,3 +247,39 @@ def test_a_refused_run_is_logged_and_ends_the_command_in_one_line_with_exit_code
     assert len(told.splitlines()) == 1
     assert "gold.propensity stays as it was" in told
     assert ("--set models.champion=logistic would pass" in told) == (other < 0.05)
+
+
+def test_what_cannot_be_fitted_is_left_out_of_the_run(ended: Callable[..., _Ended]) -> None:
+    made = ended(_judged(0.04, 0.03), {"svm": "rehearsal"})
+    assert (made.code, made.champion, made.verdict) == (cli.DONE, "lightgbm", Verdict(True))
+    assert made.families == ("lightgbm", "logistic")
+    assert ended(_judged(0.04, 0.03), {"logistic": "final"}).families == ("lightgbm", "svm")
+
+
+def test_in_place_of_a_champion_that_cannot_be_fitted_stands_the_first_that_can_be(ended: Callable[..., _Ended]) -> None:
+    made = ended(_judged(0.04, 0.03), {"lightgbm": "rehearsal"})
+    assert (made.code, made.champion, made.tested) == (cli.DONE, "svm", ["svm"])
+    assert made.families == ("svm", "logistic")
+    why = "svm stands in, since lightgbm could not be fitted: nothing to split on"
+    assert made.verdict == Verdict(True, why)
+    refused = _judged(0.04, 0.03)
+    refused["metrics"]["svm"]["log_loss"] = 0.06
+    made = ended(refused, {"lightgbm": "rehearsal"})
+    assert (made.code, made.champion, made.tested) == (cli.DONE, "logistic", ["svm", "logistic"]), "as of any champion"
+    assert made.verdict.reason.startswith(f"{why.replace('svm', 'logistic')}; the log loss of svm on the test, 0.06000, is above")
+
+
+@pytest.mark.parametrize(
+    ("broken", "promotion"),
+    [
+        ({"lightgbm": "rehearsal"}, {"stand_in": False}),
+        ({"lightgbm": "final"}, {}),
+        (dict.fromkeys(("lightgbm", "svm", "logistic"), "rehearsal"), {}),
+    ],
+)
+def test_without_a_champion_that_was_judged_nothing_is_logged(
+    ended: Callable[..., _Ended], capsys: pytest.CaptureFixture[str], broken: dict, promotion: dict
+) -> None:
+    made = ended(_judged(0.04, 0.03), broken, **promotion)
+    assert (made.code, made.champion) == (cli.MISTAKE, "")
+    assert capsys.readouterr().err == "propensity: training_failed: nothing to split on.\n"
