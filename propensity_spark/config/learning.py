@@ -105,6 +105,11 @@ class CandidateConfig:
         if not any(getattr(self, key) for key in _SOURCES):
             raise ConfigError(f"candidates: set one of {', '.join(_SOURCES)} above 0; the other sources are for beside them")
 
+    @property
+    def most_per_user(self) -> int:
+        """How many products all sources together can name of a user."""
+        return sum(getattr(self, key) for key in (*_SOURCES, "category", "segment", "fresh"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColdStartConfig:
@@ -164,7 +169,8 @@ class TrainConfig:
 
     `step_days` 0 means the horizon. `negative_rate` of the negatives (of the least favoured: see `negatives`) are kept, and the
     rate is kept per row, so probabilities stay exact. Where a fit would learn from more than about `max_rows` rows, fewer
-    negatives are kept, though as many as were bought. `calibration_share` of the users calibrate at the newest date, by models
+    negatives are kept, though as many as were bought; where it would from fewer than about `min_rows`, more are, up to all of them
+    (0: never; see trainset.sampling.least_rate). `calibration_share` of the users calibrate at the newest date, by models
     that did not learn from them there; 0: a third, or half where purchases are few. `refit`: the models that score are fitted once
     more, on everybody. `min_history_days` lie before every training date; where that leaves none, fewer before the newest.
     """
@@ -173,6 +179,7 @@ class TrainConfig:
     step_days: int = 0
     negative_rate: float = 0.2
     negatives: NegativesConfig = field(default_factory=NegativesConfig)
+    min_rows: int = 250_000
     max_rows: int = 6_000_000
     calibration_share: float = 0.0
     refit: bool = True
@@ -186,6 +193,7 @@ class TrainConfig:
         within("train.dates", self.dates, 1, 104)
         within("train.step_days", self.step_days, 0, 365)
         within("train.negative_rate", self.negative_rate, LEAST_RATE, 1)
+        within("train.min_rows", self.min_rows, 0, 10**10)
         within("train.max_rows", self.max_rows, 1000, 10**10)
         within("train.calibration_share", self.calibration_share, 0, 0.9)
         within("train.min_positives", self.min_positives, 1, 10**9)

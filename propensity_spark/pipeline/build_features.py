@@ -19,7 +19,7 @@ from propensity_spark.features.series import series_at
 from propensity_spark.features.spec import KEYS, SERIES, FeatureSet
 from propensity_spark.features.taste import add_taste
 from propensity_spark.ingest.events import midnight
-from propensity_spark.pipeline import eligible, extent
+from propensity_spark.pipeline import eligible, extent, rates
 from propensity_spark.pipeline.candidate_scores import learning
 from propensity_spark.pipeline.extent import Extent
 from propensity_spark.pipeline.features import keep_definitions
@@ -34,7 +34,7 @@ from propensity_spark.trainset.split import Timeline
 
 ENTITIES = {entity: ("as_of", *keys) for entity, keys in KEYS.items() if entity != "pair"}  # rolled up from pairs
 # train.*: what is done with the rows of these tables, not which they are
-_LATER = ("balance", "refit", "calibration_share", "min_positives", "min_buyers", "max_rows")
+_LATER = ("balance", "refit", "calibration_share", "min_positives", "min_buyers", "min_rows", "max_rows")
 _TEXTS = ("user_id", "product_id", "category", "candidate_source")  # what encoders read beside features and attributes
 # What a fingerprint's parts are to a reader; what they are made of is in `_fingerprint`.
 _CALLED = {"silver": "events", "beside": "tables beside the events", "timeline": "dates"}
@@ -44,7 +44,8 @@ _CALLED = {"silver": "events", "beside": "tables beside the events", "timeline":
 class Moment:
     """What a run is about: its dates, its declared features, the attributes that encoders read, and who tells categories.
 
-    `doubts`: what the labels of its dates may lack, in sentences.
+    `doubts`: what the labels of its dates may lack, in sentences. `least_rate`: what share of the negatives teaches at least, since
+    there are few (0: train.negative_rate is enough).
     """
 
     timeline: Timeline
@@ -52,6 +53,11 @@ class Moment:
     attributes: tuple[Known, ...] = ()
     categories: Categories = UNTOLD
     doubts: tuple[str, ...] = ()
+    least_rate: float = 0.0
+
+    def sampled(self, train: TrainConfig) -> TrainConfig:
+        """The settings by which rows are sampled that are learnt from: the same for all jobs, or probabilities would be off."""
+        return replace(train, negative_rate=max(train.negative_rate, self.least_rate))
 
 
 def prepare(spark: SparkSession, config: Config, as_of: date, found: Extent | None = None) -> Moment:
@@ -64,7 +70,8 @@ def prepare(spark: SparkSession, config: Config, as_of: date, found: Extent | No
     declared = feature_set(config.features, found.types, config.candidates.popular_days, config.shop.time_zone, config.series)
     timeline = split.plan(config, as_of, found.first, found.sold, found.late, found.full)
     doubts = (*found.doubts(as_of), *split.doubts(config, timeline, found.first))
-    return Moment(timeline, declared, attributes(config, declared), told_by(config), doubts)
+    known, rate = attributes(config, declared), rates.least_rate(spark, config, timeline)
+    return Moment(timeline, declared, known, told_by(config), doubts, rate)
 
 
 def _check_types(config: Config, found: Extent) -> None:
@@ -174,7 +181,7 @@ def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
     read = dict.fromkeys((*_read_beside(config, moment.features), *eligible.reads(config)))
     beside = {name: tables.state(spark, name) for name in read}
     plain = TrainConfig()
-    sampled = replace(config.train, **{name: getattr(plain, name) for name in _LATER})
+    sampled = replace(moment.sampled(config.train), **{name: getattr(plain, name) for name in _LATER})
     parts = {
         "silver": tables.state(spark, "silver.events"),
         **({"beside": beside} if beside else {}),
@@ -258,7 +265,7 @@ def _write_candidates(
         found = candidates(everyone, told, past, config.candidates, learning(config, moment.features), left_out)
         labelled = attach_labels(spark, config, timeline, found)
         thinned = ~F.col("as_of").isin(list(timeline.in_full))
-        sampled = sampling.sampled(labelled, told["product"], config.train, thinned)
+        sampled = sampling.sampled(labelled, told["product"], moment.sampled(config.train), thinned)
         stage.rows_out = tables.replace(sampled, "trainset.candidates", where, fingerprint)
 
 

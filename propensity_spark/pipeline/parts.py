@@ -65,24 +65,28 @@ def bounded(
     ranks: bool = False,
     balance: BalanceConfig | None = None,
 ) -> Config:
-    """The settings under which no fit of these families learns from more than about train.max_rows rows: fewer negatives are kept.
+    """The settings under which no fit of these families learns from more than about train.max_rows rows: fewer negatives are kept;
+    nor from fewer than train.min_rows, where more can be.
 
     That is said. What was bought is kept, and as many others at least. `ranks`: whether the ranker is fitted as well; `balance`:
     how the rows are balanced (None: as train.balance says). Where all of Spark runs on this machine, its memory is a bound too.
     """
     most, why = _most(spark, config, moment, ranks or not _IN_PYTHON.isdisjoint(families))
-    train = config.train
+    train = moment.sampled(config.train)
 
     def share_at(rate: float) -> float:
         return _share(spark, moment, replace(train, negative_rate=rate), balance or train.balance, most)
 
-    share = share_at(train.negative_rate)
-    if share >= 1.0:
+    share, rate = share_at(train.negative_rate), train.negative_rate
+    if share < 1.0:
+        highest = rate * share
+        found = highest if train.negatives.by == "uniform" else _rate(share_at, highest / train.negatives.favour, highest)
+        rate = max(float(f"{found:.3g}"), LEAST_RATE)
+    elif rate == config.train.negative_rate:
         return config
-    highest = train.negative_rate * share
-    found = highest if train.negatives.by == "uniform" else _rate(share_at, highest / train.negatives.favour, highest)
-    rate = max(float(f"{found:.3g}"), LEAST_RATE)
-    teaches = f"{rate:g} of what was not bought teaches, not {train.negative_rate:g}"
+    else:
+        why = f"train.min_rows is {train.min_rows:,}"
+    teaches = f"{rate:g} of what was not bought teaches, not {config.train.negative_rate:g}"
     progress.say(f"  negatives       {teaches}: {why}")
     return replace(config, train=replace(train, negative_rate=rate))
 

@@ -56,6 +56,15 @@ def rate_of(plain: float, config: NegativesConfig) -> Column:
     return F.least(F.lit(1.0), F.lit(plain) * (1 + F.col(_FAVOUR) * (config.favour - 1)))
 
 
+def least_rate(config: TrainConfig, pairs: int) -> float:
+    """The share of the negatives that teaches at least, where a fit has no more than so many pairs: of few, all are wanted.
+
+    With it about train.min_rows of them teach (train.max_rows where that is less). Where some are favoured it is the share of
+    the others.
+    """
+    return float(f"{min(1.0, min(config.min_rows, config.max_rows) / max(pairs, 1)):.3g}")
+
+
 def as_if_uniform(rows: DataFrame, plain: float) -> DataFrame:
     """The sampled rows with the learn_weight that makes them count as if each negative had been kept at the rate `plain`.
 

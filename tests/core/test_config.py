@@ -69,6 +69,7 @@ def _nested(key: str, value: object) -> dict[str, Any]:
         ("train.step_days", 0, -1, 365, 366),
         ("train.negative_rate", 0.0001, 0.00009, 1, 1.01),
         ("train.negatives.favour", 1, 0.99, 1000, 1001),
+        ("train.min_rows", 0, -1, 10**10, 10**10 + 1),
         ("train.max_rows", 1000, 999, 10**10, 10**10 + 1),
         ("audit.suspicious_auc", 0.5, 0.49, 0.99, 1.01),
         ("audit.leak_auc", 0.95, 0.94, 1, 1.01),

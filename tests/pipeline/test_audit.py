@@ -70,7 +70,7 @@ def shop(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Itera
             "storage": {"warehouse": str(folder / "warehouse")},
             "features": {"windows": [7, 28], "history_days": 60},
             "labels": {"horizon_days": 7},
-            "train": {"dates": 1},
+            "train": {"dates": 1, "min_rows": 0},
             "audit": {"users": 60},
             "score": {"as_of": AS_OF},
         }

@@ -124,6 +124,19 @@ def test_how_rows_are_learnt_from_asks_for_no_other_tables(
         run.one("train", configured(EARLIER, train={**later, "seed": 43}))
 
 
+def test_what_few_rows_there_are_is_sampled_alike_by_all_jobs(
+    built: Callable[[Config], None], configured: Configured, begun: list[str]
+) -> None:
+    """One user: all negatives teach, whatever negative_rate is, while a fit has fewer rows than min_rows."""
+    built(configured(EARLIER))
+    run.one("train", configured(EARLIER))
+    run.one("train", configured(EARLIER, train={"min_rows": 300_000}))
+    run.one("train", configured(EARLIER, train={"negative_rate": 0.3}))
+    assert begun == ["train"] * 3
+    with pytest.raises(TablesStale, match="for other settings than"):
+        run.one("train", configured(EARLIER, train={"min_rows": 0}))
+
+
 @pytest.mark.parametrize(("event", "lacking"), [("purchase", None), ("any", None), ("cart", "cart")])
 def test_a_run_without_the_events_that_it_needs_ends_before_anything_is_made(
     spark: SparkSession, table: Make, configured: Configured, event: str, lacking: str | None

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from propensity_spark.config import NegativesConfig, TrainConfig
-from propensity_spark.trainset.sampling import as_if_uniform, sample_negatives, sampled, uniform, with_favour
+from propensity_spark.trainset.sampling import as_if_uniform, least_rate, sample_negatives, sampled, uniform, with_favour
 
 ROWS, RATE = 6000, 0.2
 
@@ -126,3 +126,19 @@ def test_favoured_negatives_are_kept_more_often_and_count_as_if_all_had_been_kep
     assert set(kept.loc[kept["label"] == 1, "learn_weight"]) == {1.0}
     everything = sampled(pairs, pairs.select("as_of", "product_id", some), config, F.lit(False))
     assert everything.count() == ROWS, "a date that keeps all"
+
+
+@pytest.mark.parametrize(
+    ("min_rows", "max_rows", "pairs", "rate"),
+    [
+        (1000, 10**6, 999, 1.0),
+        (1000, 10**6, 1000, 1.0),
+        (1000, 10**6, 1010, 0.99),
+        (1000, 10**6, 5000, 0.2),
+        (1000, 10**6, 0, 1.0),
+        (0, 10**6, 10, 0.0),
+        (250_000, 1000, 2000, 0.5),
+    ],
+)
+def test_of_few_pairs_so_many_teach_as_are_wanted(min_rows: int, max_rows: int, pairs: int, rate: float) -> None:
+    assert least_rate(TrainConfig(min_rows=min_rows, max_rows=max_rows), pairs) == rate
