@@ -179,12 +179,12 @@ class TrainConfig:
     step_days: int = 0
     negative_rate: float = 0.2
     negatives: NegativesConfig = field(default_factory=NegativesConfig)
-    min_rows: int = 250_000
+    min_rows: int = 200_000
     max_rows: int = 6_000_000
     calibration_share: float = 0.0
     refit: bool = True
-    min_positives: int = 200
-    min_buyers: int = 50
+    min_positives: int = 100
+    min_buyers: int = 30
     min_history_days: int = 28
     balance: BalanceConfig = field(default_factory=BalanceConfig)
     seed: int = 42

@@ -19,7 +19,7 @@ class LightGBMConfig:
     """Gradient boosting; `timeout_seconds` ends a stuck fit.
 
     `leaves` 0: by the number of bought pairs, few for few. `min_data_in_leaf` is the most rows that a leaf needs: where they are
-    few a five-hundredth of all is enough, but never fewer than 20, unless fewer are set.
+    few a two-hundred-and-fiftieth of all is enough, but never fewer than 20, unless fewer are set.
     `engine` auto: native LightGBM in one task up to `rows_on_one_task`, beyond that, or with a number of `tasks`, a ring of
     that many of them (0: of all that can run at once) by LightGBM's own network; synapseml does the same inside the JVM.
     `fallback`: the engine that takes over where the other one fails, hangs or stops early; none: the job ends with an error.

@@ -30,7 +30,7 @@ FAMILY = "lightgbm"
 NATIVE, RING, SYNAPSEML = "native", "ring", "synapseml"
 _NOT_LINKED = ("UnsatisfiedLinkError", "NoClassDefFoundError", "ExceptionInInitializerError")
 _POSITIVES_A_LEAF, _FEWEST_LEAVES, _MOST_LEAVES = 1500, 7, 63
-_LEAVES_IN_ALL, _SMALLEST_LEAF = 500, 20  # as many leaves of the least size may the rows make, and none of fewer rows
+_LEAVES_IN_ALL, _SMALLEST_LEAF = 250, 20  # as many leaves of the least size may the rows make, and none of fewer rows
 
 
 def fit_lightgbm(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
@@ -185,7 +185,7 @@ def leaves_for(positives: int) -> int:
 def at_size(settings: LightGBMConfig, rows: int) -> LightGBMConfig:
     """The settings for a fit of so many rows, whatever its engine: where they are few, so are those that a leaf needs.
 
-    Else the usual 400, which begin to matter at 200,000 rows, would leave nothing to split of a thousand.
+    Else the usual 400, which are felt below some 30,000 rows, would leave nothing to split of a thousand.
     """
     return replace(settings, min_data_in_leaf=min(settings.min_data_in_leaf, max(_SMALLEST_LEAF, rows // _LEAVES_IN_ALL)))
 

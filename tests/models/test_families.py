@@ -212,18 +212,18 @@ def test_each_engine_finds_as_many_trees_and_as_good_ones(toy: DataFrame, engine
 @pytest.mark.parametrize(
     ("configured", "rows", "needed"),
     [
-        (400, 200_000, 400),
-        (400, 199_999, 399),
+        (400, 100_000, 400),
+        (400, 99_999, 399),
         (400, 10**9, 400),
-        (400, 10_500, 21),
-        (400, 10_499, 20),
+        (400, 5_250, 21),
+        (400, 5_249, 20),
         (400, 0, 20),
-        (1000, 200_000, 400),
+        (1000, 100_000, 400),
         (20, 10**9, 20),
         (5, 100, 5),
     ],
 )
-def test_a_leaf_needs_a_five_hundredth_of_the_rows_and_no_more_than_configured(configured: int, rows: int, needed: int) -> None:
+def test_a_leaf_needs_a_250th_of_the_rows_and_no_more_than_configured(configured: int, rows: int, needed: int) -> None:
     settings = LightGBMConfig(min_data_in_leaf=configured)
     assert trees.at_size(settings, rows) == replace(settings, min_data_in_leaf=needed)
 

@@ -144,7 +144,7 @@ def test_with_more_negatives_probabilities_are_those_of_all_pairs(
     assert tables.read(spark, CANDIDATES.name, build_features.on_dates([SCORED])).count() == 4000, "all that is scored"
     config = bounded(spark, asked, moment, Progress(), ["logistic"])
     assert config.train.negative_rate == rate
-    said = f"  negatives       {rate:g} of what was not bought teaches, not 0.1: train.min_rows is 250,000\n"
+    said = f"  negatives       {rate:g} of what was not bought teaches, not 0.1: train.min_rows is 200,000\n"
     assert capsys.readouterr().err == (said if least else "")
     taught = rows._thin(learnt, tables.read(spark, "features.product"), config.train)
     weighted = rows.sampling.as_if_uniform(taught, config.train.negative_rate)
