@@ -82,7 +82,7 @@ def collaborative(
             first. What is asked for is given back besides, with its source and without scores: it has none where a user has no
             past, or a product is not listed.
     """
-    sizes = F.broadcast(_sizes(past))
+    sizes = F.broadcast(_sizes(past, population))
     spread, theirs = _spread(_marked(past, excluded), population, sizes), _by_bucket(asked, sizes)
     schema = ", ".join([_KEYS, *(f"{score} FLOAT" for score in learning.scores)])
     by = ("as_of", "_bucket")
@@ -97,10 +97,17 @@ def _marked(past: DataFrame, excluded: DataFrame | None) -> DataFrame:
     return past.join(marks, ["as_of", "product_id"], "left").fillna(False, ["excluded"])
 
 
-def _sizes(past: DataFrame) -> DataFrame:
-    """How many users a date has, and on how many buckets they lie."""
+def _sizes(past: DataFrame, population: DataFrame) -> DataFrame:
+    """How many users a date has, and on how many buckets its population lies.
+
+    Returns as_of, _users LONG (an estimate), _buckets INT >= 1.
+    """
     counted = past.groupBy("as_of").agg(F.approx_count_distinct("user_id").alias("_users"))
-    return counted.withColumn("_buckets", F.ceil(F.col("_users") / _USERS_A_TASK).cast("int"))
+    served = population.groupBy("as_of").agg(F.count("*").alias("_served"))
+    # aliases, since population and past may be of the same table
+    both = counted.alias("past").join(served.alias("asked"), F.col("past.as_of") == F.col("asked.as_of"), "left")
+    buckets = F.greatest(F.ceil(F.col("_served") / _USERS_A_TASK), F.lit(1)).cast("int")  # greatest leaves nulls out
+    return both.select("past.as_of", "_users", buckets.alias("_buckets"))
 
 
 def _own_bucket() -> Column:

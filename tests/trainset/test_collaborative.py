@@ -161,6 +161,14 @@ def test_a_sample_teaches_and_everyone_is_scored(table: Make, monkeypatch: pytes
     assert found.select("user_id").distinct().count() == 30
 
 
+def test_the_population_makes_the_buckets(table: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many visitors few are scored: a bucket for every so many visitors would learn the same over and over."""
+    monkeypatch.setattr(module, "_USERS_A_TASK", 4)
+    past = table(PAST, *((DAY, f"u{user:02}", "a", 1, False, 0.2) for user in range(30)), (OTHER, "u00", "a", 1, False, 0.2))
+    sizes = module._sizes(past, table(PEOPLE, *((DAY, f"u{user:02}") for user in range(6))))
+    assert {(str(row.as_of), row._buckets) for row in sizes.collect()} == {(DAY, 2), (OTHER, 1)}
+
+
 def test_the_most_wanted_products_are_listed_ties_go_to_the_smaller(table: Make) -> None:
     sample = pd.DataFrame(
         {
