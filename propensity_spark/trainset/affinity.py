@@ -5,6 +5,7 @@ how much popularity, novelty and the tastes of others count there.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +33,18 @@ class Blend:
         return signals.weighed(self.weights) + np.float32(self.intercept)
 
 
+class _Examples(NamedTuple):
+    """Pairs to learn from: their signals, whether they were taken up, and for how many users each one's user stands."""
+
+    signals: Numbers
+    labels: npt.NDArray[np.bool_]
+    stands_for: Numbers
+
+
 def learn(rows: pd.DataFrame, layout: Layout, seed: int) -> Blend:
     """Weigh the signals by what the users of the rows took up first within the last horizon; see Shelf for the rows.
 
+    Besides, they have stands_for: each user counts for so many, so that the level is that of all users and not of the sample's.
     Where too little was taken up, a fixed blend of recent popularity and ALS; without level where nothing tells one.
     """
     horizon = layout.horizon_days
@@ -45,8 +55,8 @@ def learn(rows: pd.DataFrame, layout: Layout, seed: int) -> Blend:
     learnt = [_examples(shelf, block, taken_up, rate, seed) for block in blocks(before)]
     if not learnt:
         return _fixed(layout)
-    signals, labels = np.vstack([x for x, _ in learnt]), np.concatenate([y for _, y in learnt])
-    return _regression(signals, labels, rate) if labels.sum() >= _FEWEST else _levelled(_fixed(layout), signals, labels, rate)
+    examples = _Examples(*(np.concatenate(each) for each in zip(*learnt, strict=True)))
+    return _regression(examples, rate) if examples.labels.sum() >= _FEWEST else _levelled(_fixed(layout), examples, rate)
 
 
 def blocks(rows: pd.DataFrame) -> list[pd.DataFrame]:
@@ -63,10 +73,8 @@ def touched(rows: pd.DataFrame, products: int) -> npt.NDArray[np.bool_]:
     return own
 
 
-def _examples(
-    shelf: Shelf, block: pd.DataFrame, taken_up: pd.DataFrame, rate: float, seed: int
-) -> tuple[Numbers, npt.NDArray[np.bool_]]:
-    """Signals and labels of a block's pairs that had not been touched: those taken up, and `rate` of the rest."""
+def _examples(shelf: Shelf, block: pd.DataFrame, taken_up: pd.DataFrame, rate: float, seed: int) -> _Examples:
+    """A block's pairs that had not been touched: those taken up, and `rate` of the rest."""
     own = touched(block, len(shelf.layout.products))
     place = pd.Series(block["user"].to_numpy(), index=block["known_as"].to_numpy()).groupby(level=0).first()
     mine = taken_up[taken_up["user"].isin(place.index)]
@@ -76,32 +84,35 @@ def _examples(
     chosen = draw.random(own.shape, dtype=np.float32) < rate
     users, products = np.nonzero(~own & shelf.known[None, :] & (label | chosen))
     signals = shelf.signals(own, shelf.als(block), shelf.together(block))
-    return signals.at(users, products), label[users, products]
+    stands_for = block.groupby("user")["stands_for"].first().to_numpy(dtype=np.float64)
+    return _Examples(signals.at(users, products), label[users, products], stands_for[users])
 
 
-def _regression(signals: Numbers, labels: npt.NDArray[np.bool_], rate: float) -> Blend:
+def _regression(examples: _Examples, rate: float) -> Blend:
     """Of those not taken up, `rate` are there: that moves the intercept alone, and is put right there.
 
     A signal that is the same for all has no weight: what is left of it once its mean is taken away is rounding.
     """
     from sklearn.linear_model import LogisticRegression
 
+    signals, labels, stands_for = examples
     middle, spread = signals.mean(axis=0), signals.std(axis=0)
     varies = spread > _VARIES * np.maximum(1.0, np.abs(middle))
     scale = np.where(varies, spread + 1e-9, 1.0)
-    fitted = LogisticRegression(C=1.0, max_iter=200).fit((signals - middle) / scale * varies, labels)
+    fitted = LogisticRegression(C=1.0, max_iter=200).fit((signals - middle) / scale * varies, labels, stands_for)
     weights = np.where(varies, fitted.coef_[0] / scale, 0.0)
     return Blend(weights, float(fitted.intercept_[0] - weights @ middle + np.log(rate)))
 
 
-def _levelled(blend: Blend, signals: Numbers, labels: npt.NDArray[np.bool_], rate: float) -> Blend:
+def _levelled(blend: Blend, examples: _Examples, rate: float) -> Blend:
     """The blend at the level at which as much is taken up as was: dates that learn and dates that do not are of one scale."""
+    signals, labels, stands_for = examples
     if not len(labels):  # whoever was there had touched everything
         return blend
     told = signals @ blend.weights
     most = told.max()
-    odds = (np.where(labels, 1.0, 1 / rate) * np.exp(told - most)).sum()
-    return Blend(blend.weights, float(np.log(labels.sum() + 0.5) - np.log(odds) - most))
+    odds = (stands_for * np.where(labels, 1.0, 1 / rate) * np.exp(told - most)).sum()
+    return Blend(blend.weights, float(np.log((stands_for * labels).sum() + 0.5) - np.log(odds) - most))
 
 
 def _fixed(layout: Layout) -> Blend:

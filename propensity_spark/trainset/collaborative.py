@@ -24,6 +24,7 @@ SCORES = ("together_score", "als_score", "affinity", "following_score", "peers_s
 RECENT = "together_recent"
 _INTEREST = {"purchase": 1.0, "cart": 0.5, "favourite": 0.5, "view": 0.2}  # one event of the day
 _SAMPLED_USERS = 20_000  # enough to learn from; more only costs
+_BUYERS = 0.75  # of those places: buyers have so many, or more where they are more among the users
 _USERS_A_TASK = 20_000
 _PARTITIONS = 8  # for each of Spark's own; most stay empty, and cost nothing
 _SALT = 1
@@ -98,16 +99,33 @@ def _marked(past: DataFrame, excluded: DataFrame | None) -> DataFrame:
 
 
 def _sizes(past: DataFrame, population: DataFrame) -> DataFrame:
-    """How many users a date has, and on how many buckets its population lies.
+    """On how many buckets a date's population lies, and which shares of its users are sampled.
 
-    Returns as_of, _users LONG (an estimate), _buckets INT >= 1.
+    Returns as_of, _buckets INT >= 1, _of_buyers and _of_others DOUBLE: the shares of those who bought anything and of the rest.
     """
-    counted = past.groupBy("as_of").agg(F.approx_count_distinct("user_id").alias("_users"))
+    buyer = F.when(F.col("bought"), F.col("user_id"))
+    counts = [F.approx_count_distinct("user_id").alias("_users"), F.approx_count_distinct(buyer).alias("_bought")]
+    counted = past.groupBy("as_of").agg(*counts)
     served = population.groupBy("as_of").agg(F.count("*").alias("_served"))
     # aliases, since population and past may be of the same table
     both = counted.alias("past").join(served.alias("asked"), F.col("past.as_of") == F.col("asked.as_of"), "left")
     buckets = F.greatest(F.ceil(F.col("_served") / _USERS_A_TASK), F.lit(1)).cast("int")  # greatest leaves nulls out
-    return both.select("past.as_of", "_users", buckets.alias("_buckets"))
+    of_buyers, of_others = _shares(F.col("_users"), F.col("_bought"))
+    return both.select("past.as_of", buckets.alias("_buckets"), of_buyers.alias("_of_buyers"), of_others.alias("_of_others"))
+
+
+def _shares(users: Column, bought: Column) -> tuple[Column, Column]:
+    """Which shares of the buyers and of the others are sampled: all where they fit in; else buyers first, and some others.
+
+    What is bought is learnt from buyers, who may be one in ten of a shop's visitors, and would be of the sample. Without any
+    others the affinity would be of the level of buyers, at dates with many of them: so each stands for more (affinity.learn).
+    """
+    buyers = F.least(bought, users)  # both are estimates
+    others = users - buyers
+    places = F.least(buyers, F.greatest(F.lit(_BUYERS * _SAMPLED_USERS), _SAMPLED_USERS * buyers / F.greatest(users, F.lit(1))))
+    of_buyers = F.least(F.lit(1.0), places / F.greatest(buyers, F.lit(1)))
+    of_others = F.least(F.lit(1.0), (_SAMPLED_USERS - places) / F.greatest(others, F.lit(1)))
+    return of_buyers, F.when(others > 0, of_others).otherwise(of_buyers)
 
 
 def _own_bucket() -> Column:
@@ -123,17 +141,26 @@ def _by_bucket(asked: DataFrame, sizes: DataFrame) -> DataFrame:
 
 
 def _spread(past: DataFrame, population: DataFrame, sizes: DataFrame) -> DataFrame:
-    """Rows to the buckets that need them: a user to be scored goes to one, a sampled user to all (of the date)."""
+    """Rows to the buckets that need them: a user to be scored goes to one, a sampled user to all (of the date).
+
+    Returns the past's columns, _bucket INT, _scored and _sampled BOOLEAN, and _stands_for FLOAT >= 1: for how many users she is in
+            the sample, against a buyer.
+    """
     everyone = population.select("as_of", "user_id", F.lit(True).alias("_scored"))
     own = _own_bucket()
-    is_sampled = uniform(_SALT, "user_id") < F.lit(float(_SAMPLED_USERS)) / F.greatest("_users", F.lit(1))
+    has_bought = F.max("bought").over(Window.partitionBy("as_of", "user_id"))
+    is_sampled = uniform(_SALT, "user_id") < F.when(F.col("_has_bought"), F.col("_of_buyers")).otherwise(F.col("_of_others"))
+    stands_for = F.when(F.col("_has_bought"), 1.0).otherwise(F.col("_of_buyers") / F.col("_of_others")).cast("float")
     every = F.when(is_sampled, F.sequence(F.lit(0), F.col("_buckets") - 1)).otherwise(F.array().cast("array<int>"))
     mine = F.when(F.col("_scored"), F.array(own)).otherwise(F.array().cast("array<int>"))
+    is_hers = F.col("_scored") & (own == F.col("_bucket"))
+    told = [is_sampled.alias("_sampled"), stands_for.alias("_stands_for")]
     return (
-        past.join(everyone, on=["as_of", "user_id"], how="left")
+        past.withColumn("_has_bought", has_bought)
+        .join(everyone, on=["as_of", "user_id"], how="left")
         .join(sizes, on="as_of", how="inner")
-        .select("*", F.explode(F.array_union(every, mine)).alias("_bucket"), is_sampled.alias("_sampled"))
-        .select(*past.columns, "_bucket", "_sampled", (F.col("_scored") & (own == F.col("_bucket"))).alias("_scored"))
+        .select("*", F.explode(F.array_union(every, mine)).alias("_bucket"), *told)
+        .select(*past.columns, "_bucket", "_sampled", "_stands_for", is_hers.alias("_scored"))
     )
 
 
@@ -160,7 +187,7 @@ def _task(config: CandidateConfig, learning: Learning) -> Callable[[pd.DataFrame
 def found(bucket: pd.DataFrame, asked: pd.DataFrame, config: CandidateConfig, learning: Learning) -> Iterator[pd.DataFrame]:
     """The pairs that `collaborative` scores, of a bucket of one date, some users at a time.
 
-    Takes rows of `history` with excluded, _scored and _sampled BOOL; the pairs asked for of the same bucket.
+    Takes rows of `history` with excluded, _scored and _sampled BOOL, and _stands_for; the pairs asked for of the same bucket.
     """
     layout = Layout(
         products=listed(bucket[bucket["_sampled"]], config.products, learning.half_life_days),
@@ -191,7 +218,8 @@ def _coded(bucket: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, npt.NDAr
     """The rows of listed products in an order of their own, users as codes, products as places."""
     place = pd.Index(layout.products).get_indexer(bucket["product_id"])
     codes, users = pd.factorize(bucket["user_id"], sort=True)
-    rows = bucket[["age", "bought", "interest", "_scored", "_sampled"]].assign(user=codes, product=place)
+    told = bucket[["age", "bought", "interest", "_scored", "_sampled"]]
+    rows = told.assign(user=codes, product=place, stands_for=bucket["_stands_for"])
     kept = rows[rows["product"] >= 0].sort_values(["user", "product", "age"], kind="stable")
     return kept, np.asarray(users, dtype=object)
 

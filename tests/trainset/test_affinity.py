@@ -9,6 +9,7 @@ from propensity_spark.trainset import affinity
 from propensity_spark.trainset.shelf import Layout, Shelf, Signals
 
 USERS, HORIZON = 400, 10
+COLUMNS = ["user", "product", "age", "bought", "interest"]
 PRODUCTS = np.array([f"p{number:02}" for number in range(40)], dtype=object)
 LAYOUT = Layout(products=PRODUCTS, horizon_days=HORIZON, half_life_days=60.0, config=CandidateConfig())
 
@@ -21,7 +22,8 @@ def shop(by_popularity: bool, seed: int = 3) -> pd.DataFrame:
         for _ in range(12):
             popular = int(min(draw.exponential(5.0), 39)) if by_popularity else 4 * int(draw.integers(0, 10)) + user % 4
             made.append((user, popular, int(draw.integers(1, 60)), True, 1.0))
-    return pd.DataFrame(made, columns=["user", "product", "age", "bought", "interest"]).drop_duplicates(["user", "product", "age"])
+    rows = pd.DataFrame(made, columns=COLUMNS).drop_duplicates(["user", "product", "age"])
+    return rows.assign(stands_for=1.0)
 
 
 @pytest.mark.parametrize("by_popularity", [True, False])
@@ -68,6 +70,25 @@ def test_a_sample_of_negatives_moves_no_level(monkeypatch: pytest.MonkeyPatch) -
     assert not np.array_equal(whole.weights, sampled.weights)
 
 
+@pytest.mark.parametrize("fewest", [affinity._FEWEST, 10**9])
+def test_users_who_stand_for_others_move_no_level(monkeypatch: pytest.MonkeyPatch, fewest: int) -> None:
+    """Of who never bought a quarter is in the sample, and each counts for four; nothing told them apart before."""
+    monkeypatch.setattr(affinity, "_FEWEST", fewest)
+    rows = shop(by_popularity=True).assign(bought=lambda r: (r["user"] < USERS / 4) & (r["age"] <= HORIZON))
+    some = rows[(rows["user"] < USERS / 4) | (rows["user"] % 4 == 0)]
+    counted = some.assign(stands_for=np.where(some["user"] < USERS / 4, 1.0, 4.0))
+
+    def level(rows: pd.DataFrame) -> float:
+        before = rows[rows["age"] > HORIZON].assign(age=lambda r: r["age"] - HORIZON)
+        shelf, block = Shelf(before, LAYOUT), affinity.blocks(before)[0]
+        own = affinity.touched(block, len(PRODUCTS))
+        logit = affinity.learn(rows, LAYOUT, seed=1).affinity(shelf.signals(own, shelf.als(block), shelf.together(block)))
+        counts = np.asarray(block.groupby("user")["stands_for"].first())[:, None] * ~own
+        return float(np.log(np.average(1 / (1 + np.exp(-logit)), weights=counts)))
+
+    assert level(counted) == pytest.approx(level(rows), abs=0.15)
+
+
 def test_where_too_little_was_taken_up_recent_popularity_and_als_order_the_list() -> None:
     rows = shop(by_popularity=True)
     for poor in (rows[rows["user"] < 3], rows[rows["age"] <= HORIZON]):  # few users; nothing before the last horizon
@@ -80,7 +101,9 @@ def test_where_too_little_was_taken_up_recent_popularity_and_als_order_the_list(
 def test_a_signal_that_is_the_same_for_all_has_no_weight() -> None:
     """A shop of few products that all sold on the first day that counts: their greatest age is one number, but for rounding."""
     rows = shop(by_popularity=True)
-    first = pd.DataFrame({"user": range(40), "product": range(40), "age": 365, "bought": True, "interest": 1.0})
+    first = pd.DataFrame({"user": range(40), "product": range(40), "age": 365, "bought": True, "interest": 1.0}).assign(
+        stands_for=1.0
+    )
     blend = affinity.learn(pd.concat([rows, first], ignore_index=True), LAYOUT, seed=1)
     assert 0.0 in blend.weights[: len(LAYOUT.windows) + 1]
     assert np.abs(blend.weights).max() < 100
@@ -97,7 +120,7 @@ def test_a_fixed_blend_is_of_the_level_of_a_learnt_one(monkeypatch: pytest.Monke
 
 
 def test_where_nobody_has_anything_left_to_take_up_the_blend_has_no_level() -> None:
-    everything = pd.DataFrame([(u, p, 30, True, 1.0) for u in range(9) for p in range(40)], columns=list(shop(True).columns))
+    everything = pd.DataFrame([(u, p, 30, True, 1.0) for u in range(9) for p in range(40)], columns=COLUMNS).assign(stands_for=1.0)
     assert affinity.learn(everything, LAYOUT, seed=1).intercept == 0.0
 
 

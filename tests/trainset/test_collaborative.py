@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from propensity_spark.config import CandidateConfig
 from propensity_spark.trainset import collaborative as module
@@ -161,12 +162,49 @@ def test_a_sample_teaches_and_everyone_is_scored(table: Make, monkeypatch: pytes
     assert found.select("user_id").distinct().count() == 30
 
 
-def test_the_population_makes_the_buckets(table: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("users", "bought", "of_buyers", "of_others"),
+    [
+        (20, 5, 1.0, 1.0),  # all of them are sampled
+        (100, 10, 1.0, 10 / 90),
+        (100, 60, 15 / 60, 5 / 40),  # a quarter of the places stays for others
+        (100, 90, 0.2, 0.2),  # there are more buyers than three quarters anyway
+        (100, 100, 0.2, 0.2),
+        (100, 103, 0.2, 0.2),  # both are estimates
+        (100, 0, 0.0, 0.2),
+    ],
+)
+def test_buyers_are_sampled_first_and_a_quarter_of_the_places_is_for_others(
+    table: Make, monkeypatch: pytest.MonkeyPatch, users: int, bought: int, of_buyers: float, of_others: float
+) -> None:
+    monkeypatch.setattr(module, "_SAMPLED_USERS", 20)
+    counts = table("users INT, bought INT", (users, bought))
+    assert tuple(counts.select(*module._shares(F.col("users"), F.col("bought"))).first() or ()) == (of_buyers, of_others)
+
+
+def test_the_population_makes_the_buckets_and_buyers_the_sample(table: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many visitors few are scored: a bucket for every so many visitors would learn the same over and over."""
+    monkeypatch.setattr(module, "_SAMPLED_USERS", 10)
     monkeypatch.setattr(module, "_USERS_A_TASK", 4)
-    past = table(PAST, *((DAY, f"u{user:02}", "a", 1, False, 0.2) for user in range(30)), (OTHER, "u00", "a", 1, False, 0.2))
-    sizes = module._sizes(past, table(PEOPLE, *((DAY, f"u{user:02}") for user in range(6))))
+    buyers, viewers = [f"b{user}" for user in range(6)], [f"v{user:02}" for user in range(60)]
+    past = table(
+        PAST,
+        *((DAY, user, "a", 1, False, 0.2) for user in (*buyers, *viewers)),
+        *((DAY, user, "b", 9, True, 1.0) for user in buyers),
+        (OTHER, "v00", "a", 1, False, 0.2),  # at a date when nobody is scored
+    )
+    sizes = module._sizes(past, table(PEOPLE, *((DAY, user) for user in buyers)))
     assert {(str(row.as_of), row._buckets) for row in sizes.collect()} == {(DAY, 2), (OTHER, 1)}
+    spread = module._spread(past, table(PEOPLE, *((DAY, user) for user in buyers)), sizes).where(F.col("as_of") == DAY).toPandas()
+    sampled = spread[spread["_sampled"]]
+    assert (sampled.groupby("user_id")["_bucket"].nunique() == 2).all()
+    drawn = set(sampled["user_id"])
+    assert set(buyers) < drawn, "every buyer, and some others"
+    assert len(drawn) < 20
+    assert spread[spread["_scored"].fillna(False)].groupby("user_id")["_bucket"].nunique().to_dict() == dict.fromkeys(buyers, 1)
+    told = sampled.groupby(sampled["user_id"].isin(buyers))["_stands_for"].agg(["min", "max"])
+    assert told.loc[True].tolist() == [1.0, 1.0]
+    assert told.loc[False].tolist() == pytest.approx([15.0, 15.0], rel=0.05), "60 others or so, of whom 4 are to be sampled"
 
 
 def test_the_most_wanted_products_are_listed_ties_go_to_the_smaller(table: Make) -> None:
