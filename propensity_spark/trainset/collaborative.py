@@ -26,6 +26,7 @@ _INTEREST = {"purchase": 1.0, "cart": 0.5, "favourite": 0.5, "view": 0.2}  # one
 _SAMPLED_USERS = 20_000  # enough to learn from; more only costs
 _BUYERS = 0.75  # of those places: buyers have so many, or more where they are more among the users
 _USERS_A_TASK = 20_000
+_LISTED_DAYS = 28.0  # the shortest half-life of interest, but for a shorter one that is set
 _PARTITIONS = 8  # for each of Spark's own; most stay empty, and cost nothing
 _SALT = 1
 _KEYS = "as_of DATE, user_id STRING, product_id STRING, source INT"
@@ -43,6 +44,15 @@ class Learning:
     half_life_days: float
     seed: int
     recent_half_life: float | None = None
+
+    @property
+    def listing_half_life_days(self) -> float:
+        """How fast interest fades where it decides which products are listed.
+
+        Tastes outlast products: where these live for weeks, what sold in spring would keep out what is on sale now. So it fades
+        with the horizon, in which what is listed is to be bought; but not within days, when the last places would go by chance.
+        """
+        return min(self.half_life_days, max(float(self.horizon_days), _LISTED_DAYS))
 
     @property
     def scores(self) -> tuple[str, ...]:
@@ -190,7 +200,7 @@ def found(bucket: pd.DataFrame, asked: pd.DataFrame, config: CandidateConfig, le
     Takes rows of `history` with excluded, _scored and _sampled BOOL, and _stands_for; the pairs asked for of the same bucket.
     """
     layout = Layout(
-        products=listed(bucket[bucket["_sampled"]], config.products, learning.half_life_days),
+        products=listed(bucket[bucket["_sampled"]], config.products, learning.listing_half_life_days),
         horizon_days=learning.horizon_days,
         half_life_days=learning.half_life_days,
         config=config,

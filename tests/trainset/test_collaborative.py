@@ -219,6 +219,34 @@ def test_the_most_wanted_products_are_listed_ties_go_to_the_smaller(table: Make)
     assert listed(sample, 10, half_life_days=60.0).tolist() == ["a", "b", "c", "d", "e"]
 
 
+@pytest.mark.parametrize(
+    ("horizon", "half_life", "expected"),
+    [(28, 120.0, 28.0), (60, 120.0, 60.0), (200, 120.0, 120.0), (3, 120.0, 28.0), (1, 4.0, 4.0)],
+)
+def test_interest_lists_products_for_a_horizon_within_weeks_and_tastes(horizon: int, half_life: float, expected: float) -> None:
+    assert Learning(horizon_days=horizon, half_life_days=half_life, seed=1).listing_half_life_days == expected
+
+
+def test_what_is_on_sale_now_is_listed_before_what_sold_more_last_season() -> None:
+    """Ten products sold three times as often two months ago; ten sell now, and all fit in once there is room for twenty."""
+    rows = [
+        (f"u{user:02}", f"{season}{(user + n) % 10}", age + n, True, np.float32(1))
+        for season, times, age in (("old", 9, 60), ("new", 3, 1))
+        for user in range(10)
+        for n in range(times)
+    ]
+    bucket = pd.DataFrame(rows, columns=["user_id", "product_id", "age", "bought", "interest"]).assign(
+        as_of=date(2024, 4, 1), excluded=False, _scored=True, _sampled=True, _stands_for=np.float32(1)
+    )
+    asked = bucket[["as_of", "user_id"]].drop_duplicates().merge(bucket[["product_id"]].drop_duplicates(), "cross").assign(source=1)
+
+    def scored(most: int) -> set[str]:
+        return set(pd.concat(module.found(bucket, asked, CandidateConfig(products=most), LEARNING))["product_id"])
+
+    assert scored(10) == {f"new{product}" for product in range(10)}
+    assert len(scored(20)) == 20
+
+
 @pytest.mark.parametrize("most", [0, 1, 2, 3, 6, 9])
 def test_the_largest_agree_with_a_stable_sort(most: int) -> None:
     scores = np.random.default_rng(7).integers(0, 4, (50, 6)).astype(np.float32)
