@@ -67,9 +67,9 @@ def blocks(rows: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def touched(rows: pd.DataFrame, products: int) -> npt.NDArray[np.bool_]:
-    """Users x products: whether the user had anything to do with the product."""
+    """Users x products: whether the user had anything to do with the product (in rows of no interest she had not)."""
     own = np.zeros((int(rows["user"].max()) + 1, products), dtype=np.bool_)
-    own[rows["user"], rows["product"]] = True
+    own[rows["user"], rows["product"]] = rows["interest"] > 0
     return own
 
 

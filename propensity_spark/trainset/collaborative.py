@@ -91,7 +91,8 @@ def collaborative(
             together_score >= 0, als_score, affinity (a logit; null where nothing tells its level), following_score and
             peers_score >= 0 FLOAT, with a half-life together_recent FLOAT >= 0. Of equal scores the smaller product_id goes
             first. What is asked for is given back besides, with its source and without scores: it has none where a user has no
-            past, or a product is not listed.
+            past, or a product is not listed. Where a user's past has nothing that is listed, als_score, following_score and
+            peers_score are null.
     """
     sizes = F.broadcast(_sizes(past, population))
     spread, theirs = _spread(_marked(past, excluded), population, sizes), _by_bucket(asked, sizes)
@@ -207,7 +208,7 @@ def found(bucket: pd.DataFrame, asked: pd.DataFrame, config: CandidateConfig, le
         recent_half_life=learning.recent_half_life,
     )
     rows, users = _coded(bucket, layout)
-    sample = rows[rows["_sampled"]]
+    sample = rows[rows["_sampled"] & (rows["interest"] > 0)]
     shelf, blend = Shelf(sample, layout), affinity.learn(sample, layout, learning.seed)
     offered = ~np.isin(layout.products, bucket.loc[bucket["excluded"], "product_id"].unique())
     wanted = _placed(asked, users, layout.products)
@@ -225,12 +226,18 @@ def listed(sample: pd.DataFrame, most: int, half_life_days: float) -> npt.NDArra
 
 
 def _coded(bucket: pd.DataFrame, layout: Layout) -> tuple[pd.DataFrame, npt.NDArray[np.object_]]:
-    """The rows of listed products in an order of their own, users as codes, products as places."""
+    """The rows of listed products in an order of their own, users as codes, products as places.
+
+    Who had to do with none of them has one row, of no interest: what draws everybody may draw her.
+    """
     place = pd.Index(layout.products).get_indexer(bucket["product_id"])
     codes, users = pd.factorize(bucket["user_id"], sort=True)
     told = bucket[["age", "bought", "interest", "_scored", "_sampled"]]
     rows = told.assign(user=codes, product=place, stands_for=bucket["_stands_for"])
-    kept = rows[rows["product"] >= 0].sort_values(["user", "product", "age"], kind="stable")
+    is_listed = rows["product"] >= 0
+    others = rows[~rows["user"].isin(rows.loc[is_listed, "user"])].drop_duplicates("user")
+    blank = others.assign(product=0, bought=False, interest=np.float32(0))
+    kept = pd.concat([rows[is_listed], blank]).sort_values(["user", "product", "age"], kind="stable")
     return kept, np.asarray(users, dtype=object)
 
 
@@ -272,6 +279,9 @@ def _chosen(
     config, own = shelf.layout.config, affinity.touched(block, len(shelf.layout.products))
     als, together = shelf.als(block), shelf.together(block)
     likely = blend.affinity(shelf.signals(own, als, together))
+    following, peers = shelf.following(block), shelf.peers(block)
+    for taste in (als, following, peers):
+        taste[~own.any(axis=1)] = np.nan  # nothing tells it
     fresh = ~own & (shelf.known & offered)[None, :]
     source = (
         TOGETHER * largest(np.where((together > 0) & offered[None, :], together, -np.inf), config.together)
@@ -280,7 +290,7 @@ def _chosen(
     )
     users, products = np.nonzero((source > 0) | own | _among(wanted, block, len(offered)))
     told = likely if blend.has_level else np.full_like(likely, np.nan)  # else it would be of another scale than at other dates
-    scores = [together, als, told, shelf.following(block), shelf.peers(block)]
+    scores = [together, als, told, following, peers]
     if learning.recent_half_life:
         scores.append(shelf.together_recent(block))
     values = {name: score[users, products].astype(np.float32) for name, score in zip(learning.scores, scores, strict=True)}

@@ -11,6 +11,7 @@ _NOTHING = np.float32(1e-12)
 
 def faded(rows: pd.DataFrame, users: int, products: int, half_life_days: float) -> Any:
     """Users x products, sparse: interest that halves every `half_life_days`. See Shelf for the rows."""
+    rows = rows[rows["interest"] > 0]
     left = rows["interest"] * np.exp2(-rows["age"] / half_life_days)
     at = (rows["user"], rows["product"])
     return sparse.csr_matrix((left.to_numpy(dtype=np.float32), at), shape=(users, products))

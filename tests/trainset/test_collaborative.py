@@ -247,6 +247,26 @@ def test_what_is_on_sale_now_is_listed_before_what_sold_more_last_season() -> No
     assert len(scored(20)) == 20
 
 
+@pytest.mark.parametrize("is_sampled", [False, True])
+def test_who_had_to_do_with_nothing_that_is_listed_is_offered_what_draws_everybody(is_sampled: bool) -> None:
+    rows = pd.DataFrame(_shop(), columns=["as_of", "user_id", "product_id", "age", "bought", "interest"])
+    rows = rows.drop_duplicates(["user_id", "product_id", "age"]).assign(_sampled=True)
+    left = pd.DataFrame({"as_of": [DAY], "user_id": "left", "product_id": "gone", "age": 300, "bought": True, "interest": 1.0})
+    people = pd.concat([rows, left.assign(_sampled=is_sampled)], ignore_index=True)
+    bucket = people.assign(excluded=False, _scored=True, _stands_for=np.float32(1), interest=people["interest"].astype(np.float32))
+    asked = pd.DataFrame({"as_of": [DAY] * 2, "user_id": "left", "product_id": ["p15", "gone"], "source": POPULAR})
+    config = CandidateConfig(affinity=5, products=16)
+    found = pd.concat(module.found(bucket, asked, config, LEARNING))
+    hers, others = found[found["user_id"] == "left"], found[found["user_id"] != "left"]
+    assert hers["source"].isin([0, AFFINITY]).all(), "no taste names a product"
+    assert (hers["source"] & AFFINITY > 0).sum() == 5
+    assert "p15" in set(hers["product_id"])
+    assert hers["affinity"].notna().all()
+    assert hers[["als_score", "following_score", "peers_score"]].isna().all(axis=None)
+    alone = module.found(bucket[bucket["user_id"] != "left"], asked, config, LEARNING)
+    pd.testing.assert_frame_equal(others.reset_index(drop=True), pd.concat(alone).reset_index(drop=True), rtol=1e-5)
+
+
 @pytest.mark.parametrize("most", [0, 1, 2, 3, 6, 9])
 def test_the_largest_agree_with_a_stable_sort(most: int) -> None:
     scores = np.random.default_rng(7).integers(0, 4, (50, 6)).astype(np.float32)

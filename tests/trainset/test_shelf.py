@@ -121,6 +121,13 @@ def test_what_follows_is_told_to_users_whom_the_sample_does_not_hold() -> None:
     assert np.isnan(Shelf(rows((0, 0, 5, True, 1.0)), layout()).following(asked)).all(), "unknown, not none"
 
 
+def test_a_row_of_no_interest_is_a_user_and_no_past() -> None:
+    shelf, nothing = Shelf(drawn(), layout()), rows((0, 3, 30, False, 0.0))
+    assert touched(nothing, len(PRODUCTS)).tolist() == [[False] * len(PRODUCTS)]
+    for scores in (shelf.als(nothing), shelf.together(nothing), shelf.following(nothing), shelf.peers(nothing)):
+        assert scores.tolist() == [[0.0] * len(PRODUCTS)]
+
+
 def test_nobody_is_her_own_peer() -> None:
     sample = rows((0, 0, 1, True, 1.0), (0, 1, 1, True, 1.0), (3, 0, 21, True, 1.0), (3, 2, 21, True, 1.0))
     shelf = Shelf(sample, layout())
