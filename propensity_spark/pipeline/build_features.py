@@ -19,8 +19,7 @@ from propensity_spark.features.series import series_at
 from propensity_spark.features.spec import KEYS, SERIES, FeatureSet
 from propensity_spark.features.taste import add_taste
 from propensity_spark.ingest.events import midnight
-from propensity_spark.pipeline import eligible, extent, rates
-from propensity_spark.pipeline.candidate_scores import learning
+from propensity_spark.pipeline import candidate_scores, eligible, extent, rates
 from propensity_spark.pipeline.extent import Extent
 from propensity_spark.pipeline.features import keep_definitions
 from propensity_spark.progress import Progress
@@ -37,7 +36,7 @@ ENTITIES = {entity: ("as_of", *keys) for entity, keys in KEYS.items() if entity 
 _LATER = ("balance", "refit", "calibration_share", "min_positives", "min_buyers", "min_rows", "max_rows")
 _TEXTS = ("user_id", "product_id", "category", "candidate_source")  # what encoders read beside features and attributes
 # What a fingerprint's parts are to a reader; what they are made of is in `_fingerprint`.
-_CALLED = {"silver": "events", "beside": "tables beside the events", "timeline": "dates"}
+_CALLED = {"candidates": "scores of candidates", "silver": "events", "beside": "tables beside the events", "timeline": "dates"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +185,7 @@ def _fingerprint(spark: SparkSession, config: Config, moment: Moment) -> str:
         "silver": tables.state(spark, "silver.events"),
         **({"beside": beside} if beside else {}),
         "features": moment.features.version,
+        "candidates": candidate_scores.MEANING,
         "settings": repr((config.features, config.candidates, config.population, sampled, config.labels)),
         "timeline": repr(moment.timeline),
         **({"categories": repr(moment.categories)} if moment.categories.told else {}),
@@ -262,7 +262,7 @@ def _write_candidates(
         told["products"] = products_at(spark, moment, timeline.dates)
         past = collaborative.history(seen, config.candidates.history)
         left_out = eligible.excluded(spark, config, told["product"].select("as_of", "product_id"))
-        found = candidates(everyone, told, past, config.candidates, learning(config, moment.features), left_out)
+        found = candidates(everyone, told, past, config.candidates, candidate_scores.learning(config, moment.features), left_out)
         labelled = attach_labels(spark, config, timeline, found)
         thinned = ~F.col("as_of").isin(list(timeline.in_full))
         sampled = sampling.sampled(labelled, told["product"], moment.sampled(config.train), thinned)

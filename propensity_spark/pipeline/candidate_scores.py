@@ -6,7 +6,9 @@ from propensity_spark.config import Config
 from propensity_spark.features.spec import FeatureSet
 from propensity_spark.trainset.collaborative import Learning
 
-_MEANING = 2  # raised where the same settings come to mean other numbers. 2: affinity is null where it has no level
+# Raised where the same settings come to mean other numbers. 2: affinity is null where it has no level. 3: beyond 20,000 users
+# buyers are sampled first; beyond candidates.products products those of the season are listed, and who knows none of them is scored
+MEANING = 3
 HANG_ON = ("history", "products", "together_days", "together_neighbours")  # of candidates.*
 
 
@@ -26,7 +28,7 @@ def version(config: Config, declared: FeatureSet) -> str:
     asked = config.candidates
     made = repr(
         (
-            _MEANING,
+            MEANING,
             learning(config, declared),
             [getattr(asked, name) for name in HANG_ON],
             bool(asked.together or asked.als or asked.affinity),  # without them nothing is scored

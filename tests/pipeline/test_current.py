@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from propensity_spark import cli, tables
 from propensity_spark.config import Config
 from propensity_spark.errors import InsufficientData, TableMissing, TablesStale
-from propensity_spark.pipeline import audit, build_features, run
+from propensity_spark.pipeline import audit, build_features, candidate_scores, run
 from propensity_spark.schemas import CANDIDATES, EVENTS, TABLES, Table
 
 Make = Callable[..., DataFrame]
@@ -89,8 +89,8 @@ def test_tables_of_another_date_are_neither_learnt_from_nor_scored(
     assert "\npropensity: tables_stale: features.pair, " in capsys.readouterr().err
 
 
-def test_so_are_tables_of_other_features_settings_and_events(
-    built: Callable[[Config], None], configured: Configured, begun: list[str], table: Make
+def test_so_are_tables_of_other_features_settings_events_and_meanings(
+    built: Callable[[Config], None], configured: Configured, begun: list[str], table: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built(configured(EARLIER))
     other = configured(EARLIER, features={"windows": [3]})
@@ -99,8 +99,12 @@ def test_so_are_tables_of_other_features_settings_and_events(
     _events(table, "2024-03-01", "2024-05-01", "2024-08-01", "2024-08-01")
     with pytest.raises(TablesStale, match="for other events than"):
         run.one("train", configured(EARLIER))
+    with monkeypatch.context() as later:  # a version of the package whose candidates' scores mean other numbers
+        later.setattr(candidate_scores, "MEANING", candidate_scores.MEANING + 1)
+        with pytest.raises(TablesStale, match="for other scores of candidates, events than"):
+            run.one("train", configured(EARLIER))
     tables.overwrite(table(CANDIDATES.ddl), CANDIDATES.name)  # by somebody else, without a note
-    with pytest.raises(TablesStale, match="for other events, features, settings, shop, dates than"):
+    with pytest.raises(TablesStale, match="for other events, scores of candidates, features, settings, shop, dates than"):
         run.one("train", configured(EARLIER))
     assert begun == []
 
