@@ -68,6 +68,8 @@ def attach(spark: SparkSession, storage: StorageConfig) -> None:
     """Tell the session where the shop's tables lie, so that SQL finds those that exist by name, as in gold.propensity.
 
     Of a remote warehouse, which is slow to list, only tables with a contract are looked for.
+    Raises StorageError where it cannot be read. A metastore that keeps names for later sessions may have them for the tables of
+    another warehouse: they stay as they are, since somebody may need them, and nothing but SQL goes by them.
     """
     warehouse = storage.warehouse.rstrip("/") if storage.is_remote else str(Path(storage.warehouse).absolute())
     _enter(spark, storage.catalog)
@@ -79,13 +81,11 @@ def attach(spark: SparkSession, storage: StorageConfig) -> None:
     spark.conf.set(_WAREHOUSE, warehouse)
     if storage.catalog:
         return
-    if _keeps_names(spark):
-        _forget_others(spark, warehouse)
     try:
         for table in _unnamed(spark) if storage.is_remote else _lying(warehouse):
             _register(spark, table)
     except (PySparkException, Py4JJavaError) as problem:  # a file system that Spark has not, or that does not let it in
-        raise StorageError(f"the warehouse {warehouse} cannot be reached: {_reason(problem)}. Correct storage.warehouse.") from None
+        raise StorageError(f"the warehouse {warehouse} cannot be read: {_reason(problem)}") from None
 
 
 def _enter(spark: SparkSession, catalog: str) -> None:
@@ -103,7 +103,7 @@ def _enter(spark: SparkSession, catalog: str) -> None:
 def _reason(problem: Exception) -> str:
     """The first line of what Spark says, without its trace."""
     told = str(problem.java_exception.toString()) if isinstance(problem, Py4JJavaError) else str(problem)
-    return told.splitlines()[0].rstrip(".")
+    return told.strip().split("\n")[0].rstrip(".\r")
 
 
 def _lying(warehouse: str) -> Iterator[str]:
@@ -122,22 +122,6 @@ def _forget(spark: SparkSession, warehouse: str) -> None:
     """Drop the names that point into another embedded warehouse; its files stay, and so does every table not of ours."""
     for name in _known(spark) if is_remote(warehouse) else _lying(warehouse):
         if _location(spark, name) == _plain(f"{warehouse}/{name.replace('.', '/')}"):
-            spark.sql(f"DROP TABLE {name}")
-
-
-def _keeps_names(spark: SparkSession) -> bool:
-    """Whether names outlive the session, in a metastore that may know them from a run of another warehouse."""
-    return bool(spark.conf.get("spark.sql.catalogImplementation") == "hive")
-
-
-def _forget_others(spark: SparkSession, warehouse: str) -> None:
-    """Drop the names of our tables that point into other warehouses: by them one shop's queries would read another's tables.
-
-    Tables that the metastore manages itself are nobody's warehouse; files stay.
-    """
-    for name in (name for name in _known(spark) if name in TABLES or name.startswith("bronze.")):
-        place, tail = _location(spark, name), f"/{name.replace('.', '/')}"
-        if place.endswith(tail) and place != _plain(warehouse + tail) and _told(spark, name, "Type") == "EXTERNAL":
             spark.sql(f"DROP TABLE {name}")
 
 

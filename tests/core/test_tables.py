@@ -358,31 +358,6 @@ def test_a_new_session_finds_the_tables_of_a_remote_warehouse_by_name_until_it_t
     assert not spark.catalog.tableExists("bronze.log")
 
 
-def _as_of_a_new_session(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The names are kept, as a metastore does; which warehouse they were of is not."""
-    monkeypatch.setattr(tables, "_keeps_names", lambda spark: True, raising=False)
-    spark.conf.unset("spark.propensity.warehouse")
-
-
-def test_names_that_a_metastore_kept_of_another_warehouse_point_here_again(
-    spark: SparkSession, table: Make, warehouse: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tables.overwrite(table(INTAKE, ("here", "received", "", 1)), "silver.intake")
-    tables.attach(spark, StorageConfig(warehouse=str(tmp_path_factory.mktemp("other"))))
-    tables.overwrite(table(INTAKE, ("there", "received", "", 1)), "silver.intake")
-    tables.overwrite(table("Type STRING, Location STRING", ("ann", "Paris")), "bronze.theirs")
-    managed = tmp_path_factory.mktemp("managed")
-    spark.sql("DROP SCHEMA gold CASCADE")
-    spark.sql(f"CREATE SCHEMA gold LOCATION '{managed}/gold'")
-    spark.sql("CREATE TABLE gold.propensity (n INT) USING DELTA")
-    _as_of_a_new_session(spark, monkeypatch)
-    tables.attach(spark, StorageConfig(warehouse=str(warehouse)))
-    assert _said(spark.sql("SELECT source FROM silver.intake")) == [("here",)]
-    assert not spark.catalog.tableExists("bronze.theirs")
-    assert spark.catalog.tableExists("gold.propensity")
-    assert (managed / "gold" / "propensity").is_dir()
-
-
 def test_a_note_is_left_in_the_table_that_was_written_whatever_its_name_means(
     spark: SparkSession, table: Make, warehouse: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -404,7 +379,7 @@ def test_a_slash_at_the_end_of_a_remote_warehouse_makes_no_other(spark: SparkSes
 
 def test_an_address_that_cannot_be_reached_is_a_line(spark: SparkSession, warehouse: Path) -> None:
     try:
-        with pytest.raises(StorageError, match=r"^the warehouse nosuch://bucket/w cannot be reached: .*nosuch.*Correct storage"):
+        with pytest.raises(StorageError, match=r"^the warehouse nosuch://bucket/w cannot be read: .*nosuch"):
             tables.attach(spark, StorageConfig(warehouse="nosuch://bucket/w"))
     finally:
         spark.conf.set("spark.propensity.warehouse", str(warehouse))
