@@ -128,5 +128,9 @@ class RowsLost(PropensityError, RuntimeError):
     code = "rows_lost"
 
 
+class FitRefused(TrainingFailed):
+    """A setting asks a fit for what this cluster or these rows have not: it did not begin, and another family would hide that."""
+
+
 class NothingLearnt(TrainingFailed):
     """The rows tell a fit nothing: it found nothing to split on."""

@@ -3,7 +3,7 @@
 from py4j.protocol import Py4JError
 from pyspark.sql import SparkSession
 
-from propensity_spark.errors import TrainingFailed
+from propensity_spark.errors import FitRefused
 
 _DYNAMIC = "spark.dynamicAllocation.enabled"
 _STANDALONE = ("spark://", "local-cluster[")
@@ -59,10 +59,10 @@ def _room(spark: SparkSession, executors: int, each: int) -> int:
 
 
 def check(spark: SparkSession, setting: str, asked: int) -> int:
-    """How many tasks can run at once. Raises TrainingFailed where a setting asks for more."""
+    """How many tasks can run at once. Raises FitRefused where a setting asks for more."""
     most = at_once(spark)
     if asked > most:
-        raise TrainingFailed(f"{setting} is {asked}, but only {most} task(s) can run at once here. Lower it or add executors.")
+        raise FitRefused(f"{setting} is {asked}, but only {most} task(s) can run at once here. Lower it or add executors.")
     return most
 
 
@@ -72,8 +72,8 @@ def has_barriers(spark: SparkSession) -> bool:
 
 
 def check_barriers(spark: SparkSession, setting: str, instead: str) -> None:
-    """Raises TrainingFailed where a setting asks for tasks that begin together and cannot; `instead`: another way to mend it."""
+    """Raises FitRefused where a setting asks for tasks that begin together and cannot; `instead`: another way to mend it."""
     if not has_barriers(spark):
-        raise TrainingFailed(
+        raise FitRefused(
             f"{setting} needs tasks that begin together, which Spark refuses with {_DYNAMIC}. Set that to false, or {instead}."
         )

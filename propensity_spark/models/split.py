@@ -16,7 +16,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.config import ModelsConfig, SplitConfig
-from propensity_spark.errors import NothingLearnt, TrainingFailed
+from propensity_spark.errors import FitRefused, NothingLearnt
 from propensity_spark.features.spec import Feature
 from propensity_spark.models import fast, staged
 from propensity_spark.models.contract import LABEL, Fitted, learn_weight, make_scorer, vector_column
@@ -67,15 +67,13 @@ class Verdict:
 def fit_split(rows: DataFrame, features: Sequence[Feature], config: ModelsConfig, seed: int) -> Fitted:
     """Fit the base family on all rows, and on those of each level where that pays; twice: on some users, to decide, and on all.
 
-    Raises TrainingFailed where the rows lack the column; what the base family raises.
+    Raises FitRefused where the rows lack the column; what the base family raises.
     """
     from propensity_spark.models.families import FAMILIES  # they import this module
 
     settings, base = config.split, FAMILIES[config.split.family]
     if settings.column not in rows.columns:
-        raise TrainingFailed(
-            f"models.split.column is {settings.column}, and the rows have no such column: {', '.join(rows.columns)}"
-        )
+        raise FitRefused(f"models.split.column is {settings.column}, and the rows have no such column: {', '.join(rows.columns)}")
     key = Key(settings.column, _BUCKETS)
     levels = _levels(rows, key, settings)
 

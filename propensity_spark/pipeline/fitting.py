@@ -12,7 +12,7 @@ from datetime import date
 from pyspark.sql import DataFrame
 
 from propensity_spark.config import Config
-from propensity_spark.errors import NothingLearnt, TrainingFailed
+from propensity_spark.errors import FitRefused, NothingLearnt, TrainingFailed
 from propensity_spark.features import encoders
 from propensity_spark.judge import band, buckets, calibrate, intervals, thresholds
 from propensity_spark.judge.baselines import KINDS
@@ -72,7 +72,8 @@ def fit(config: Config, moment: Moment, parts: Parts, what: str, progress: Progr
     A ranker learns from all rows in any case: its scores are not calibrated. Where lists have nothing to tell it (a shop of one
     product) there is none, and the champion orders them.
 
-    A family that cannot be fitted is told and left out. Raises TrainingFailed where none can be, or the one that is `needed`.
+    A family that cannot be fitted is told and left out. Raises TrainingFailed where none can be, or the one that is `needed`;
+    FitRefused where a setting of any is at fault.
     """
     apart = _fit(config, moment, parts, parts.train, f"{what}, some users left out", progress, needed)
     whole = apart
@@ -100,6 +101,8 @@ def _fit(config: Config, moment: Moment, parts: Parts, taught: DataFrame, what: 
             with progress.stage(f"fit {family}") as stage:
                 models[family] = FAMILIES[family](balanced.rows, made, config.models, config.train.seed)
                 stage.note = "; ".join([f"{what}: {', '.join(map(str, dates))}", *filter(None, [models[family].note])])
+        except FitRefused:
+            raise
         except TrainingFailed as problem:
             if family == needed:
                 raise

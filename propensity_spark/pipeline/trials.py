@@ -121,12 +121,6 @@ def rehearse(
     return Rehearsal(config, moment, parts, fitting.fit_encoders(config, parts.train, parts.procedure.train, progress))
 
 
-def fit_all(rehearsal: Rehearsal, trials: Sequence[Trial], progress: Progress) -> dict[str, Fit]:
-    """Each trial's model by its name. Raises what the first failing fit raises."""
-    period = rehearsal.encoders.out_of_fold(rehearsal.parts.train)
-    return {trial.name: _fit(rehearsal, trial, period, progress) for trial in trials}
-
-
 def fit_what_can_be(rehearsal: Rehearsal, trials: Sequence[Trial], progress: Progress) -> tuple[dict[str, Fit], dict[str, str]]:
     """The models by name, and of the trials that failed why, in one line."""
     period = rehearsal.encoders.out_of_fold(rehearsal.parts.train)

@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from propensity_spark.config import BalanceConfig, Config, ModelsConfig
-from propensity_spark.errors import NothingLearnt
+from propensity_spark.errors import FitRefused, NothingLearnt
 from propensity_spark.features.spec import Feature
 from propensity_spark.judge import band, buckets, calibrate, thresholds
 from propensity_spark.judge.task import Task
@@ -178,6 +178,17 @@ def test_a_family_that_cannot_be_fitted_once_is_told_and_left_out_of_both_fits(
     assert tasks["logistic"].blocks, "the champion now"
 
 
+def test_a_setting_that_asks_for_too_much_is_hidden_by_no_other_family(
+    parts: Parts, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> Fitted:
+        raise FitRefused("models.lightgbm.tasks is 8, but only 4 task(s) can run at once here")
+
+    monkeypatch.setitem(FAMILIES, "lightgbm", refused)
+    with pytest.raises(FitRefused, match="only 4"):
+        fitting.fit(from_mapping({}), MOMENT, parts, "rehearsal", Progress(quiet=True))
+
+
 def test_without_the_family_that_is_needed_or_without_any_there_is_no_fit(
     parts: Parts, seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,8 +214,8 @@ def test_trials_balance_as_configured_or_in_a_way_of_their_own_and_undo_it(
     rehearsal = trials.Rehearsal(config, MOMENT, parts, fitting.fit_encoders(config, parts.train, (DAY,), Progress(quiet=True)))
     plain = imbalance.with_gamma(config.models, 0.0)
     own = Trial(name="own", family="lightgbm", models=plain, features=FEATURES, balance=BalanceConfig())
-    fits = trials.fit_all(rehearsal, [*groups._trials(rehearsal), own], Progress(quiet=True))
-    assert [name for name, _ in fits.items()] == ["first", "all", "own"]
+    fits, problems = trials.fit_what_can_be(rehearsal, [*groups._trials(rehearsal), own], Progress(quiet=True))
+    assert ([*fits], problems) == (["first", "all", "own"], {})
     assert [rows for _, rows in seen] == [{0: 8.0, 1: 8.0}, {0: 8.0, 1: 8.0}, {0: 8.0, 1: 2.0}]
     monkeypatch.setattr(trials, "_raw", lambda *_: None)
     trials.calibrated(rehearsal, fits)
