@@ -82,10 +82,10 @@ def bounded(
         highest = rate * share
         found = highest if train.negatives.by == "uniform" else _rate(share_at, highest / train.negatives.favour, highest)
         rate = max(float(f"{found:.3g}"), LEAST_RATE)
-    elif rate == config.train.negative_rate:
-        return config
     else:
         why = f"train.min_rows is {train.min_rows:,}"
+    if rate == config.train.negative_rate:
+        return config
     teaches = f"{rate:g} of what was not bought teaches, not {config.train.negative_rate:g}"
     progress.say(f"  negatives       {teaches}: {why}")
     return replace(config, train=replace(train, negative_rate=rate))

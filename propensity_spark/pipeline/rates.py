@@ -1,9 +1,12 @@
 """What share of the negatives teaches at least, told before any pair is made: by users, and by what may be named of each."""
 
+from math import ceil
+
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from propensity_spark import tables
-from propensity_spark.config import Config
+from propensity_spark.config import CandidateConfig, Config
 from propensity_spark.features import compute
 from propensity_spark.pipeline import eligible
 from propensity_spark.trainset import sampling
@@ -23,9 +26,17 @@ def least_rate(spark: SparkSession, config: Config, timeline: Timeline) -> float
     users = eligible.users(spark, config, population(seen, config.population)).count()
     if users * dates * rate >= config.train.min_rows:  # whatever the products
         return 0.0
-    products = seen.select("product_id").distinct().count()
-    least = sampling.least_rate(config.train, users * dates * min(products, config.candidates.most_per_user))
+    least = sampling.least_rate(config.train, users * dates * _a_user(seen, config.candidates))
     return least if least > rate else 0.0
+
+
+def _a_user(seen: DataFrame, config: CandidateConfig) -> int:
+    """About how many candidates a user has at most: those that she touched, of whom few have as many as may be, and all others."""
+    touched = seen.select("user_id", "product_id").distinct()
+    counts = (F.count(F.lit(1)), F.count_distinct("user_id"), F.count_distinct("product_id"))
+    pairs, users, products = touched.agg(*counts).collect()[0]
+    own = min(config.touched, ceil(pairs / max(users, 1)))
+    return int(min(products, config.most_per_user - config.touched + own))
 
 
 def _seen(spark: SparkSession, config: Config, timeline: Timeline) -> DataFrame:

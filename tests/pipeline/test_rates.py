@@ -73,6 +73,8 @@ def test_what_is_counted_is_what_can_be_a_pair(spark: SparkSession, events: None
     assert least() == 0.25
     assert least(population={"where": "user_id = 'ann'"}) == 0.5
     assert least(candidates={"touched": 1, "popular": 1, "together": 0, "als": 0, "affinity": 0, "due": 0}) == 0.375, "two a user"
+    few = {"touched": 1000, "popular": 0, "together": 0, "als": 0, "affinity": 0, "due": 0}
+    assert least(candidates=few) == 0.375, "five pairs of four users had been touched: two a user, rounded up"
     one = Procedure((NEW,), TESTED)
     assert least(replace(TIMELINE, rehearsal=one)) == 0.5, "of the procedure with fewer dates"
 
@@ -97,8 +99,9 @@ def written(monkeypatch: pytest.MonkeyPatch, table: Make, warehouse: Path, label
     """written(config, moment): the candidates as build-features writes them, of these labelled pairs."""
     bought = table("as_of DATE, product_id STRING, product_buyers_recent FLOAT", (f"{OLD}", "p", 1.0), (f"{NEW}", "p", 1.0))
     tables.replace(bought.withColumn("feature_version", F.lit("v")), "features.product", "true")
-    for name in ("population", "products_at", "learning", "candidates"):
+    for name in ("population", "products_at", "candidates"):
         monkeypatch.setattr(build_features, name, lambda *_: None)
+    monkeypatch.setattr(build_features.candidate_scores, "learning", lambda *_: None)
     monkeypatch.setattr(build_features.eligible, "users", lambda *_: None)
     monkeypatch.setattr(build_features.eligible, "excluded", lambda *_: None)
     monkeypatch.setattr(build_features.collaborative, "history", lambda *_: None)
