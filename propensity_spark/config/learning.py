@@ -172,7 +172,7 @@ class TrainConfig:
     negatives are kept, though as many as were bought; where it would from fewer than about `min_rows`, more are, up to all of them
     (0: never; see trainset.sampling.least_rate). `calibration_share` of the users calibrate at the newest date, by models
     that did not learn from them there; 0: a third, or half where purchases are few. `refit`: the models that score are fitted once
-    more, on everybody. `min_history_days` lie before every training date; where that leaves none, fewer before the newest.
+    more, on everybody. `min_history_days` lie before every training date, or fewer: see trainset.split.
     """
 
     dates: int = 3

@@ -44,7 +44,8 @@ def _score(spark: SparkSession, config: Config, moment: Moment, progress: Progre
         names = ", ".join(f"candidates.{name}" for name in candidate_scores.HANG_ON)
         raise PropensityError(
             f"run {trained.run_id} was trained on candidates whose scores were made by other settings (one of {names}, train.seed, "
-            "shop.time_zone, or none of together, als and affinity). Run `propensity train` again, or set them as they were."
+            "shop.time_zone, or none of together, als and affinity) or by another version of propensity_spark. Run `propensity "
+            "train` again, or set them as they were."
         )
     pairs = bundle.encoders.transform(_keyed(config, rows.of_dates(spark, moment, [as_of]), as_of, bundle))
     champion, ranker = bundle.scorers[bundle.champion].column, bundle.ranker.column if bundle.ranker else None
