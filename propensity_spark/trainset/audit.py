@@ -11,6 +11,7 @@ from propensity_spark.trainset.figures import Counts, Figures, figures
 TRAINING = "training rows"
 OK, LOOK, LEAK, UNKNOWN = "ok", "look", "leak", "unknown"
 _SEVERITY = (LEAK, LOOK, UNKNOWN, OK)  # the worst first
+_NEARER = 20  # to an AUC of 1 must a fit come than any other feature, to be a leak
 _ALMOST_SURELY = 0.99  # of the rows with (or without) a value are bought, where fewer than half of all are
 
 
@@ -113,7 +114,8 @@ class _Told:
         if auc is None or self._few(known):
             return self._unknown("auc", None, self._too_few(known, " with a value"))
         says = f"alone it tells bought pairs from others with an AUC of {auc:.4f}"
-        if auc >= self.config.leak_auc and self.fits:
+        nearer = 1 - (1 - self.config.leak_auc) / _NEARER
+        if self.fits and self.config.leak_auc <= auc < nearer:
             # whoever buys the same few products again: they fit best by far, and hardly anything else is bought
             return self._found("auc", auc, LOOK, f"{says}: nearly all purchases are of what fits best by the user's past")
         if auc >= self.config.leak_auc:
