@@ -143,7 +143,7 @@ def _told(rows: DataFrame) -> dict[date, tuple[int, int, float]]:
 
 def _judged(loss: float, other: float, own: float = 0.05) -> dict:
     losses = {"lightgbm": loss, "logistic": other, "svm": 0.049, "own": own}
-    figures = {name: {"log_loss": value, "ece": 0.001} for name, value in losses.items()}
+    figures = {name: {"log_loss": value, "ece": 0.001, "base_rate": 0.01} for name, value in losses.items()}
     return {"metrics": figures, "intervals": {name: {"ece_gain_low": -0.1} for name in ("lightgbm", "logistic", "svm")}}
 
 
@@ -248,6 +248,14 @@ def test_a_refused_run_is_logged_and_ends_the_command_in_one_line_with_exit_code
     assert len(told.splitlines()) == 1
     assert "gold.propensity stays as it was" in told
     assert ("--set models.champion=logistic would pass" in told) == (other < 0.05)
+
+
+@pytest.mark.parametrize(("rate", "promoted"), [(0.1, True), (0.01, False)])
+def test_an_ece_may_be_higher_by_a_share_of_the_observed_rate(rate: float, promoted: bool) -> None:
+    judged = _judged(0.04, 0.045)
+    judged["metrics"]["lightgbm"] |= {"ece": 0.004, "base_rate": rate}
+    judged["intervals"]["lightgbm"] = {"ece_gain_low": 0.001}  # sure
+    assert train._verdict(from_mapping({}), judged).promoted == promoted
 
 
 def test_what_cannot_be_fitted_is_left_out_of_the_run(ended: Callable[..., _Ended]) -> None:
